@@ -1,0 +1,66 @@
+"""python -m ssc_sweep: compose a config, then run it; with -m, a study of many."""
+
+import os
+import sys
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ssc_sweep.config import conf_dir
+from ssc_sweep.errors import RunsFailed, UserError
+
+# The only Python that a config may name. Hydra's API for this is young: it is touched here and nowhere else.
+ALLOWED_TARGETS = ["ssc_sweep.*"]
+
+
+@hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=ALLOWED_TARGETS)
+def run(cfg: DictConfig) -> float:
+    """Train the run of `cfg` and return its RMSE (NaN if it diverged), as Hydra's launchers and sweepers want it."""
+    composed = HydraConfig.get()
+    alone = composed.mode != RunMode.MULTIRUN
+    if alone and "hypothesis" in cfg:
+        name = composed.runtime.choices["hypothesis"]
+        leave(
+            UserError(
+                f"hypothesis={name} is a study of several arms and seeds, not one run: add -m, as in "
+                f"'python -m ssc_sweep -m hypothesis={name}'."
+            )
+        )
+    # Imported here: torch takes a second that --help and wrong overrides should not cost.
+    from ssc_sweep.study.single import run_one
+
+    try:
+        return run_one(cfg, composed)
+    except (UserError, RunsFailed) as error:
+        if alone:
+            # Hydra would add lines of its own to an exception that leaves a run.
+            leave(error)
+        raise
+
+
+def leave(error: Exception) -> NoReturn:
+    """End the program with one line: exit code 1 where runs failed, 2 where the input is wrong."""
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    sys.exit(1 if isinstance(error, RunsFailed) else 2)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the input is wrong."""
+    wants_traceback = "HYDRA_FULL_ERROR" in os.environ
+    # Makes Hydra hand errors to us instead of printing them itself and leaving with code 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        run()
+    except (UserError, RunsFailed, HydraException, OmegaConfBaseException) as error:
+        if wants_traceback:
+            raise
+        leave(error)
+
+
+if __name__ == "__main__":
+    main()

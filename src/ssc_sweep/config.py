@@ -1,0 +1,150 @@
+"""What a run is made of: one dataclass a config group, checked before anything trains.
+
+The YAML files in conf/ hold the values and Hydra composes them; here stand the types, units and bounds. `model`,
+`dataset` and `optimizer` are open groups: their YAML names a Python target with its arguments, and the docstring of
+that target is their documentation.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ssc_sweep.errors import UserError
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def conf_dir() -> Path:
+    """Return the folder of the config groups: inside an installed wheel, or beside src/ in a checkout."""
+    installed = PACKAGE / "conf"
+    return installed if installed.is_dir() else PACKAGE.parents[1] / "conf"
+
+
+@dataclass
+class DatasetSize:
+    rows: int | None  # rows drawn at random, without replacement, before the split; null: all, in file order
+
+
+@dataclass
+class Split:
+    order: str  # file_order: the first rows train; shuffled: the rows are shuffled first
+    validation_share: float  # share of the rows that validate, in (0, 1)
+
+
+@dataclass
+class Covariates:
+    keep: str  # all | baseline | confounders
+
+
+@dataclass
+class Labels:
+    mechanism: str  # all: nothing hidden; mcar: hidden at random; mar: more often the larger the first confounder
+    hidden_share: float  # share of the training rows whose treatment the model does not see, in [0, 1)
+
+
+@dataclass
+class Scaling:
+    fit_on: str  # train: mean and sd of the training rows; all: of all rows, validation rows included (a leak)
+
+
+@dataclass
+class Batch:
+    size: int  # rows per update, >= 1
+    drop_last: bool  # leave out the last batch of an epoch when it is smaller
+
+
+@dataclass
+class StatsMode:
+    mode: str  # ema: running statistics of the batches; precomputed: once from all training rows
+    momentum: float  # weight of the newest batch under ema, in (0, 1]
+
+
+@dataclass
+class Precision:
+    dtype: str  # float32 | float64
+
+
+@dataclass
+class RunConfig:
+    """One run: one arm with one seed."""
+
+    model: dict[str, Any]
+    dataset: dict[str, Any]
+    dataset_size: DatasetSize
+    split: Split
+    covariates: Covariates
+    labels: Labels
+    scaling: Scaling
+    optimizer: dict[str, Any]
+    batch: Batch
+    stats_mode: StatsMode
+    precision: Precision
+    epochs: int  # passes over the training rows, >= 1
+    clip_norm: float | None  # gradients with a larger Euclidean norm are scaled down to it, > 0; null: never
+    probes: bool  # measure the validation rows after every epoch; false: after the last one only
+    target: float  # a run works if its RMSE is below this, in the unit of the outcome, > 0
+    seed: int  # >= 0; seeds every random stream of the run
+
+    def content(self) -> dict[str, Any]:
+        """Return the config as plain dicts: two runs with equal content are the same run."""
+        return OmegaConf.to_container(OmegaConf.structured(self))  # type: ignore[return-value]
+
+
+# Keys of a composed config that steer Hydra or the study and leave each of its runs as it is.
+STUDY_KEYS = ("hydra", "seeds", "study", "outputs", "arm", "hypothesis", "experiment")
+
+
+def _number(key: str, value: object, allowed: str, holds: bool) -> None:
+    if not holds:
+        raise UserError(f"{key}={value} is out of bounds: allowed is {allowed}.")
+
+
+def _choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UserError(f"{key}={value} is unknown: allowed is {' | '.join(allowed)}.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def check(cfg: DictConfig) -> RunConfig:
+    """Turn a composed config into a RunConfig.
+
+    Raises:
+        UserError: a value has the wrong type or lies outside its bounds; the message names key, value and bounds.
+    """
+    plain = {key: value for key, value in cfg.items() if key not in STUDY_KEYS}
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), plain))
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key or 'config'}: {str(error.msg or error).splitlines()[0]}") from error
+    assert isinstance(config, RunConfig)
+
+    lr, decay = config.optimizer.get("lr"), config.optimizer.get("weight_decay")
+    size = config.dataset_size.rows
+    _number("seed", config.seed, "a whole number >= 0", config.seed >= 0)
+    _number("epochs", config.epochs, "a whole number >= 1", config.epochs >= 1)
+    _number("clip_norm", config.clip_norm, "a number > 0, or null", config.clip_norm is None or config.clip_norm > 0)
+    _number("target", config.target, f"a number > 0, got {config.target}", config.target > 0)
+    _number("optimizer.lr", lr, "a number > 0", _is_number(lr) and lr > 0)  # type: ignore[operator]
+    _number("optimizer.weight_decay", decay, "a number >= 0", _is_number(decay) and decay >= 0)  # type: ignore[operator]
+    _number("batch.size", config.batch.size, "a whole number >= 1", config.batch.size >= 1)
+    _number("dataset_size.rows", size, "a whole number >= 4, or null for all", size is None or size >= 4)
+    share = config.split.validation_share
+    _number("split.validation_share", share, "a share between 0 and 1, both excluded", 0 < share < 1)
+    hidden = config.labels.hidden_share
+    _number("labels.hidden_share", hidden, "a share of at least 0 and below 1", 0 <= hidden < 1)
+    momentum = config.stats_mode.momentum
+    _number("stats_mode.momentum", momentum, "a number above 0 and at most 1", 0 < momentum <= 1)
+    _choice("split.order", config.split.order, ("file_order", "shuffled"))
+    _choice("covariates.keep", config.covariates.keep, ("all", "baseline", "confounders"))
+    _choice("labels.mechanism", config.labels.mechanism, ("all", "mcar", "mar"))
+    _choice("scaling.fit_on", config.scaling.fit_on, ("train", "all"))
+    _choice("stats_mode.mode", config.stats_mode.mode, ("ema", "precomputed"))
+    _choice("precision.dtype", config.precision.dtype, ("float32", "float64"))
+    return config

@@ -1,0 +1,62 @@
+"""A cohort whose effect is known and into which one cause of failure can be planted.
+
+    x_j ~ N(0, 1), j = 1 ... d_x          treatment k drawn with probability softmax_k(k * confounding * x_1)
+    y_i = effect * T + x_1 + x_2 + N(0, noise^2), for each outcome i
+
+The planted cause: the last `wave_columns` covariates are 0/1 questions that a second survey wave did not ask. Up to
+row n / 2 they are answered (0 or 1, a coin each with probability `wave_share`), from there on they hold the code 2.
+With `wave_columns=0` there is nothing wrong with the data.
+"""
+
+import numpy as np
+
+from ssc_sweep.data.cohort import Cohort, Role
+from ssc_sweep.streams import stream
+
+
+def load(
+    rows: int,
+    d_x: int,
+    d_y: int,
+    treatments: int,
+    effect: float,
+    confounding: float,
+    noise: float,
+    wave_columns: int,
+    wave_share: float,
+    data_seed: int,
+) -> Cohort:
+    """Draw the cohort. It depends on `data_seed` alone, not on a run's seed: all runs of a study see the same data.
+
+    Args:
+        rows: n, number of rows.
+        d_x: number of covariates; the first is a confounder, the first two act on the outcome.
+        d_y: number of outcomes.
+        treatments: K, number of treatments.
+        effect: what one step of T adds to every outcome, in kg.
+        confounding: pull of x_1 on the treatment; 0 is a randomised trial.
+        noise: standard deviation of the outcome given X and T, in kg.
+        wave_columns: how many covariates the second wave left out; 0 plants no cause.
+        wave_share: share of ones among their answers in the first wave.
+    """
+    draw = stream(data_seed, "synthetic")
+    x = draw.standard_normal((rows, d_x))
+    logits = np.arange(treatments) * confounding * x[:, :1]
+    # Gumbel's trick: argmax(logits + Gumbel noise) is a draw from softmax(logits).
+    t = np.argmax(logits + draw.gumbel(size=logits.shape), axis=1)
+    mean = effect * t + x[:, 0] + x[:, 1]
+    y = mean[:, None] + noise * draw.standard_normal((rows, d_y))
+    if wave_columns:
+        answers = (draw.random((rows, wave_columns)) < wave_share).astype(np.float64)
+        answers[rows // 2 :] = 2.0
+        x[:, -wave_columns:] = answers
+    return Cohort(
+        name="synthetic",
+        x=x,
+        t=t,
+        y=y,
+        roles={f"x{j + 1}": Role.CONFOUNDER if j < 2 else Role.BASELINE for j in range(d_x)},
+        treatments=tuple(f"t{k}" for k in range(treatments)),
+        outcomes=tuple(f"y{i + 1}" for i in range(d_y)),
+        unit="kg",
+    )

@@ -1,0 +1,124 @@
+"""What a model offers to the training loop, and what it is given.
+
+All tensors carry a leading run axis R: R runs of equal shapes train side by side, each with its own weights, seed,
+statistics and rows, and no operation mixes them. An ordinary module that knows nothing of R says `stacks = False`
+and is always given R = 1.
+
+Shapes below: R runs, B rows of a batch, d_x covariates, d_y outcomes, K treatments.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssc_sweep.config import StatsMode
+
+HIDDEN = -1
+
+
+class Sizes(NamedTuple):
+    """Sizes of the data: d_x covariates, d_y outcomes, K treatments."""
+
+    d_x: int
+    d_y: int
+    treatments: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows for all runs of a stack.
+
+    Attributes:
+        x: covariates, shape (R, B, d_x).
+        t: treatments as codes, HIDDEN where the model must not look, shape (R, B), int64.
+        y: outcomes in their unit, shape (R, B, d_y).
+        any_hidden: whether any treatment of the stack's training rows is HIDDEN (known without looking at t).
+    """
+
+    x: Tensor
+    t: Tensor
+    y: Tensor
+    any_hidden: bool
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`total`, shape (R,), is what a step descends.
+
+    `parts` are its named pieces without gradient, for the probes: one number a run (R,), or one a row (R, B).
+    """
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One loss and the parameters that descend it. A model with adversaries has several; a step visits each in turn."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    loss: Callable[[Batch], Loss]
+
+
+class Model(nn.Module, ABC):
+    """The contract. Constructor: (sizes, seeds, stats, **hyperparameters of its YAML), one seed and stats mode a run.
+
+    Every parameter and buffer has a leading axis whose length is a multiple of R, run after run.
+    """
+
+    stacks: ClassVar[bool] = True
+
+    def __init__(self, sizes: Sizes, seeds: Sequence[int], stats: Sequence[StatsMode]) -> None:
+        assert len(seeds) == len(stats) and (self.stacks or len(seeds) == 1)
+        super().__init__()
+        self.sizes = sizes
+        self.seeds = tuple(seeds)
+        self.stats = tuple(stats)
+
+    @property
+    def runs(self) -> int:
+        """R, the number of runs in the stack."""
+        return len(self.seeds)
+
+    @abstractmethod
+    def start(self, train: Batch) -> None:
+        """See all training rows once, before the first step. Statistics over all of them belong here."""
+
+    @abstractmethod
+    def before_step(self, batch: Batch) -> None:
+        """See the rows of the step that comes. Running statistics belong here, so that a loss changes nothing."""
+
+    @abstractmethod
+    def objectives(self) -> list[Objective]:
+        """The losses in the order in which a step visits them."""
+
+    @abstractmethod
+    def after_step(self) -> None:
+        """Do what follows an update, e.g. move an averaged copy of the weights."""
+
+    @abstractmethod
+    def outcome_mean(self, x: Tensor, t: Tensor) -> Tensor:
+        """E[Y | X=x, T=t] in the outcome's unit: (R, B, d_x), (R, B) -> (R, B, d_y)."""
+
+    @abstractmethod
+    def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:
+        """log P(T=k | X=x, Y=y): (R, B, d_x), (R, B, d_y) -> (R, B, K)."""
+
+    def run_state(self, run: int) -> dict[str, np.ndarray]:
+        """Return the weights and statistics of one run by name, without the run axis."""
+        state: dict[str, np.ndarray] = {}
+        for name, tensor in self.state_dict().items():
+            mine = tensor.reshape(self.runs, -1, *tensor.shape[1:])[run]
+            state[name] = (mine[0] if len(mine) == 1 else mine).cpu().numpy().copy()
+        return state
+
+
+def one_hot(t: Tensor, treatments: int, dtype: torch.dtype) -> Tensor:
+    """Codes (R, B) -> indicators (R, B, K) of the given dtype."""
+    return nn.functional.one_hot(t, treatments).to(dtype)

@@ -1,0 +1,109 @@
+"""A flow of affine couplings (Dinh et al. 2017, "Density estimation using Real NVP").
+
+Coupling i splits the d dimensions by parity: those whose index has the parity of i pass unchanged and, with the
+context, set scale and shift of the others:
+
+    z_b = y_b * s + b,   s = sigmoid(u + 2) + 0.001 in (0.001, 1.001),   b = 5 tanh(v),   (v, u) = net(y_a, context)
+
+A reversal of the dimensions follows each coupling; the base is a standard normal. log |dz/dy| = sum log s.
+
+With d = 1 every second coupling has nothing to transform ("dead"), and no conditioner sees y: the conditional is
+exactly Gaussian, its couplings can be evaluated all at once, and its mean is the inverse of z = 0.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ssc_sweep.models.layers import ResidualNet
+from ssc_sweep.streams import stream
+
+MAX_SHIFT = 5.0
+MIN_SCALE = 1e-3
+
+
+class CouplingFlow(nn.Module):
+    """p(y | context) for R runs; y has shape (R, B, d), the context (R, B, d_context) or None.
+
+    Args:
+        name: first part of the names of the random streams that draw the weights.
+        inert: also build and evaluate couplings that transform nothing.
+    """
+
+    def __init__(
+        self, d: int, d_context: int, couplings: int, width: int, seeds: Sequence[int], name: str, inert: bool
+    ) -> None:
+        super().__init__()
+        self.d, self.runs = d, len(seeds)
+        parities = [
+            ([j for j in range(d) if j % 2 == i % 2], [j for j in range(d) if j % 2 != i % 2]) for i in range(couplings)
+        ]
+        live = [i for i, (_, moved) in enumerate(parities) if moved or inert]
+        self.passed, self.moved = [parities[i][0] for i in live], [parities[i][1] for i in live]
+        # Conditioners that see nothing but the context are one stack of networks; others wait for each other.
+        self.together = not any(self.passed)
+        groups = [live] if self.together else [[i] for i in live]
+        self.nets = nn.ModuleList(
+            ResidualNet(
+                d_in=len(parities[group[0]][0]),
+                d_context=d_context,
+                width=width,
+                d_out=2 * len(parities[group[0]][1]),
+                draws=[stream(seed, f"{name}.{i}") for seed in seeds for i in group],
+            )
+            for group in groups
+        )
+
+    def learning(self) -> list[nn.Parameter]:
+        """The parameters of couplings that transform something; the others never get a gradient."""
+        nets = self.nets if self.together else [net for net, moved in zip(self.nets, self.moved, strict=True) if moved]
+        return [parameter for net in nets for parameter in net.parameters()]
+
+    def _all_at_once(self, context: Tensor | None) -> list[Tensor]:
+        """Parameters (v, u) of every coupling where none of them depends on y: each (R, B, 2 * d_moved)."""
+        if not self.together:
+            return []
+        assert context is not None, "a flow of one dimension without context has nothing to condition on"
+        copies = len(self.moved)
+        members = context.repeat_interleave(copies, dim=0)
+        out: Tensor = self.nets[0](members[..., :0], members)
+        return list(out.view(self.runs, copies, *out.shape[1:]).unbind(1))
+
+    def _scale_and_shift(self, step: int, y: Tensor, context: Tensor | None, ready: list[Tensor]) -> tuple[Tensor, ...]:
+        out = ready[step] if self.together else self.nets[step](y[..., self.passed[step]], context)
+        v, u = out.chunk(2, dim=-1)
+        return torch.sigmoid(u + 2) + MIN_SCALE, MAX_SHIFT * torch.tanh(v)
+
+    def forward(self, y: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """y -> (z, log |dz/dy|): (R, B, d) -> (R, B, d), (R, B)."""
+        ready = self._all_at_once(context)
+        log_scales = []
+        for step, moved in enumerate(self.moved):
+            scale, shift = self._scale_and_shift(step, y, context, ready)
+            log_scales.append(scale.log())
+            y = self._replace(y, step, y[..., moved] * scale + shift).flip(-1)
+        return y, torch.cat(log_scales, dim=-1).sum(dim=-1)
+
+    def inverse(self, z: Tensor, context: Tensor | None) -> Tensor:
+        """z -> y, the inverse of `forward`: (R, B, d) -> (R, B, d)."""
+        ready = self._all_at_once(context)
+        for step, moved in reversed(list(enumerate(self.moved))):
+            z = z.flip(-1)
+            scale, shift = self._scale_and_shift(step, z, context, ready)
+            z = self._replace(z, step, (z[..., moved] - shift) / scale)
+        return z
+
+    def _replace(self, y: Tensor, step: int, values: Tensor) -> Tensor:
+        """y with its moved dimensions replaced by `values`."""
+        if self.together:
+            return values
+        out = y.clone()
+        out[..., self.moved[step]] = values
+        return out
+
+    def log_prob(self, y: Tensor, context: Tensor | None) -> Tensor:
+        """log p(y | context): (R, B)."""
+        z, log_det = self(y, context)
+        return log_det - 0.5 * (z.square().sum(dim=-1) + self.d * math.log(2 * math.pi))

@@ -1,0 +1,150 @@
+"""flow_ssc, the model under investigation: a classifier p(t|x) and a conditional flow p(y|x,t) trained together.
+
+x and y are normalised by statistics (shift, scale) that are part of the model, see `RunningStats`. Per batch,
+
+    labelled rows:    -mean(ll_x + max(ll_y, -100)) + cross entropy(t | x)
+    unlabelled rows:  -gamma mean(ll_x + logsumexp_t(log p(t|x) + max(ll_y(t), -100)))
+
+with ll_y the log density of the normalised outcome. The clamp at -100 has zero gradient beyond it. ll_x comes from a
+flow over x that is never trained: a constant, left out by default like the couplings that transform nothing. The
+parameter `inert` puts both back.
+
+Prediction: the mean outcome in its own unit, clamped to +-100; p(t|x,y) is proportional to p(t|x) p(y|x,t).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ssc_sweep.config import StatsMode
+from ssc_sweep.models.contract import Batch, Loss, Model, Objective, Sizes, one_hot
+from ssc_sweep.models.coupling import CouplingFlow
+from ssc_sweep.models.layers import MLP, RunningStats
+from ssc_sweep.streams import stream
+
+MIN_LOG_DENSITY = -100.0
+MAX_OUTCOME = 100.0
+
+
+def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the rows where mask holds, 0 where it holds nowhere: (R, B), (R, B) -> (R,)."""
+    return torch.where(mask, values, 0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
+class FlowSSC(Model):
+    """See the module.
+
+    Args:
+        couplings: affine couplings of p(y|x,t).
+        width: hidden units of its conditioners and of the classifier.
+        x_couplings, x_width: the same for the untrained flow over x.
+        gamma: weight of the unlabelled rows.
+        samples: draws a prediction averages where the conditional is not Gaussian (d_y > 1).
+        inert: also compute what never learns.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        seeds: Sequence[int],
+        stats: Sequence[StatsMode],
+        couplings: int,
+        width: int,
+        x_couplings: int,
+        x_width: int,
+        gamma: float,
+        samples: int,
+        inert: bool,
+    ) -> None:
+        super().__init__(sizes, seeds, stats)
+        self.gamma, self.samples = gamma, samples
+        d_x, d_y, treatments = sizes
+        momentum, fixed = [s.momentum for s in stats], [s.mode == "precomputed" for s in stats]
+        self.x_stats, self.y_stats = RunningStats(d_x, momentum, fixed), RunningStats(d_y, momentum, fixed)
+        draws = [stream(seed, "init.classifier") for seed in seeds]
+        self.classifier = MLP([d_x, width, width, treatments], draws)
+        self.y_flow = CouplingFlow(d_y, d_x + treatments, couplings, width, seeds, "init.y_flow", inert)
+        self.x_flow = CouplingFlow(d_x, 0, x_couplings, x_width, seeds, "init.x_flow", inert) if inert else None
+
+    def start(self, train: Batch) -> None:
+        self.x_stats.precompute(train.x)
+        self.y_stats.precompute(train.y)
+
+    def before_step(self, batch: Batch) -> None:
+        self.x_stats.update(batch.x)
+        self.y_stats.update(batch.y)
+
+    def after_step(self) -> None:
+        """Nothing follows an update."""
+
+    def objectives(self) -> list[Objective]:
+        return [Objective("likelihood", [*self.classifier.parameters(), *self.y_flow.learning()], self.loss)]
+
+    def loss(self, batch: Batch) -> Loss:
+        """The loss of the module's docstring, per run."""
+        x, y = self.x_stats.normalise(batch.x), self.y_stats.normalise(batch.y)
+        log_p_t = torch.log_softmax(self.classifier(x), dim=-1)
+        ll_x = self._ll_x(x)
+        if not batch.any_hidden:
+            ll_y = self._ll_y(x, batch.t, y)
+            ce = -log_p_t.gather(-1, batch.t.unsqueeze(-1)).squeeze(-1).mean(dim=1)
+            labelled = ce - (ll_x + ll_y.clamp(min=MIN_LOG_DENSITY)).mean(dim=1)
+            return self._loss(labelled, {"labelled": labelled, "ce": ce, "ll_y": ll_y}, ll_x)
+        seen, t = batch.t >= 0, batch.t.clamp(min=0).unsqueeze(-1)
+        all_ll_y = self._ll_y_all(x, y)
+        ll_y = all_ll_y.gather(-1, t).squeeze(-1)
+        ce = _mean_where(-log_p_t.gather(-1, t).squeeze(-1), seen)
+        labelled = ce - _mean_where(ll_x + ll_y.clamp(min=MIN_LOG_DENSITY), seen)
+        mixture = torch.logsumexp(log_p_t + all_ll_y.clamp(min=MIN_LOG_DENSITY), dim=-1)
+        unlabelled = -self.gamma * _mean_where(ll_x + mixture, ~seen)
+        parts = {"labelled": labelled, "unlabelled": unlabelled, "ce": ce, "ll_y": ll_y}
+        return self._loss(labelled + unlabelled, parts, ll_x)
+
+    def _loss(self, total: Tensor, parts: dict[str, Tensor], ll_x: Tensor) -> Loss:
+        if self.x_flow is not None:
+            parts["ll_x"] = ll_x
+        return Loss(total, {name: part.detach() for name, part in parts.items()})
+
+    def _ll_x(self, x: Tensor) -> Tensor:
+        """log p(x) of normalised rows without gradient, (R, B); the constant 0 where its flow is left out."""
+        if self.x_flow is None:
+            return x.new_zeros(x.shape[:2])
+        with torch.no_grad():
+            return self.x_flow.log_prob(x, None)
+
+    def _context(self, x: Tensor, t: Tensor) -> Tensor:
+        return torch.cat([x, one_hot(t, self.sizes.treatments, x.dtype)], dim=-1)
+
+    def _ll_y(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        return self.y_flow.log_prob(y, self._context(x, t))
+
+    def _ll_y_all(self, x: Tensor, y: Tensor) -> Tensor:
+        """log p(y | x, k) for every treatment k of normalised rows: (R, B, K)."""
+        runs, rows, _ = x.shape
+        k = self.sizes.treatments
+        t = torch.arange(k, device=x.device).repeat_interleave(rows).expand(runs, -1)
+        return self._ll_y(x.repeat(1, k, 1), t, y.repeat(1, k, 1)).view(runs, k, rows).transpose(1, 2)
+
+    def outcome_mean(self, x: Tensor, t: Tensor) -> Tensor:
+        context = self._context(self.x_stats.normalise(x), t)
+        if self.sizes.d_y == 1:
+            mean = self.y_flow.inverse(x.new_zeros(*x.shape[:2], 1), context)
+        else:
+            mean = self._sampled_mean(context)
+        return self.y_stats.restore(mean).clamp(-MAX_OUTCOME, MAX_OUTCOME)
+
+    def _sampled_mean(self, context: Tensor) -> Tensor:
+        """Average of `samples` draws, from the run's own stream and always from its start: (R, B, d_y)."""
+        shape = (context.shape[1], self.sizes.d_y)
+        draws = [stream(seed, "predict") for seed in self.seeds]
+        total = context.new_zeros(len(draws), *shape)
+        for _ in range(self.samples):
+            noise = torch.stack([torch.from_numpy(draw.standard_normal(shape)) for draw in draws])
+            total += self.y_flow.inverse(noise.to(context), context)
+        return total / self.samples
+
+    def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = self.x_stats.normalise(x), self.y_stats.normalise(y)
+        log_p_t = nn.functional.log_softmax(self.classifier(x), dim=-1)
+        return torch.log_softmax(log_p_t + self._ll_y_all(x, y), dim=-1)

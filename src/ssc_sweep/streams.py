@@ -1,0 +1,20 @@
+"""Independent random streams of one run, each known by a name.
+
+A run has one seed, and everything random in it (which rows train, which treatments are hidden, first weights,
+order of batches, sampling) draws from a stream of its own. So a change in one place - another batch size, a probe
+that samples, one more layer - leaves all the others as they were, and two arms with the same seed are a true pair.
+
+The streams are numpy's: they do not depend on the precision or the device that a run trains with.
+"""
+
+import zlib
+
+import numpy as np
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Return the generator of stream `name` of run `seed`, always at its start.
+
+    The two are hashed together by `numpy.random.SeedSequence`, whose spawn keys give independent streams.
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),)))

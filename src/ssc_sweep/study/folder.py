@@ -1,0 +1,138 @@
+"""The folders of a study and of a run: one property a file, one writer.
+
+    <outputs>/<study>/study.yaml  summary.csv
+    <outputs>/<study>/<arm>/seed=<n>/config.yaml overrides.yaml history.csv metrics.json predictions.csv
+                                     model.safetensors run.log DONE        (FAILED instead of DONE: a traceback)
+
+Every file is written beside its place and moved there in one step, DONE last: a folder with DONE is whole.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ssc_sweep.errors import UserError
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file under another name in the same folder, then move it to `path` in one step.
+
+    Raises:
+        UserError: the folder cannot be made or written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(beside)
+        beside.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}. Choose another folder with outputs=<folder>."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    write_file(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def write_yaml(path: Path, content: object) -> None:
+    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
+
+
+def write_json(path: Path, content: object) -> None:
+    # NaN is not JSON; a number that does not exist is written as null by whoever calls this.
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_yaml(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run: one arm with one seed."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        return self.path / "overrides.yaml"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.csv"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.csv"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "run.log"
+
+    @property
+    def done(self) -> Path:
+        return self.path / "DONE"
+
+    @property
+    def failed(self) -> Path:
+        return self.path / "FAILED"
+
+    def is_done(self, content: dict[str, Any]) -> bool:
+        """Whether this run was finished before, with this config.
+
+        Raises:
+            UserError: a run of another config was finished here; it is not overwritten.
+        """
+        if not self.done.exists():
+            return False
+        if read_yaml(self.config) != content:
+            raise UserError(
+                f"{self.path} holds a finished run of another config, and finished runs are not overwritten. "
+                "Choose another study=<name>, or remove that folder."
+            )
+        return True
+
+    def read_metrics(self) -> dict[str, Any]:
+        metrics: dict[str, Any] = json.loads(self.metrics.read_text(encoding="utf-8"))
+        return metrics
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The folder of all runs of one command."""
+
+    path: Path
+
+    @property
+    def study(self) -> Path:
+        return self.path / "study.yaml"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.csv"
+
+    def run(self, arm: str, seed: int) -> RunFolder:
+        return RunFolder(self.path / arm / f"seed={seed}")
+
+    def runs(self) -> list[RunFolder]:
+        """Every folder that a run has begun or ended in, sorted by path."""
+        found = {path.parent for name in ("DONE", "FAILED", "config.yaml") for path in self.path.glob(f"**/{name}")}
+        return [RunFolder(path) for path in sorted(found)]

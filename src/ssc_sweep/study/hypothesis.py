@@ -1,0 +1,92 @@
+"""A hypothesis - a claim and the arms that test it - and the arms of a study."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ssc_sweep.errors import UserError
+
+# A folder's name may have 255 bytes on most file systems.
+LONGEST_NAME = 200
+
+
+@dataclass
+class HypothesisConf:
+    """A YAML in conf/hypothesis."""
+
+    letter: str  # A to E in the plan; free for new ones
+    claim: str  # what is suspected, one sentence
+    expect: str  # what the claim predicts for RMSE: improves | worsens | no_difference
+    arms: list[dict[str, Any]]  # each a set of overrides, e.g. {optimizer.lr: 1e-4} or {batch: b32}
+
+
+EXPECTATIONS = ("improves", "worsens", "no_difference")
+
+
+def read_hypothesis(name: str, node: Any) -> HypothesisConf:
+    """Check the content of conf/hypothesis/<name>.yaml.
+
+    Raises:
+        UserError: a field is missing, unknown or of the wrong type; no arms.
+    """
+    try:
+        conf = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(HypothesisConf), node))
+    except (OmegaConfBaseException, ValueError) as error:
+        raise UserError(
+            f"hypothesis {name}: {str(error).splitlines()[0]}. It needs letter, claim, expect and arms."
+        ) from error
+    assert isinstance(conf, HypothesisConf)
+    if conf.expect not in EXPECTATIONS:
+        raise UserError(f"hypothesis {name}: expect={conf.expect} is unknown: allowed is {' | '.join(EXPECTATIONS)}.")
+    if not conf.arms or not all(conf.arms):
+        raise UserError(f"hypothesis {name} has no arms, or an empty one: give each arm at least one override.")
+    return conf
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A list of overrides that a study trains with every seed.
+
+    Attributes:
+        folder: where its runs are, relative to the study; two arms of equal config share one.
+        label: its overrides as people read them; "control" for none.
+        hypothesis: name of the hypothesis it tests; None for a control or a point of a plain grid.
+        control: folder of the arm it is compared with; None for a control or a point of a plain grid.
+        overrides: in Hydra's grammar.
+    """
+
+    folder: str
+    label: str
+    hypothesis: str | None
+    control: str | None
+    overrides: tuple[str, ...]
+
+
+def value_text(value: object) -> str:
+    """A value as people write it: 1e-4 rather than 0.0001."""
+    if isinstance(value, float) and value and not 1e-3 <= abs(value) < 1e6:
+        return str(np.format_float_scientific(value, trim="-", exp_digits=1))
+    return Override._get_value_element_as_str(value) if isinstance(value, dict | list) else str(value)
+
+
+def as_override(key: str, value: Any) -> str:
+    """Write key and value in Hydra's override grammar."""
+    text = value_text(value) if isinstance(value, float) else Override._get_value_element_as_str(value)
+    return f"{key}={text}"
+
+
+def folder_name(overrides: Sequence[str]) -> str:
+    """A name for these overrides that is safe on every file system and tells different overrides apart."""
+    text = ",".join(overrides)
+    safe = re.sub(r"[^\w.,=+-]", "_", text)
+    if safe == text and len(safe.encode()) <= LONGEST_NAME:
+        return safe
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{safe.encode()[:LONGEST_NAME].decode(errors='ignore')}_{digest}"

@@ -1,0 +1,91 @@
+"""The plan of a study - its hypotheses, arms and seeds - and study.yaml, which holds it on disk."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
+from ssc_sweep.study.hypothesis import Arm, HypothesisConf
+
+PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", "optuna", "causaldata")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study trains: every arm with every seed.
+
+    `hypotheses` and `arms` are fixed before the first run starts; `target` is the RMSE below which a run works.
+    """
+
+    seeds: tuple[int, ...]
+    arms: tuple[Arm, ...]
+    target: float
+    hypotheses: dict[str, HypothesisConf] = field(default_factory=dict)
+
+
+def _git_commit() -> str | None:
+    """The commit of the working folder, with "+changes" where files differ from it; None outside git."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if changes else "")
+
+
+def provenance() -> dict[str, Any]:
+    """Where a study comes from: command, time, commit, versions, machine."""
+    return {
+        "command": " ".join(["python -m ssc_sweep", *sys.argv[1:]]),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "git": _git_commit(),
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "machine": {"system": platform.platform(), "cpu": platform.machine(), "cores": os.cpu_count()},
+    }
+
+
+def write_plan(folder: StudyFolder, plan: Plan) -> None:
+    """Write study.yaml. A study that is started again keeps its first provenance and gains the arms it lacks."""
+    arms = list(plan.arms)
+    seeds = set(plan.seeds)
+    hypotheses = dict(plan.hypotheses)
+    origin = provenance()
+    if folder.study.exists():
+        before, origin = read_plan(folder), read_provenance(folder)
+        arms = [*before.arms, *(arm for arm in arms if arm not in before.arms)]
+        seeds |= set(before.seeds)
+        hypotheses = before.hypotheses | hypotheses
+    content = origin | {
+        "target": plan.target,
+        "seeds": sorted(seeds),
+        "hypotheses": {name: asdict(conf) for name, conf in hypotheses.items()},
+        "arms": [asdict(arm) | {"overrides": list(arm.overrides)} for arm in arms],
+    }
+    write_yaml(folder.study, content)
+
+
+def read_plan(folder: StudyFolder) -> Plan:
+    """Read study.yaml back."""
+    content = read_yaml(folder.study)
+    return Plan(
+        seeds=tuple(content["seeds"]),
+        arms=tuple(Arm(**arm | {"overrides": tuple(arm["overrides"])}) for arm in content["arms"]),
+        target=content["target"],
+        hypotheses={name: HypothesisConf(**conf) for name, conf in content["hypotheses"].items()},
+    )
+
+
+def read_provenance(folder: StudyFolder) -> dict[str, Any]:
+    content = read_yaml(folder.study)
+    return {key: content[key] for key in ("command", "started", "git", "versions", "machine")}
+
+
+def study_folder(outputs: str, study: str) -> StudyFolder:
+    return StudyFolder(Path(outputs) / study)

@@ -1,0 +1,76 @@
+"""The one writer of run folders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import save_file
+
+from ssc_sweep.data.cohort import Cohort, Floats
+from ssc_sweep.data.splitting import Rows
+from ssc_sweep.study.folder import RunFolder, write_file, write_json, write_text, write_yaml
+
+
+@dataclass(frozen=True)
+class Result:
+    """What training one run left behind. Arrays: outcome (n, d_y), treatment_log_prob (n, K)."""
+
+    metrics: dict[str, Any]
+    history: list[dict[str, float | int]]
+    val: Rows
+    cohort: Cohort
+    outcome: Floats
+    treatment_log_prob: Floats
+    state: dict[str, np.ndarray]
+
+
+def predictions_table(result: Result) -> pd.DataFrame:
+    """One line a validation row: its place in the cohort, treatment and outcomes, true and predicted."""
+    cohort, val = result.cohort, result.val
+    columns: dict[str, Any] = {"row": val.row, "t": val.t}
+    columns |= {f"p(t={k})": np.exp(result.treatment_log_prob[:, k]) for k in range(len(cohort.treatments))}
+    for i, name in enumerate(cohort.outcomes):
+        columns |= {name: val.y[:, i], f"{name}_predicted": result.outcome[:, i]}
+    return pd.DataFrame(columns)
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    write_file(path, lambda beside: table.to_csv(beside, index=False, float_format="%.7g"))
+
+
+def _log_text(result: Result) -> str:
+    lines = [" ".join(f"{name}={value:.6g}" for name, value in row.items()) for row in result.history]
+    ending = " ".join(f"{name}={value}" for name, value in result.metrics.items())
+    return "\n".join([*lines, ending]) + "\n"
+
+
+def write_start(folder: RunFolder, content: dict[str, Any], overrides: Sequence[str]) -> None:
+    write_yaml(folder.config, content)
+    write_yaml(folder.overrides, list(overrides))
+
+
+def write_run(folder: RunFolder, content: dict[str, Any], overrides: Sequence[str], result: Result) -> None:
+    """Write a run that came to its end, diverged ones included; DONE last.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    write_start(folder, content, overrides)
+    _write_csv(folder.history, pd.DataFrame(result.history))
+    _write_csv(folder.predictions, predictions_table(result))
+    write_file(folder.model, lambda beside: save_file(result.state, beside))
+    write_json(folder.metrics, result.metrics)
+    write_text(folder.log, _log_text(result))
+    folder.failed.unlink(missing_ok=True)
+    write_text(folder.done, datetime.now().astimezone().isoformat(timespec="seconds") + "\n")
+
+
+def write_failure(folder: RunFolder, content: dict[str, Any], overrides: Sequence[str], trace: str) -> None:
+    """Write a run that raised: its config and the traceback; no metrics, no DONE."""
+    write_start(folder, content, overrides)
+    write_text(folder.log, trace)
+    write_text(folder.failed, trace)

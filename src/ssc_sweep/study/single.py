@@ -1,0 +1,53 @@
+"""One run, from its composed config to its folder and a line on the terminal.
+
+This is what Hydra calls for `python -m ssc_sweep`, and for every job of a sweep under Hydra's own launchers.
+"""
+
+from hydra.conf import HydraConf
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from ssc_sweep.errors import RunsFailed
+from ssc_sweep.study.execute import execute
+from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.study.job import Job, Outcome, Status, make_job
+from ssc_sweep.study.plan import Plan, study_folder, write_plan
+from ssc_sweep.study.progress import progress_bar
+
+
+def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
+    """Train the run and return its RMSE, NaN if it diverged.
+
+    Raises:
+        UserError: the config is wrong or does not fit the data.
+        RunsFailed: the run raised; its folder holds FAILED.
+    """
+    job = make_job(cfg, hydra.overrides.task)
+    if hydra.mode == RunMode.MULTIRUN:
+        (outcome,) = execute([job])
+    else:
+        with progress_bar(1, job.config.epochs) as advance:
+            (outcome,) = execute([job], advance)
+        _describe(job, cfg)
+    if outcome.error is not None:
+        raise RunsFailed(1, 1, outcome.error) from outcome.error
+    print(_line(job, outcome))
+    return outcome.value
+
+
+def _describe(job: Job, cfg: DictConfig) -> None:
+    """Write the study.yaml of a study of one run."""
+    folder = study_folder(cfg.outputs, cfg.study)
+    arm = str(job.folder.path.parent.relative_to(folder.path))
+    write_plan(folder, Plan((job.config.seed,), (Arm(arm, arm, None, None, job.overrides),), job.config.target))
+
+
+def _line(job: Job, outcome: Outcome) -> str:
+    m = outcome.metrics
+    if outcome.status is Status.DIVERGED:
+        bad = m["first_bad"]
+        return f"diverged at step {bad['step']} of {m['steps']}: {bad['tensor']} is NaN or Inf   {job.folder.path}"
+    return (
+        f"RMSE {m['rmse']:.2f} {m['unit']} (predict the mean: {m['mean_predictor_rmse']:.2f}), "
+        f"treatment accuracy {m['accuracy']:.3f}, {m['seconds']:.1f} s   {job.folder.path}"
+    )

@@ -1,0 +1,180 @@
+"""Hydra sweeper: hypotheses and plain grids become arms x seeds.
+
+    -m hypothesis=lr,batch           control and the arms of both hypotheses, `seeds` paired seeds each
+    -m optimizer.lr=1e-4,5e-4        a plain grid, as Hydra's basic sweeper has it: one job a point
+    -m hypothesis=lr split=file_order,shuffled     the hypothesis at every point of the grid, each with its control
+
+Arms whose configs are equal are trained once. Every job is composed and checked before the first one is launched.
+"""
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from ssc_sweep.config import RunConfig, check
+from ssc_sweep.errors import RunsFailed, UserError
+from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.study.hypothesis import Arm, HypothesisConf, as_override, folder_name, read_hypothesis, value_text
+from ssc_sweep.study.job import CONTROL
+from ssc_sweep.study.plan import Plan, study_folder, write_plan
+
+# Overrides that steer the study; the sweeper sets them for each job.
+OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs")
+
+
+@dataclass
+class HypothesisSweeperConf:
+    """Config of `hydra/sweeper=hypothesis`; `params` are overrides in front of those of the command line."""
+
+    _target_: str = "ssc_sweep.study.sweeper.HypothesisSweeper"
+    params: dict[str, str] | None = None
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="hypothesis", node=HypothesisSweeperConf, provider="ssc_sweep")
+
+
+def _values(override: Override) -> list[str]:
+    """The values of a sweep, or the one value of a plain override, as they stand in an override."""
+    if override.is_sweep_override():
+        if not override.is_discrete_sweep():
+            raise UserError(f"{override.input_line} is a range without steps: name its values, e.g. a,b,c.")
+        return list(override.sweep_string_iterator())
+    return [override.get_value_element_as_str()]
+
+
+class HypothesisSweeper(Sweeper):
+    """See the module."""
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        self.params = params or {}
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+        self.launcher: Launcher | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
+        """Expand, check, launch.
+
+        Raises:
+            UserError: a config is wrong; nothing has been trained.
+            RunsFailed: some runs raised; the others are finished.
+        """
+        assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*(f"{k}={v}" for k, v in self.params.items()), *arguments])
+        plan = self.plan(overrides)
+        folder = study_folder(self.config.outputs, self.config.study)
+        jobs = self.jobs(plan, folder)
+        write_plan(folder, plan)
+        returns = self.launcher.launch(jobs, initial_job_idx=0)
+        raise_failures(returns)
+        return returns
+
+    def plan(self, overrides: Sequence[Override]) -> Plan:
+        """Expand overrides into arms and seeds."""
+        assert self.config is not None
+        own = {o.key_or_group: o for o in overrides if o.key_or_group in OWN_KEYS}
+        rest = [o for o in overrides if o.key_or_group not in OWN_KEYS]
+        names = self._hypothesis_names(own.get("hypothesis"))
+        hypotheses = {name: self._read(name) for name in names}
+        swept = [o for o in rest if o.is_sweep_override()]
+        fixed = tuple(str(o.input_line) for o in rest if not o.is_sweep_override())
+        axes = [[f"{o.get_key_element()}={value}" for value in _values(o)] for o in swept]
+        arms: list[Arm] = []
+        for point in itertools.product(*axes):
+            arms.extend(_arms(fixed, point, hypotheses))
+        return Plan(
+            seeds=self._seeds(own, bool(names)), arms=self._merge_equal(arms), target=self.config.target,
+            hypotheses=hypotheses,
+        )  # fmt: skip
+
+    def jobs(self, plan: Plan, folder: StudyFolder) -> list[list[str]]:
+        """One list of overrides a run; arms that share a folder are trained once."""
+        assert self.config is not None
+        study = [as_override("outputs", str(folder.path.parent)), as_override("study", folder.path.name)]
+        arms = {arm.folder: arm for arm in reversed(plan.arms)}
+        return [
+            [*arm.overrides, *study, as_override("arm", arm.folder), f"seed={seed}"]
+            for arm in reversed(arms.values())
+            for seed in plan.seeds
+        ]
+
+    def _hypothesis_names(self, override: Override | None) -> list[str]:
+        """Names on the command line, or the one that an experiment has chosen; none for a plain grid."""
+        assert self.config is not None
+        if override is None:
+            chosen = self.config.hydra.runtime.choices.get("hypothesis")
+            return [] if chosen is None else [str(chosen)]
+        return _values(override)
+
+    def _seeds(self, own: dict[str, Override], study_of_hypotheses: bool) -> tuple[int, ...]:
+        assert self.config is not None
+        if "seed" in own:
+            return tuple(int(value) for value in _values(own["seed"]))
+        count = self.config.seeds
+        if not isinstance(count, int) or count < 1:
+            raise UserError(f"seeds={count} is out of bounds: allowed is a whole number >= 1.")
+        if study_of_hypotheses or "seeds" in own:
+            return tuple(range(count))
+        return (int(self.config.seed),)
+
+    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        assert self.config is not None and self.hydra_context is not None
+        return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+
+    def _read(self, name: str) -> HypothesisConf:
+        return read_hypothesis(name, self._compose([f"hypothesis={name}"]).hypothesis)
+
+    def _merge_equal(self, arms: Sequence[Arm]) -> tuple[Arm, ...]:
+        """Check every arm's config and give arms of equal configs the folder of the first of them."""
+        folders: dict[str, str] = {}
+        merged = []
+        for arm in arms:
+            config: RunConfig = check(self._compose(arm.overrides))
+            folder = folders.setdefault(json.dumps(config.content(), sort_keys=True), arm.folder)
+            merged.append(Arm(folder, arm.label, arm.hypothesis, arm.control, arm.overrides))
+        return tuple(merged)
+
+
+def _arms(fixed: tuple[str, ...], point: tuple[str, ...], hypotheses: dict[str, HypothesisConf]) -> list[Arm]:
+    """The arms at one point of the grid: the point itself, which is the control, then those of each hypothesis."""
+    prefix = folder_name(point) if point else ""
+    base = (*fixed, *point)
+    at_point = ", ".join(point)
+    if not hypotheses:
+        return [Arm(prefix or CONTROL, at_point or CONTROL, None, None, base)]
+    control = f"{prefix}/{CONTROL}" if prefix else CONTROL
+    arms = [Arm(control, f"{CONTROL} ({at_point})" if point else CONTROL, None, None, base)]
+    for name, conf in hypotheses.items():
+        for changes in conf.arms:
+            label = ", ".join(f"{key}={value_text(value)}" for key, value in changes.items())
+            overrides = tuple(as_override(key, value) for key, value in changes.items())
+            folder = "/".join(part for part in (prefix, name, folder_name(label.split(", "))) if part)
+            arms.append(Arm(folder, f"{label} ({at_point})" if point else label, name, control, (*base, *overrides)))
+    return arms
+
+
+def raise_failures(returns: Sequence[JobReturn]) -> None:
+    """Raise what made jobs fail: the user's error as it is, otherwise how many failed and how the first did."""
+    errors = [r._return_value for r in returns if r.status is not JobStatus.COMPLETED]
+    for error in errors:
+        if isinstance(error, UserError):
+            raise error
+    if errors:
+        raise RunsFailed(len(errors), len(returns), errors[0])

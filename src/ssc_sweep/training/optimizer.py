@@ -1,0 +1,130 @@
+"""Optimisers for a stack: one update rule, but a learning rate and a weight decay for each run.
+
+The arithmetic is torch's own fused kernels, called once a run on that run's slices of the parameters. The kernels
+divide the gradients by `grad_scale` as they read them, which is how clipping costs no pass over memory of its own.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
+
+Slices = list[list[Tensor]]
+
+
+def by_run(tensors: Sequence[Tensor], runs: int) -> Slices:
+    """Split tensors (R * members, ...) into the views of each run: result[r][i] is run r's part of tensors[i]."""
+    return [list(parts) for parts in zip(*(t.view(runs, -1).unbind(0) for t in tensors), strict=True)]
+
+
+class Optimizer(ABC):
+    """Updates the parameters of a stack, run by run.
+
+    Args:
+        parameters: leaves whose leading axis is R or a multiple of it, run after run.
+        lr, weight_decay: one number a run.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], lr: Sequence[float], weight_decay: Sequence[float]) -> None:
+        self.lr, self.weight_decay = list(lr), list(weight_decay)
+        self.parameters = by_run([p.detach() for p in parameters], self.runs)
+
+    @property
+    def runs(self) -> int:
+        return len(self.lr)
+
+    def state_like(self, parameters: Sequence[nn.Parameter]) -> Slices:
+        """Zeros for a moment of every parameter, by run."""
+        return by_run([torch.zeros_like(p, requires_grad=False) for p in parameters], self.runs)
+
+    def step(self, gradients: Sequence[Tensor], divisor: Tensor) -> None:
+        """Update every run by its gradient divided by its `divisor` (R,)."""
+        if divisor.dtype == torch.float64:
+            # The kernels read grad_scale in float32: a float64 run would lose half of its digits.
+            for gradient in gradients:
+                gradient.view(self.runs, -1).div_(divisor.unsqueeze(1))
+            divisor = torch.ones_like(divisor, dtype=torch.float32)
+        slices = by_run(gradients, self.runs)
+        for run, scale in enumerate(divisor.unbind(0)):
+            self.update(run, slices[run], scale)
+
+    @abstractmethod
+    def update(self, run: int, gradients: list[Tensor], scale: Tensor) -> None:
+        """Update run `run` by gradients / scale, with its learning rate and weight decay."""
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015); weight decay is added to the gradient."""
+
+    rule: Callable[..., None] = staticmethod(adam)
+
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        lr: Sequence[float],
+        weight_decay: Sequence[float],
+        beta1: float,
+        beta2: float,
+        eps: float,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+        self.first, self.second = self.state_like(parameters), self.state_like(parameters)
+        # One counter a tensor and run, as the kernels want it; on the device of the parameters.
+        self.steps = [[torch.zeros((), dtype=torch.float32, device=p.device) for p in row] for row in self.parameters]
+
+    def update(self, run: int, gradients: list[Tensor], scale: Tensor) -> None:
+        self.rule(
+            self.parameters[run],
+            gradients,
+            self.first[run],
+            self.second[run],
+            [],
+            self.steps[run],
+            fused=True,
+            grad_scale=scale,
+            amsgrad=False,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            lr=self.lr[run],
+            weight_decay=self.weight_decay[run],
+            eps=self.eps,
+            maximize=False,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    rule = staticmethod(adamw)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum; weight decay is added to the gradient."""
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], lr: Sequence[float], weight_decay: Sequence[float], momentum: float
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay)
+        self.momentum = momentum
+        # Zeros are right with dampening 0: the first step then gives momentum * 0 + gradient.
+        self.velocity = self.state_like(parameters)
+
+    def update(self, run: int, gradients: list[Tensor], scale: Tensor) -> None:
+        sgd(
+            self.parameters[run],
+            gradients,
+            list(self.velocity[run]),
+            fused=True,
+            grad_scale=scale,
+            weight_decay=self.weight_decay[run],
+            momentum=self.momentum,
+            lr=self.lr[run],
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )

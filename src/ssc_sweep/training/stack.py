@@ -1,0 +1,61 @@
+"""The rows of a stack: the data splits of R runs as tensors with a leading run axis."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ssc_sweep.data.splitting import DataSplit, Rows
+from ssc_sweep.models.contract import HIDDEN, Batch
+from ssc_sweep.streams import stream
+
+
+@dataclass(frozen=True)
+class StackRows:
+    """Training and validation rows of R runs; validation treatments are all visible."""
+
+    train: Batch
+    val: Batch
+
+
+def _batch(rows: Sequence[Rows], dtype: torch.dtype, device: torch.device) -> Batch:
+    t_seen = np.stack([r.t_seen for r in rows])
+    return Batch(
+        x=torch.from_numpy(np.stack([r.x for r in rows])).to(device, dtype),
+        t=torch.from_numpy(t_seen).to(device),
+        y=torch.from_numpy(np.stack([r.y for r in rows])).to(device, dtype),
+        any_hidden=bool((t_seen == HIDDEN).any()),
+    )
+
+
+def assemble(splits: Sequence[DataSplit], dtype: torch.dtype, device: torch.device) -> StackRows:
+    """Put the data of R runs side by side; all must have the same shapes."""
+    return StackRows(
+        train=_batch([s.train for s in splits], dtype, device), val=_batch([s.val for s in splits], dtype, device)
+    )
+
+
+class Batches:
+    """The batches of each epoch: every run walks through its rows in an order of its own stream, anew each epoch."""
+
+    def __init__(self, train: Batch, seeds: Sequence[int], size: int, drop_last: bool) -> None:
+        self.train, self.size = train, size
+        self.draws = [stream(seed, "batches") for seed in seeds]
+        rows = train.x.shape[1]
+        stop = rows - rows % size if drop_last else rows
+        self.starts = range(0, stop, size)
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return len(self.starts)
+
+    def epoch(self) -> Iterator[Batch]:
+        """Yield the batches of the next epoch; the last one may be smaller."""
+        rows = self.train.x.shape[1]
+        order = torch.from_numpy(np.stack([draw.permutation(rows) for draw in self.draws])).to(self.train.x.device)
+        runs = torch.arange(len(self.draws), device=order.device).unsqueeze(1)
+        x, t, y = self.train.x[runs, order], self.train.t[runs, order], self.train.y[runs, order]
+        for start in self.starts:
+            part = slice(start, start + self.size)
+            yield Batch(x[:, part], t[:, part], y[:, part], self.train.any_hidden)
