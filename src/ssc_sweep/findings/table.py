@@ -4,11 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from scipy import stats
 
 from ssc_sweep.findings.collect import Study
+from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.study.job import Status
 
 
 @dataclass(frozen=True)
@@ -43,53 +47,67 @@ def arm_table(study: Study) -> Table:
     runs, plan = study.runs, study.plan
     units = runs["unit"].dropna().unique()
     unit = units[0] if len(units) == 1 else "mixed units"
-    table = Table(title=f"RMSE in {unit}; target {plan.target:g}", title_justify="left")
-    columns = ("arm", "n", "mean", "sd", "median", "range", "accuracy", f"< {plan.target:g}", "minus control [95% CI]")
-    for name in columns:
-        table.add_column(name, justify="left" if name == "arm" else "right", overflow="fold")
+    table = Table(title=f"RMSE in {unit}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("arm", overflow="fold", min_width=12)
+    for name in ("n", "mean", "sd", "median", "range", "acc.", f"< {plan.target:g}"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("minus control, 95% CI", justify="right", min_width=14)
     shown = None
     for arm in plan.arms:
         if arm.hypothesis != shown:
             conf = plan.hypotheses[arm.hypothesis] if arm.hypothesis else None
             table.add_section()
             if conf is not None:
-                table.add_row(f"[bold]{conf.letter} {arm.hypothesis}[/bold]")
+                table.add_row(f"[bold]{conf.letter} {escape(arm.hypothesis or '')}[/bold]")
             shown = arm.hypothesis
-        table.add_row(*_cells(study, arm.folder, arm.label, arm.control))
+        table.add_row(*_cells(study, arm))
     table.add_section()
-    baseline = runs["mean_predictor_rmse"].dropna()
-    table.add_row("predict the mean", *_numbers(baseline.drop_duplicates()), "-", "-", "-")
+    # One number a split: arms share the splits of their seeds.
+    baseline = runs.drop_duplicates(["seed", "mean_predictor_rmse"])["mean_predictor_rmse"].dropna()
+    table.add_row("predict the mean", *_numbers(baseline), "", _works(baseline, len(baseline), plan.target), "")
     return table
 
 
 def _numbers(rmse: pd.Series) -> list[str]:
+    """n, mean, sd, median and range as text."""
     n = len(rmse)
     if n == 0:
         return ["0", "-", "-", "-", "-"]
-    sd = f"{rmse.std(ddof=1):.2f}" if n > 1 else "-"
-    return [str(n), f"{rmse.mean():.2f}", sd, f"{rmse.median():.2f}", f"{rmse.min():.2f} - {rmse.max():.2f}"]
+    sd = f"{rmse.std(ddof=1):.1f}" if n > 1 else "-"
+    span = f"{rmse.min():.1f}\u2013{rmse.max():.1f}" if n > 1 else "-"
+    return [str(n), f"{rmse.mean():.1f}", sd, f"{rmse.median():.1f}", span]
 
 
-def _cells(study: Study, folder: str, label: str, control: str | None) -> list[str]:
+def _works(rmse: pd.Series, runs: int, target: float) -> str:
+    """How many of the runs lie below the target; a run without RMSE does not."""
+    return f"{int((rmse < target).sum())}/{runs}"
+
+
+def _cells(study: Study, arm: Arm) -> list[str]:
     runs = study.runs
-    mine = runs[runs["arm"] == folder]
-    by_seed = rmse_by_seed(runs, folder)
+    mine = runs[runs["arm"] == arm.folder]
+    by_seed = rmse_by_seed(runs, arm.folder)
     rmse = by_seed.dropna()
-    numbers = _numbers(rmse)
-    lost = len(mine) - len(rmse)
-    if lost:
-        numbers[0] += f" (+{lost} without RMSE)"
-    works = f"{int((rmse < study.plan.target).sum())}/{len(mine)}"
+    works = _works(rmse, len(mine), study.plan.target)
     accuracy = f"{mine['accuracy'].mean():.3f}" if mine["accuracy"].notna().any() else "-"
-    paired = paired_difference(by_seed, rmse_by_seed(runs, control)) if control else None
-    difference = f"{paired.mean:+.2f} [{paired.low:+.2f}, {paired.high:+.2f}]" if paired else "-"
-    return [label, *numbers, accuracy, works, difference]
+    paired = paired_difference(by_seed, rmse_by_seed(runs, arm.control)) if arm.control else None
+    difference = f"{paired.mean:+.1f} [{paired.low:+.1f}, {paired.high:+.1f}]" if paired else "-"
+    return [escape(arm.label), *_numbers(rmse), accuracy, works, difference]
+
+
+def _endings(runs: pd.DataFrame) -> str:
+    """How the runs ended, e.g. "58 finished, 2 diverged (no RMSE, left out of n)"."""
+    counts = runs["status"].value_counts()
+    parts = [f"{count} {status}" for status, count in counts.items()]
+    lost = "" if set(counts.index) <= {Status.FINISHED} else " (runs without an RMSE are left out of n)"
+    return f"{len(runs)} runs: {', '.join(parts)}{lost}"
 
 
 def print_study(study: Study) -> None:
-    """Print the table, what did not finish, and where it all lies."""
+    """Print the table, how the runs ended, and where it all lies."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)  # a pipe or a file has no width of its own
     console.print(arm_table(study))
-    counts = study.runs["status"].value_counts()
-    console.print(", ".join(f"{count} runs {status}" for status, count in counts.items()), highlight=False)
-    console.print(f"study folder: {study.folder.path}", highlight=False, soft_wrap=True)
+    console.print(_endings(study.runs), highlight=False)
+    console.print(f"study folder: {escape(str(study.folder.path))}", highlight=False, soft_wrap=True)

@@ -1,0 +1,29 @@
+# make sweep   three suspected causes against the failing run: 60 runs, a table, a study folder
+# make test    the whole test suite          make lint    style, types, structure
+# make bench   speed against a straightforward implementation, side by side
+
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: sweep test lint bench
+
+sweep: .venv/installed
+	$(BIN)/python -m ssc_sweep -m hypothesis=lr,batch,ema
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed
+	$(BIN)/python -m tests.bench.steps
+
+# One environment for everything; the constraints pin every version, torch first of all.
+.venv/installed: pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,21 @@
+"""Shared by all tests: a config to start from, composed from conf/ as a command would."""
+
+from collections.abc import Callable
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from ssc_sweep.config import RunConfig, check, conf_dir
+
+MakeConfig = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def make_config() -> MakeConfig:
+    """make_config("batch=b32", "seed=3"): the checked config of these overrides."""
+
+    def make(*overrides: str) -> RunConfig:
+        with initialize_config_dir(str(conf_dir())):
+            return check(compose("config", overrides=list(overrides)))
+
+    return make

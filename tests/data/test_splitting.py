@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from ssc_sweep.data import nhefs
+from ssc_sweep.data.splitting import HIDDEN, choose_rows, split
+from ssc_sweep.errors import UserError
+from tests.conftest import MakeConfig
+
+COHORT = nhefs.load()
+
+
+def test_file_order_is_two_halves(make_config: MakeConfig) -> None:
+    train, val = choose_rows(1566, make_config())
+    assert np.array_equal(train, np.arange(783))
+    assert np.array_equal(val, np.arange(783, 1566))
+
+
+@pytest.mark.parametrize("overrides", [("split=shuffled",), ("dataset_size=n100",), ("split.validation_share=0.25",)])
+def test_no_row_twice(make_config: MakeConfig, overrides: tuple[str, ...]) -> None:
+    train, val = choose_rows(1566, make_config(*overrides))
+    assert len(np.unique([*train, *val])) == len(train) + len(val)
+    assert {("split=shuffled",): 783, ("dataset_size=n100",): 50}.get(overrides, 1174) == len(train)
+
+
+def test_seeds_draw_other_rows_and_the_same_seed_the_same(make_config: MakeConfig) -> None:
+    first, again, other = (choose_rows(1566, make_config("split=shuffled", f"seed={seed}"))[0] for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_scaling_sees_training_rows_only(make_config: MakeConfig) -> None:
+    data = split(COHORT, make_config())
+    spread = data.train.x.std(axis=0)
+    constant = spread < 1e-9
+    assert np.allclose(data.train.x.mean(axis=0), 0, atol=1e-9)
+    assert np.allclose(spread[~constant], 1)
+    assert abs(data.val.x.mean(axis=0)).max() > 1
+    everywhere = split(COHORT, make_config("scaling=all"))
+    both = np.concatenate([everywhere.train.x, everywhere.val.x])
+    assert np.allclose(both.mean(axis=0), 0, atol=1e-9)
+
+
+def test_mcar_hides_exactly_half(make_config: MakeConfig) -> None:
+    rows = split(COHORT, make_config("labels=half_mcar")).train
+    assert (rows.t_seen == HIDDEN).sum() == round(783 / 2)
+    seen = rows.t_seen != HIDDEN
+    assert np.array_equal(rows.t_seen[seen], rows.t[seen])
+
+
+def test_mar_hides_by_the_first_confounder(make_config: MakeConfig) -> None:
+    # NHEFS's first confounder is sex: the hidden share must differ by it, and not under mcar.
+    def gap(labels: str) -> float:
+        data = split(COHORT, make_config(f"labels={labels}"))
+        sex = data.train.x[:, list(data.cohort.roles).index("sex")] > 0
+        hidden = data.train.t_seen == HIDDEN
+        return float(hidden[sex].mean() - hidden[~sex].mean())
+
+    assert gap("half_mar") > 0.4
+    assert abs(gap("half_mcar")) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("dataset_size.rows=2000",), "larger than the data: 1566 rows"),
+        (("dataset_size=n100", "batch=b64"), "batch.size=64 is larger than the training rows: 50"),
+        (("dataset_size.rows=5", "batch.size=1"), "has . visible training rows"),
+        (("dataset_size.rows=4", "split.validation_share=0.9"), "leaves 0 to train"),
+    ],
+)
+def test_what_does_not_fit(make_config: MakeConfig, overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        split(COHORT, make_config(*overrides))

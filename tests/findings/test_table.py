@@ -1,0 +1,82 @@
+"""The table at the end of a study, from a study folder written by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from ssc_sweep.findings.collect import METRICS, collect
+from ssc_sweep.findings.table import arm_table, paired_difference, print_study
+from ssc_sweep.study.folder import RunFolder, StudyFolder, write_json, write_text, write_yaml
+from ssc_sweep.study.hypothesis import Arm, HypothesisConf
+from ssc_sweep.study.plan import Plan, write_plan
+
+
+def finished(folder: RunFolder, rmse: float | None, status: str = "finished") -> None:
+    metrics: dict[str, object] = dict.fromkeys(METRICS, 1)
+    metrics |= {"status": status, "rmse": rmse, "accuracy": None if rmse is None else 0.75, "unit": "kg"}
+    metrics |= {"mean_predictor_rmse": 8.0, "first_bad": None if rmse else {"step": 7, "tensor": "fit.loss"}}
+    write_json(folder.metrics, metrics)
+    write_yaml(folder.overrides, ["optimizer.lr=1e-4"])
+    write_text(folder.done, "")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    study = StudyFolder(tmp_path / "study")
+    conf = HypothesisConf("B", "Too high.", "improves", [{"optimizer.lr": 1e-4}])
+    arms = (
+        Arm("control", "control", None, None, ()),
+        Arm("lr/optimizer.lr=1e-4", "optimizer.lr=1e-4", "lr", "control", ("optimizer.lr=1e-4",)),
+    )
+    write_plan(study, Plan((0, 1, 2), arms, 15.0, {"lr": conf}))
+    for seed, rmse in enumerate((40.0, 60.0, 50.0)):
+        finished(study.run("control", seed), rmse)
+    for seed, rmse in enumerate((10.0, 20.0)):
+        finished(study.run("lr/optimizer.lr=1e-4", seed), rmse)
+    finished(study.run("lr/optimizer.lr=1e-4", 2), None, "diverged")
+    return study
+
+
+def test_paired_difference_by_hand() -> None:
+    # Differences -30 and -40: mean -35, sd sqrt(50), t(0.975, 1) = 12.706, half width 12.706 * sqrt(50) / sqrt(2).
+    paired = paired_difference(pd.Series([10.0, 20.0, np.nan]), pd.Series([40.0, 60.0, 50.0]))
+    assert paired is not None
+    assert (paired.n, paired.mean) == (2, -35.0)
+    assert paired.high - paired.mean == pytest.approx(12.7062 * 5, abs=1e-3)
+
+
+def test_one_pair_has_no_interval() -> None:
+    assert paired_difference(pd.Series([10.0]), pd.Series([40.0])) is None
+
+
+def test_summary_has_one_row_a_run_and_no_number_for_a_failure(folder: StudyFolder) -> None:
+    study = collect(folder)
+    read = pd.read_csv(folder.summary)
+    assert len(read) == 6 == len(study.runs)
+    lost = read[read["status"] == "diverged"]
+    assert lost["rmse"].isna().all()
+    assert lost["first_bad_step"].tolist() == [7]
+
+
+def test_table_by_hand(folder: StudyFolder) -> None:
+    console = Console(width=120, record=True)
+    console.print(arm_table(collect(folder)))
+    text = console.export_text()
+    control = next(line for line in text.splitlines() if line.startswith("control"))
+    assert control.split() == ["control", "3", "50.0", "10.0", "50.0", "40.0\u201360.0", "0.750", "0/3", "-"]
+    arm = next(line for line in text.splitlines() if line.startswith("optimizer.lr"))
+    assert arm.split()[:8] == ["optimizer.lr=1e-4", "2", "15.0", "7.1", "15.0", "10.0\u201320.0", "0.750", "1/3"]
+    assert "B lr" in text
+    mean = next(line for line in text.splitlines() if line.startswith("predict the mean"))
+    assert mean.split()[3:5] == ["3", "8.0"]
+
+
+def test_unfinished_and_failed_runs_are_named(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    write_text(folder.run("control", 3).failed, "Traceback")
+    write_yaml(folder.run("control", 4).config, {})
+    print_study(collect(folder))
+    shown = capsys.readouterr().out
+    assert all(part in shown for part in ("8 runs:", "5 finished", "1 failed", "1 unfinished", "1 diverged"))
