@@ -64,7 +64,7 @@ def test_mar_hides_by_the_first_confounder(make_config: MakeConfig) -> None:
     [
         (("dataset_size.rows=2000",), "larger than the data: 1566 rows"),
         (("dataset_size=n100", "batch=b64"), "batch.size=64 is larger than the training rows: 50"),
-        (("dataset_size.rows=5", "batch.size=1"), "has . visible training rows"),
+        (("dataset_size.rows=5", "batch.size=1", "covariates=confounders"), "has . visible training rows"),
         (("dataset_size.rows=4", "split.validation_share=0.9"), "leaves 0 to train"),
     ],
 )

@@ -47,7 +47,14 @@ def arm_table(study: Study) -> Table:
     runs, plan = study.runs, study.plan
     units = runs["unit"].dropna().unique()
     unit = units[0] if len(units) == 1 else "mixed units"
-    table = Table(title=f"RMSE in {unit}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table = Table(
+        title=f"RMSE in {unit}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
     table.add_column("arm", overflow="fold", min_width=12)
     for name in ("n", "mean", "sd", "median", "range", "acc.", f"< {plan.target:g}"):
         table.add_column(name, justify="right", no_wrap=True)
