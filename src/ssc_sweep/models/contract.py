@@ -38,12 +38,14 @@ class Batch:
         t: treatments as codes, HIDDEN where the model must not look, shape (R, B), int64.
         y: outcomes in their unit, shape (R, B, d_y).
         any_hidden: whether any treatment of the stack's training rows is HIDDEN (known without looking at t).
+        last: whether it is the last batch of an epoch.
     """
 
     x: Tensor
     t: Tensor
     y: Tensor
     any_hidden: bool
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Model(nn.Module, ABC):
     """
 
     stacks: ClassVar[bool] = True
+    # Predictions are clamped to +- this many units of the outcome.
+    outcome_limit: ClassVar[float] = float("inf")
 
     def __init__(self, sizes: Sizes, seeds: Sequence[int], stats: Sequence[StatsMode]) -> None:
         assert len(seeds) == len(stats) and (self.stacks or len(seeds) == 1)
@@ -109,6 +113,14 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:
         """log P(T=k | X=x, Y=y): (R, B, d_x), (R, B, d_y) -> (R, B, K)."""
+
+    @abstractmethod
+    def probe(self, batch: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
+        """Describe the model as it stands, for the history: named numbers, one a run (R,) or one a row (R, B).
+
+        Given the rows of the step that was just taken, all training rows and all validation rows. Draws nothing,
+        changes nothing.
+        """
 
     def run_state(self, run: int) -> dict[str, np.ndarray]:
         """Return the weights and statistics of one run by name, without the run axis."""

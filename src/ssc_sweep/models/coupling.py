@@ -103,7 +103,7 @@ class CouplingFlow(nn.Module):
         out[..., self.moved[step]] = values
         return out
 
-    def log_prob(self, y: Tensor, context: Tensor | None) -> Tensor:
-        """log p(y | context): (R, B)."""
+    def density(self, y: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """log p(y | context), and log |dz/dy|, the log of the product of all scales: (R, B) each."""
         z, log_det = self(y, context)
-        return log_det - 0.5 * (z.square().sum(dim=-1) + self.d * math.log(2 * math.pi))
+        return log_det - 0.5 * (z.square().sum(dim=-1) + self.d * math.log(2 * math.pi)), log_det

@@ -32,8 +32,17 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, values, 0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
+def _loss(total: Tensor, ll_y: Tensor, log_scale: Tensor, **parts: Tensor) -> Loss:
+    clamped = (ll_y < MIN_LOG_DENSITY).to(ll_y.dtype).mean(dim=1)
+    parts |= {"ll_y": ll_y, "log_scale": log_scale, "clamped": clamped}
+    return Loss(total, {name: part.detach() for name, part in parts.items()})
+
+
 class FlowSSC(Model):
     """See the module.
+
+    Parts of its loss, for the probes: labelled, unlabelled and ce; clamped, the share of rows
+    whose ll_y lies below the clamp; by row ll_y and log_scale, the log of the product of all scales.
 
     Args:
         couplings: affine couplings of p(y|x,t).
@@ -43,6 +52,8 @@ class FlowSSC(Model):
         samples: draws a prediction averages where the conditional is not Gaussian (d_y > 1).
         inert: also compute what never learns.
     """
+
+    outcome_limit = MAX_OUTCOME
 
     def __init__(
         self,
@@ -65,7 +76,8 @@ class FlowSSC(Model):
         draws = [stream(seed, "init.classifier") for seed in seeds]
         self.classifier = MLP([d_x, width, width, treatments], draws)
         self.y_flow = CouplingFlow(d_y, d_x + treatments, couplings, width, seeds, "init.y_flow", inert)
-        self.x_flow = CouplingFlow(d_x, 0, x_couplings, x_width, seeds, "init.x_flow", inert) if inert else None
+        self.x_flow = CouplingFlow(d_x, 0, x_couplings, x_width, seeds, "init.x_flow", inert=True)
+        self.inert = inert
 
     def start(self, train: Batch) -> None:
         self.x_stats.precompute(train.x)
@@ -85,46 +97,50 @@ class FlowSSC(Model):
         """The loss of the module's docstring, per run."""
         x, y = self.x_stats.normalise(batch.x), self.y_stats.normalise(batch.y)
         log_p_t = torch.log_softmax(self.classifier(x), dim=-1)
-        ll_x = self._ll_x(x)
+        ll_x = self._ll_x(x) if self.inert else x.new_zeros(x.shape[:2])
         if not batch.any_hidden:
-            ll_y = self._ll_y(x, batch.t, y)
+            ll_y, log_scale = self.y_flow.density(y, self._context(x, batch.t))
             ce = -log_p_t.gather(-1, batch.t.unsqueeze(-1)).squeeze(-1).mean(dim=1)
             labelled = ce - (ll_x + ll_y.clamp(min=MIN_LOG_DENSITY)).mean(dim=1)
-            return self._loss(labelled, {"labelled": labelled, "ce": ce, "ll_y": ll_y}, ll_x)
+            return _loss(labelled, ll_y, log_scale, labelled=labelled, ce=ce)
         seen, t = batch.t >= 0, batch.t.clamp(min=0).unsqueeze(-1)
-        all_ll_y = self._ll_y_all(x, y)
+        all_ll_y, all_log_scale = self._density_of_all(x, y)
         ll_y = all_ll_y.gather(-1, t).squeeze(-1)
         ce = _mean_where(-log_p_t.gather(-1, t).squeeze(-1), seen)
         labelled = ce - _mean_where(ll_x + ll_y.clamp(min=MIN_LOG_DENSITY), seen)
         mixture = torch.logsumexp(log_p_t + all_ll_y.clamp(min=MIN_LOG_DENSITY), dim=-1)
         unlabelled = -self.gamma * _mean_where(ll_x + mixture, ~seen)
-        parts = {"labelled": labelled, "unlabelled": unlabelled, "ce": ce, "ll_y": ll_y}
-        return self._loss(labelled + unlabelled, parts, ll_x)
+        # What the probes see of a row with a hidden treatment: its mixture, and the mean over treatments.
+        ll_y = torch.where(seen, ll_y, mixture)
+        log_scale = torch.where(seen, all_log_scale.gather(-1, t).squeeze(-1), all_log_scale.mean(dim=-1))
+        return _loss(labelled + unlabelled, ll_y, log_scale, labelled=labelled, unlabelled=unlabelled, ce=ce)
 
-    def _loss(self, total: Tensor, parts: dict[str, Tensor], ll_x: Tensor) -> Loss:
-        if self.x_flow is not None:
-            parts["ll_x"] = ll_x
-        return Loss(total, {name: part.detach() for name, part in parts.items()})
+    def probe(self, batch: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
+        """ll_x by row; mean of each statistic and its distance from the training rows' own; the largest |z|."""
+        found = {"ll_x": self._ll_x(self.x_stats.normalise(batch.x))}
+        for name, stats in (("x", self.x_stats), ("y", self.y_stats)):
+            found[f"{name}_shift"], found[f"{name}_scale"] = stats.shift.mean(dim=(1, 2)), stats.scale.mean(dim=(1, 2))
+            found[f"{name}_shift_off"], found[f"{name}_scale_off"] = stats.distance()
+        for name, rows in (("train", train), ("val", val)):
+            found[f"largest_z_{name}"] = self.x_stats.normalise(rows.x).abs().amax(dim=(1, 2))
+        return found
 
     def _ll_x(self, x: Tensor) -> Tensor:
-        """log p(x) of normalised rows without gradient, (R, B); the constant 0 where its flow is left out."""
-        if self.x_flow is None:
-            return x.new_zeros(x.shape[:2])
+        """log p(x) of normalised rows under the flow that never learns, without gradient: (R, B)."""
         with torch.no_grad():
-            return self.x_flow.log_prob(x, None)
+            return self.x_flow.density(x, None)[0]
 
     def _context(self, x: Tensor, t: Tensor) -> Tensor:
         return torch.cat([x, one_hot(t, self.sizes.treatments, x.dtype)], dim=-1)
 
-    def _ll_y(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        return self.y_flow.log_prob(y, self._context(x, t))
-
-    def _ll_y_all(self, x: Tensor, y: Tensor) -> Tensor:
-        """log p(y | x, k) for every treatment k of normalised rows: (R, B, K)."""
+    def _density_of_all(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(y | x, k) and its log scale for every treatment k of normalised rows: (R, B, K) each."""
         runs, rows, _ = x.shape
         k = self.sizes.treatments
         t = torch.arange(k, device=x.device).repeat_interleave(rows).expand(runs, -1)
-        return self._ll_y(x.repeat(1, k, 1), t, y.repeat(1, k, 1)).view(runs, k, rows).transpose(1, 2)
+        both = self.y_flow.density(y.repeat(1, k, 1), self._context(x.repeat(1, k, 1), t))
+        ll_y, log_scale = (each.view(runs, k, rows).transpose(1, 2) for each in both)
+        return ll_y, log_scale
 
     def outcome_mean(self, x: Tensor, t: Tensor) -> Tensor:
         context = self._context(self.x_stats.normalise(x), t)
@@ -147,4 +163,4 @@ class FlowSSC(Model):
     def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = self.x_stats.normalise(x), self.y_stats.normalise(y)
         log_p_t = nn.functional.log_softmax(self.classifier(x), dim=-1)
-        return torch.log_softmax(log_p_t + self._ll_y_all(x, y), dim=-1)
+        return torch.log_softmax(log_p_t + self._density_of_all(x, y)[0], dim=-1)

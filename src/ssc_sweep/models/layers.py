@@ -108,10 +108,12 @@ class RunningStats(nn.Module):
         running = [0.0 if fixed else m for m, fixed in zip(momentum, precomputed, strict=True)]
         self.register_buffer("momentum", torch.tensor(running, dtype=torch.float64).view(runs, 1, 1), persistent=False)
         self.fresh = True
+        self.whole = self.shift, self.scale
 
     def precompute(self, rows: Tensor) -> None:
         """Take the statistics from all rows (R, n, d); a running average starts anew at its first batch."""
-        self.shift, self.scale = self.of(rows)
+        self.whole = self.of(rows)
+        self.shift, self.scale = self.whole
         self.fresh = True
 
     def update(self, batch: Tensor) -> None:
@@ -125,6 +127,16 @@ class RunningStats(nn.Module):
         """Return (shift, scale) of these rows, each (R, 1, d)."""
         variance, mean = torch.var_mean(rows, dim=1, correction=0, keepdim=True)
         return mean, variance.sqrt().clamp(min=self.FLOOR)
+
+    def distance(self) -> tuple[Tensor, Tensor]:
+        """How far (shift, scale) lie from those of all training rows, in these rows' standard deviations: (R,) each.
+
+        The root of the mean square over columns.
+        """
+        shift, scale = self.whole
+        gaps = torch.stack([(self.shift - shift) / scale, (self.scale - scale) / scale])
+        off_shift, off_scale = gaps.square().mean(dim=(2, 3)).sqrt()
+        return off_shift, off_scale
 
     def normalise(self, rows: Tensor) -> Tensor:
         """(rows - shift) / scale."""

@@ -3,6 +3,7 @@
 Whatever sweeper hands it jobs - hypotheses, a grid, Optuna - gains the speed without knowing.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 
 from ssc_sweep.study.job import Job, Outcome, make_job
 from ssc_sweep.study.progress import progress_bar
@@ -24,6 +25,8 @@ class StackLauncherConf:
     _target_: str = "ssc_sweep.study.launcher.StackLauncher"
 
 
+SEED = re.compile(r"seed=\d+")
+
 ConfigStore.instance().store(group="hydra/launcher", name="stack", node=StackLauncherConf, provider="ssc_sweep")
 
 
@@ -33,12 +36,12 @@ class StackLauncher(Launcher):
     def __init__(self) -> None:
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
-        self.task_function: TaskFunction | None = None
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config, self.hydra_context, self.task_function = config, hydra_context, task_function
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
+        self.config, self.hydra_context = config, hydra_context
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
         """Compose all jobs, train them in stacks, return one JobReturn each.
 
         Raises:
@@ -49,29 +52,30 @@ class StackLauncher(Launcher):
         from ssc_sweep.study.execute import execute
 
         setup_globals()
-        loader = self.hydra_context.config_loader
-        configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
-        jobs = [make_job(cfg, overrides) for cfg, overrides in zip(configs, job_overrides, strict=True)]
+        jobs = [make_job(self._compose(overrides), overrides) for overrides in job_overrides]
         with progress_bar(len(jobs), sum(job.config.epochs for job in jobs)) as advance:
             outcomes = execute(jobs, advance)
-        returns = []
-        for index, (cfg, job, outcome) in enumerate(zip(configs, jobs, outcomes, strict=True), initial_job_idx):
-            returns.append(_job_return(cfg, index, job, outcome))
-        return returns
+        return [_job_return(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
+
+    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        """Compose a job's config. The seeds of an arm share one composition, which is what takes the time."""
+        assert self.config is not None and self.hydra_context is not None
+        seeds = [text for text in overrides if SEED.fullmatch(text)]
+        shared = tuple(text for text in overrides if text not in seeds)
+        if shared not in self._composed:
+            loader = self.hydra_context.config_loader
+            self._composed[shared] = loader.load_sweep_config(self.config, list(shared))
+        cfg = self._composed[shared]
+        if seeds:
+            cfg.seed = int(seeds[-1].removeprefix("seed="))
+        return cfg
 
 
-def _job_return(cfg: DictConfig, index: int, job: Job, outcome: Outcome) -> JobReturn:
-    """What Hydra's own launchers return for this job: its RMSE, or the error that ended it."""
-    with open_dict(cfg):
-        cfg.hydra.job.id, cfg.hydra.job.num = str(index), index
-        hydra_cfg = OmegaConf.create({"hydra": cfg.hydra})
-        del cfg["hydra"]
+def _job_return(job: Job, outcome: Outcome) -> JobReturn:
+    """What a sweeper is told of a job: its RMSE, or the error that ended it."""
     return JobReturn(
         overrides=list(job.overrides),
-        cfg=cfg,
-        hydra_cfg=hydra_cfg,
         working_dir=str(Path.cwd()),
-        task_name=hydra_cfg.hydra.job.name,
         status=JobStatus.COMPLETED if outcome.error is None else JobStatus.FAILED,
         _return_value=outcome.value if outcome.error is None else outcome.error,
     )

@@ -14,13 +14,15 @@ from ssc_sweep.data.cohort import Cohort, Floats
 from ssc_sweep.data.splitting import Rows
 from ssc_sweep.study.folder import RunFolder, write_file, write_json, write_text, write_yaml
 
+from ssc_sweep.training.probes import Row
+
 
 @dataclass(frozen=True)
 class Result:
     """What training one run left behind. Arrays: outcome (n, d_y), treatment_log_prob (n, K)."""
 
     metrics: dict[str, Any]
-    history: list[dict[str, float | int]]
+    history: list[Row]
     val: Rows
     cohort: Cohort
     outcome: Floats
@@ -43,7 +45,13 @@ def _write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def _log_text(result: Result) -> str:
-    lines = [" ".join(f"{name}={value:.6g}" for name, value in row.items()) for row in result.history]
+    """A line an epoch with what is watched first, then how it ended; history.csv has the rest."""
+    watched = ("epoch", "step", ".loss", ".gradient_norm", "val_rmse", "val_accuracy")
+    lines = [
+        " ".join(f"{name}={value:.6g}" for name, value in row.items() if name.endswith(watched))
+        for row in result.history
+        if row["kind"] == "epoch"
+    ]
     ending = " ".join(f"{name}={value}" for name, value in result.metrics.items())
     return "\n".join([*lines, ending]) + "\n"
 

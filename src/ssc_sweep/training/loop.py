@@ -24,10 +24,9 @@ class Schedule:
     probes: bool
 
 
-def gradient_norm(gradients: Sequence[Tensor], runs: int) -> Tensor:
-    """Euclidean norm over all parameters of each run: gradients (R * members, ...) -> (R,)."""
-    norms = [torch.linalg.vector_norm(g.view(runs, -1), dim=1) for g in gradients]
-    return torch.linalg.vector_norm(torch.stack(norms), dim=0)
+def gradient_norms(gradients: Sequence[Tensor], runs: int) -> Tensor:
+    """Euclidean norm of each parameter's gradient in each run: P tensors (R * members, ...) -> (P, R)."""
+    return torch.stack([torch.linalg.vector_norm(g.view(runs, -1), dim=1) for g in gradients])
 
 
 def train(
@@ -45,26 +44,31 @@ def train(
     batches = Batches(rows.train, model.seeds, schedule.batch_size, schedule.drop_last)
     val_y, val_t = rows.val.y.double().cpu().numpy(), rows.val.t.cpu().numpy()
     limit = float("inf") if schedule.clip_norm is None else schedule.clip_norm
-    history = History(model.runs, limit)
     model.start(rows.train)
     objectives = model.objectives()
+    names = {id(parameter): name.split(".")[0] for name, parameter in model.named_parameters()}
+    history = History(model.runs, limit, {o.name: [names[id(p)] for p in o.parameters] for o in objectives})
     optimizers = [make_optimizer(objective.parameters) for objective in objectives]
     predictions = None
     for epoch in range(1, schedule.epochs + 1):
         for batch in batches.epoch():
+            history.begin_step()
             model.before_step(batch)
             for objective, optimizer in zip(objectives, optimizers, strict=True):
                 loss = objective.loss(batch)
                 gradients = torch.autograd.grad(loss.total.sum(), objective.parameters)
-                norm = gradient_norm(gradients, model.runs)
-                history.record(objective.name, loss, norm)
-                optimizer.step(gradients, (norm / limit).clamp(min=1))
+                norms = gradient_norms(gradients, model.runs)
+                history.record(objective.name, loss, norms)
+                optimizer.step(gradients, (torch.linalg.vector_norm(norms, dim=0) / limit).clamp(min=1))
             model.after_step()
+            if schedule.probes and (history.wants_probes or batch.last):
+                with torch.no_grad():
+                    history.probe(model.probe(batch, rows.train, rows.val))
         history.close_epoch(epoch)
         after_epoch()
         if history.all_bad:
             break
         if schedule.probes or epoch == schedule.epochs:
             predictions = predict(model, rows.val)
-            history.measured(predictions, val_y, val_t)
+            history.measured(predictions, val_y, val_t, model.outcome_limit)
     return history, predictions if predictions is not None else predict(model, rows.val)

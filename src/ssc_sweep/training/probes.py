@@ -1,21 +1,32 @@
-"""What is recorded while a stack trains: one history row a run and epoch, and the first step that turned bad.
+"""What is recorded while a stack trains: history rows for each run, and the first step at which it turned bad.
 
-Recording keeps references to tensors that the step made anyway and reduces them once an epoch; measuring on the
-validation rows happens between epochs. Neither touches a training stream, so a probed run equals an unprobed one.
+A run's history has one row for each of the first FIRST_STEPS steps and one for each epoch. Most of it costs nothing:
+tensors that a step makes anyway are kept and reduced once an epoch. What has to be computed - the model's own probes,
+predictions for the validation rows - is computed between steps, from no training stream, so a probed run equals an
+unprobed one bit for bit.
+
+Columns: kind (step | epoch), epoch, step; then for each objective
+    <objective>.<part>            mean over rows and steps of a part of the loss
+    <objective>.<part>_sd _min _max      over the rows of a batch (sd: averaged over steps), for parts that have rows
+    <objective>.gradient_norm[.<module>]        before clipping, mean over steps
+    <objective>.clipped_norm[.<module>]         after clipping
+    <objective>.clipped_share                   share of steps that were clipped
+then the model's probes, and val_rmse, val_accuracy, val_clamped (share of predictions at the model's clamp).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ssc_sweep.data.cohort import Floats
+from ssc_sweep.data.cohort import Floats, Ints
 from ssc_sweep.models.contract import Loss
 from ssc_sweep.training.measure import Predictions
 
-Row = dict[str, float | int]
-NORM = "gradient_norm"
+Row = dict[str, str | int | float]
+FIRST_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -26,82 +37,148 @@ class Bad:
     tensor: str
 
 
+@dataclass(frozen=True)
+class _Step:
+    """What one step leaves behind: tensors by name, (R,) or (R, B), and gradient norms by parameter, (P, R)."""
+
+    tensors: dict[str, Tensor]
+    norms: dict[str, Tensor]
+    probes: dict[str, Tensor]
+
+
 @dataclass
 class History:
-    """Collects the probes of a stack of R runs whose gradients are clipped to the norm `limit`."""
+    """Collects the probes of a stack of R runs.
+
+    Args:
+        limit: norm to which gradients are clipped.
+        modules: for each objective, the module that each of its parameters belongs to.
+    """
 
     runs: int
     limit: float
+    modules: dict[str, list[str]]
     rows: list[list[Row]] = field(init=False)
     bad: list[Bad | None] = field(init=False)
     step: int = 0
-    _pending: list[dict[str, Tensor]] = field(default_factory=list)
+    _steps: list[_Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rows = [[] for _ in range(self.runs)]
         self.bad = [None] * self.runs
 
-    def record(self, objective: str, loss: Loss, norm: Tensor) -> None:
-        """Note one objective of the step that is under way: its loss and its gradient norm before clipping, (R,)."""
-        if not self._pending or f"{objective}.loss" in self._pending[-1]:
-            self._pending.append({})
-        named = {"loss": loss.total.detach(), **loss.parts, NORM: norm}
-        self._pending[-1].update({f"{objective}.{name}": tensor for name, tensor in named.items()})
-
-    def close_epoch(self, epoch: int) -> None:
-        """Reduce the steps since the last call to one row a run. Steps from a run's first bad one on are left out."""
-        done, steps = self.step, len(self._pending)
-        pieces = {name: [p[name] for p in self._pending] for name in self._pending[0]}
-        means = {name: _per_step(tensors, "mean") for name, tensors in pieces.items()}
-        spreads = {name: _per_step(tensors, "sd") for name, tensors in pieces.items() if tensors[0].ndim > 1}
-        self.step += steps
-        self._pending = []
-        for run in range(self.runs):
-            if self.bad[run] is None:
-                self.bad[run] = _first_bad({name: values[:, run] for name, values in means.items()}, done)
-            bad = self.bad[run]
-            good = steps if bad is None else max(0, bad.step - 1 - done)
-            if good == 0:
-                continue
-            row: Row = {"epoch": epoch, "step": done + good}
-            row |= {name: float(values[:good, run].mean()) for name, values in means.items()}
-            row |= {f"{name}_sd": float(values[:good, run].mean()) for name, values in spreads.items()}
-            row |= {
-                name.replace(NORM, "clipped_share"): float((values[:good, run] > self.limit).mean())
-                for name, values in means.items()
-                if name.endswith(NORM)
-            }
-            self.rows[run].append(row)
-
-    def measured(self, predictions: Predictions, y: Floats, t: np.ndarray) -> None:
-        """Add validation scores to the newest row of every run that is still good; a NaN or Inf ends its history."""
-        for run in range(self.runs):
-            if self.bad[run] is None:
-                scores = predictions.scores(run, y[run], t[run])
-                if not np.isfinite(list(scores.values())).all():
-                    self.bad[run] = Bad(self.step, "prediction")
-                else:
-                    self.rows[run][-1] |= {f"val_{name}": value for name, value in scores.items()}
+    @property
+    def wants_probes(self) -> bool:
+        """Whether the step that was just taken gets a row of its own."""
+        return self.step <= FIRST_STEPS
 
     @property
     def all_bad(self) -> bool:
         return all(bad is not None for bad in self.bad)
 
+    def begin_step(self) -> None:
+        self.step += 1
+        self._steps.append(_Step({}, {}, {}))
 
-def _per_step(tensors: list[Tensor], what: str) -> Floats:
-    """(steps, R) from one tensor a step, (R,) or (R, B): the mean over rows, or their standard deviation."""
-    reduced = [
-        tensor if tensor.ndim == 1 else tensor.mean(dim=1) if what == "mean" else tensor.std(dim=1, correction=0)
-        for tensor in tensors
-    ]
-    return torch.stack(reduced).double().cpu().numpy()
+    def record(self, objective: str, loss: Loss, norms: Tensor) -> None:
+        """Note one objective of the step: its loss, and its gradient norms before clipping by parameter, (P, R)."""
+        step = self._steps[-1]
+        step.tensors.update({f"{objective}.{name}": part for name, part in loss.parts.items()})
+        step.tensors[f"{objective}.loss"] = loss.total.detach()
+        step.norms[objective] = norms
+
+    def probe(self, found: dict[str, Tensor]) -> None:
+        """Note the model's own probes after the step that was just taken."""
+        self._steps[-1].probes.update(found)
+
+    def close_epoch(self, epoch: int) -> None:
+        """Reduce the steps since the last call to rows. A run's history ends before its first bad step."""
+        steps, first = self._steps, self.step - len(self._steps) + 1
+        self._steps = []
+        columns = _reduce([step.tensors for step in steps])
+        for objective, modules in self.modules.items():
+            norms = torch.stack([step.norms[objective] for step in steps]).double().cpu().numpy()
+            columns |= _norm_columns(objective, modules, norms, self.limit)
+        probed = [i for i, step in enumerate(steps) if step.probes]
+        probes = _reduce([steps[i].probes for i in probed])
+        for run in range(self.runs):
+            if self.bad[run] is not None:
+                continue
+            mine = {name: values[:, run] for name, values in columns.items()}
+            self.bad[run] = _first_bad(mine, first)
+            good = len(steps) if self.bad[run] is None else self.bad[run].step - first  # type: ignore[union-attr]
+            for k, i in enumerate(probed):
+                if i < good:
+                    found = {name: float(values[k, run]) for name, values in probes.items()}
+                    if first + i <= FIRST_STEPS:
+                        one = {name: float(values[i]) for name, values in mine.items()}
+                        self.rows[run].append({"kind": "step", "epoch": epoch, "step": first + i, **one, **found})
+            if good:
+                row = {name: _over_steps(name, values[:good]) for name, values in mine.items()}
+                last = {name: float(values[-1, run]) for name, values in probes.items()} if good == len(steps) else {}
+                self.rows[run].append({"kind": "epoch", "epoch": epoch, "step": first + good - 1, **row, **last})
+
+    def measured(self, predictions: Predictions, y: Floats, t: Ints, limit: float) -> None:
+        """Add validation scores to the newest row of every run that is still good; a NaN or Inf ends its history.
+
+        Args:
+            y, t: outcomes (R, n, d_y) and treatments (R, n) of the validation rows.
+            limit: predictions are clamped to +- this, in the unit of the outcome.
+        """
+        for run in range(self.runs):
+            if self.bad[run] is not None:
+                continue
+            scores = predictions.scores(run, y[run], t[run])
+            if not np.isfinite(list(scores.values())).all():
+                self.bad[run] = Bad(self.step, "prediction")
+                continue
+            clamped = float((np.abs(predictions.outcome[run]) >= limit).mean())
+            self.rows[run][-1] |= {f"val_{name}": value for name, value in scores.items()} | {"val_clamped": clamped}
 
 
-def _first_bad(steps: dict[str, Floats], done: int) -> Bad | None:
-    """Find the first step at which any of the named series (steps,) is not finite."""
-    first: Bad | None = None
-    for name, values in steps.items():
+def _reduce(steps: Sequence[dict[str, Tensor]]) -> dict[str, Floats]:
+    """Name -> (steps, R). A tensor by row, (R, B), becomes its mean and, as columns of their own, sd, min and max."""
+    columns: dict[str, Floats] = {}
+    for name in steps[0] if steps else ():
+        series = [step[name] for step in steps]
+        if series[0].ndim == 1:
+            columns[name] = _stack(series)
+            continue
+        columns[name] = _stack([values.mean(dim=1) for values in series])
+        columns[f"{name}_sd"] = _stack([values.std(dim=1, correction=0) for values in series])
+        columns[f"{name}_min"] = _stack([values.amin(dim=1) for values in series])
+        columns[f"{name}_max"] = _stack([values.amax(dim=1) for values in series])
+    return columns
+
+
+def _stack(series: Sequence[Tensor]) -> Floats:
+    return torch.stack(list(series)).double().cpu().numpy()
+
+
+def _norm_columns(objective: str, modules: Sequence[str], norms: Floats, limit: float) -> dict[str, Floats]:
+    """Gradient norms (steps, P, R) -> columns (steps, R): in total and by module, before and after clipping."""
+    square, owner = norms**2, np.array(modules)
+    total = np.sqrt(square.sum(axis=1))
+    factor = np.minimum(1.0, limit / np.maximum(total, np.finfo(np.float64).tiny))
+    parts = {"": total} | {f".{m}": np.sqrt(square[:, owner == m].sum(axis=1)) for m in dict.fromkeys(modules)}
+    columns = {f"{objective}.gradient_norm{name}": norm for name, norm in parts.items()}
+    columns |= {f"{objective}.clipped_norm{name}": norm * factor for name, norm in parts.items()}
+    columns[f"{objective}.clipped_share"] = (total > limit).astype(np.float64)
+    return columns
+
+
+def _over_steps(name: str, values: Floats) -> float:
+    """One number for the steps of an epoch: the extreme of extremes, the mean of everything else."""
+    if name.endswith("_min"):
+        return float(values.min())
+    return float(values.max() if name.endswith("_max") else values.mean())
+
+
+def _first_bad(columns: dict[str, Floats], first: int) -> Bad | None:
+    """Find the first step at which any of these series (steps,) is not finite; `first` is the number of its first."""
+    found: Bad | None = None
+    for name, values in columns.items():
         bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad) and (first is None or done + int(bad[0]) + 1 < first.step):
-            first = Bad(step=done + int(bad[0]) + 1, tensor=name)
-    return first
+        if len(bad) and (found is None or first + int(bad[0]) < found.step):
+            found = Bad(first + int(bad[0]), name)
+    return found

@@ -58,4 +58,4 @@ class Batches:
         x, t, y = self.train.x[runs, order], self.train.t[runs, order], self.train.y[runs, order]
         for start in self.starts:
             part = slice(start, start + self.size)
-            yield Batch(x[:, part], t[:, part], y[:, part], self.train.any_hidden)
+            yield Batch(x[:, part], t[:, part], y[:, part], self.train.any_hidden, last=start == self.starts[-1])
