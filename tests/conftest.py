@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 
 from ssc_sweep.config import RunConfig, check, conf_dir
@@ -19,3 +20,9 @@ def make_config() -> MakeConfig:
             return check(compose("config", overrides=list(overrides)))
 
     return make
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tensors are tiny here: a second thread only waits for the first, and for whatever else the machine does."""
+    torch.set_num_threads(1)

@@ -1,21 +1,20 @@
 """python -m ssc_sweep: compose a config, then run it; with -m, a study of many."""
 
 import os
+import shlex
 import sys
 from typing import NoReturn
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ssc_sweep.config import conf_dir
+from ssc_sweep.config import ALLOWED_TARGETS, conf_dir
 from ssc_sweep.errors import RunsFailed, UserError
-
-# The only Python that a config may name. Hydra's API for this is young: it is touched here and nowhere else.
-ALLOWED_TARGETS = ["ssc_sweep.*"]
 
 
 @hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=ALLOWED_TARGETS)
@@ -56,9 +55,11 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         run()
-    except (UserError, RunsFailed, HydraException, OmegaConfBaseException) as error:
+    except (UserError, RunsFailed, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if wants_traceback:
             raise
+        if "add --multirun" in str(error):
+            error = UserError(f"several values need -m, as in 'python -m ssc_sweep -m {shlex.join(sys.argv[1:])}'.")
         leave(error)
 
 

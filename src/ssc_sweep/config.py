@@ -8,12 +8,15 @@ that target is their documentation.
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ssc_sweep.errors import UserError
+
+# The only Python that a config may name as a _target_.
+ALLOWED_TARGETS = ["ssc_sweep.*"]
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -108,6 +111,21 @@ def _choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
         raise UserError(f"{key}={value} is unknown: allowed is {' | '.join(allowed)}.")
 
 
+def _explain(cfg: DictConfig, error: OmegaConfBaseException) -> str:
+    """What was got and what is allowed, for a key that RunConfig does not have or a value of the wrong type."""
+    key = error.full_key or "config"
+    *groups, name = key.split(".")
+    owner: Any = RunConfig
+    for group in groups:
+        owner = get_type_hints(owner)[group]
+    hints = get_type_hints(owner)
+    if name not in hints:
+        return f"{key} is unknown: allowed is {', '.join(hints)}. See --help."
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
+    kinds = " or ".join(words.get(kind, "a group") for kind in get_args(hints[name]) or (hints[name],))
+    return f"{key}={OmegaConf.select(cfg, key)} has the wrong type: allowed is {kinds}."
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -122,7 +140,7 @@ def check(cfg: DictConfig) -> RunConfig:
     try:
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), plain))
     except OmegaConfBaseException as error:
-        raise UserError(f"{error.full_key or 'config'}: {str(error.msg or error).splitlines()[0]}") from error
+        raise UserError(_explain(cfg, error)) from error
     assert isinstance(config, RunConfig)
 
     lr, decay = config.optimizer.get("lr"), config.optimizer.get("weight_decay")
@@ -130,7 +148,7 @@ def check(cfg: DictConfig) -> RunConfig:
     _number("seed", config.seed, "a whole number >= 0", config.seed >= 0)
     _number("epochs", config.epochs, "a whole number >= 1", config.epochs >= 1)
     _number("clip_norm", config.clip_norm, "a number > 0, or null", config.clip_norm is None or config.clip_norm > 0)
-    _number("target", config.target, f"a number > 0, got {config.target}", config.target > 0)
+    _number("target", config.target, "a number > 0", config.target > 0)
     _number("optimizer.lr", lr, "a number > 0", _is_number(lr) and lr > 0)  # type: ignore[operator]
     _number("optimizer.weight_decay", decay, "a number >= 0", _is_number(decay) and decay >= 0)  # type: ignore[operator]
     _number("batch.size", config.batch.size, "a whole number >= 1", config.batch.size >= 1)

@@ -126,11 +126,12 @@ class Model(nn.Module, ABC):
         """Return the weights and statistics of one run by name, without the run axis."""
         state: dict[str, np.ndarray] = {}
         for name, tensor in self.state_dict().items():
-            mine = tensor.reshape(self.runs, -1, *tensor.shape[1:])[run]
+            mine = tensor.unflatten(0, (self.runs, len(tensor) // self.runs))[run]
             state[name] = (mine[0] if len(mine) == 1 else mine).cpu().numpy().copy()
         return state
 
 
 def one_hot(t: Tensor, treatments: int, dtype: torch.dtype) -> Tensor:
     """Codes (R, B) -> indicators (R, B, K) of the given dtype."""
-    return nn.functional.one_hot(t, treatments).to(dtype)
+    # torch's own one_hot looks for codes out of range, which takes longer than everything else here.
+    return (t.unsqueeze(-1) == torch.arange(treatments, device=t.device)).to(dtype)

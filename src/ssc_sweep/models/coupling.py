@@ -61,49 +61,54 @@ class CouplingFlow(nn.Module):
         nets = self.nets if self.together else [net for net, moved in zip(self.nets, self.moved, strict=True) if moved]
         return [parameter for net in nets for parameter in net.parameters()]
 
-    def _all_at_once(self, context: Tensor | None) -> list[Tensor]:
-        """Parameters (v, u) of every coupling where none of them depends on y: each (R, B, 2 * d_moved)."""
-        if not self.together:
-            return []
+    def _all_at_once(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Scale and shift of every coupling where none of them depends on y: (R, couplings, B, 1) each."""
         assert context is not None, "a flow of one dimension without context has nothing to condition on"
         copies = len(self.moved)
-        members = context.repeat_interleave(copies, dim=0)
-        out: Tensor = self.nets[0](members[..., :0], members)
-        return list(out.view(self.runs, copies, *out.shape[1:]).unbind(1))
-
-    def _scale_and_shift(self, step: int, y: Tensor, context: Tensor | None, ready: list[Tensor]) -> tuple[Tensor, ...]:
-        out = ready[step] if self.together else self.nets[step](y[..., self.passed[step]], context)
-        v, u = out.chunk(2, dim=-1)
-        return torch.sigmoid(u + 2) + MIN_SCALE, MAX_SHIFT * torch.tanh(v)
+        out = self.nets[0](None, context.repeat_interleave(copies, dim=0))
+        return _scale_and_shift(out.view(self.runs, copies, *out.shape[1:]))
 
     def forward(self, y: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """y -> (z, log |dz/dy|): (R, B, d) -> (R, B, d), (R, B)."""
-        ready = self._all_at_once(context)
+        if self.together:
+            scales, shifts = self._all_at_once(context)
+            for scale, shift in zip(scales.unbind(1), shifts.unbind(1), strict=True):
+                y = torch.addcmul(shift, y, scale)
+            return y, scales.log().sum(dim=(1, 3))
         log_scales = []
-        for step, moved in enumerate(self.moved):
-            scale, shift = self._scale_and_shift(step, y, context, ready)
+        for net, passed, moved in zip(self.nets, self.passed, self.moved, strict=True):
+            scale, shift = _scale_and_shift(net(y[..., passed], context))
             log_scales.append(scale.log())
-            y = self._replace(y, step, y[..., moved] * scale + shift).flip(-1)
+            y = _replace(y, moved, y[..., moved] * scale + shift).flip(-1)
         return y, torch.cat(log_scales, dim=-1).sum(dim=-1)
 
     def inverse(self, z: Tensor, context: Tensor | None) -> Tensor:
         """z -> y, the inverse of `forward`: (R, B, d) -> (R, B, d)."""
-        ready = self._all_at_once(context)
-        for step, moved in reversed(list(enumerate(self.moved))):
-            z = z.flip(-1)
-            scale, shift = self._scale_and_shift(step, z, context, ready)
-            z = self._replace(z, step, (z[..., moved] - shift) / scale)
-        return z
-
-    def _replace(self, y: Tensor, step: int, values: Tensor) -> Tensor:
-        """y with its moved dimensions replaced by `values`."""
         if self.together:
-            return values
-        out = y.clone()
-        out[..., self.moved[step]] = values
-        return out
+            scales, shifts = self._all_at_once(context)
+            for scale, shift in zip(reversed(scales.unbind(1)), reversed(shifts.unbind(1)), strict=True):
+                z = (z - shift) / scale
+            return z
+        for net, passed, moved in reversed(list(zip(self.nets, self.passed, self.moved, strict=True))):
+            z = z.flip(-1)
+            scale, shift = _scale_and_shift(net(z[..., passed], context))
+            z = _replace(z, moved, (z[..., moved] - shift) / scale)
+        return z
 
     def density(self, y: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """log p(y | context), and log |dz/dy|, the log of the product of all scales: (R, B) each."""
         z, log_det = self(y, context)
         return log_det - 0.5 * (z.square().sum(dim=-1) + self.d * math.log(2 * math.pi)), log_det
+
+
+def _scale_and_shift(out: Tensor) -> tuple[Tensor, Tensor]:
+    """A conditioner's output (..., 2 d) -> (scale, shift), (..., d) each."""
+    v, u = out.chunk(2, dim=-1)
+    return torch.sigmoid(u + 2) + MIN_SCALE, MAX_SHIFT * torch.tanh(v)
+
+
+def _replace(y: Tensor, moved: list[int], values: Tensor) -> Tensor:
+    """y with the dimensions `moved` replaced by `values`."""
+    out = y.clone()
+    out[..., moved] = values
+    return out

@@ -34,8 +34,9 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
 
 def _loss(total: Tensor, ll_y: Tensor, log_scale: Tensor, **parts: Tensor) -> Loss:
     clamped = (ll_y < MIN_LOG_DENSITY).to(ll_y.dtype).mean(dim=1)
-    parts |= {"ll_y": ll_y, "log_scale": log_scale, "clamped": clamped}
-    return Loss(total, {name: part.detach() for name, part in parts.items()})
+    # What comes first in the computation stands first: the first NaN is named after it.
+    named = {"log_scale": log_scale, "ll_y": ll_y, "clamped": clamped, **parts}
+    return Loss(total, {name: part.detach() for name, part in named.items()})
 
 
 class FlowSSC(Model):

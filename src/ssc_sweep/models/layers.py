@@ -70,7 +70,7 @@ class ResidualBlock(nn.Module):
 class ResidualNet(nn.Module):
     """Linear, two residual blocks, linear: (M, B, d_in) and context (M, B, d_context) -> (M, B, d_out).
 
-    The context is appended to the input and gates the blocks (nflows' ResidualNet).
+    The context is appended to the input and gates the blocks (nflows' ResidualNet). Either may be None.
     """
 
     def __init__(self, d_in: int, d_context: int, width: int, d_out: int, draws: Draws) -> None:
@@ -79,8 +79,9 @@ class ResidualNet(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(width, d_context, draws) for _ in range(2))
         self.last = Linear(width, d_out, draws)
 
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        h = self.first(x if context is None else torch.cat([x, context], dim=-1))
+    def forward(self, x: Tensor | None, context: Tensor | None) -> Tensor:
+        given = [part for part in (x, context) if part is not None]
+        h = self.first(given[0] if len(given) == 1 else torch.cat(given, dim=-1))
         for block in self.blocks:
             h = block(h, context)
         return self.last(h)

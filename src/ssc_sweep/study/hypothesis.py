@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ssc_sweep.config import STUDY_KEYS
 from ssc_sweep.errors import UserError
 
 # A folder's name may have 255 bytes on most file systems.
@@ -38,7 +39,7 @@ def read_hypothesis(name: str, node: Any) -> HypothesisConf:
     """
     try:
         conf = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(HypothesisConf), node))
-    except (OmegaConfBaseException, ValueError) as error:
+    except (OmegaConfBaseException, TypeError, ValueError) as error:
         raise UserError(
             f"hypothesis {name}: {str(error).splitlines()[0]}. It needs letter, claim, expect and arms."
         ) from error
@@ -47,6 +48,9 @@ def read_hypothesis(name: str, node: Any) -> HypothesisConf:
         raise UserError(f"hypothesis {name}: expect={conf.expect} is unknown: allowed is {' | '.join(EXPECTATIONS)}.")
     if not conf.arms or not all(conf.arms):
         raise UserError(f"hypothesis {name} has no arms, or an empty one: give each arm at least one override.")
+    own = [key for arm in conf.arms for key in arm if key.lstrip("+~").split(".")[0] in (*STUDY_KEYS, "seed")]
+    if own:
+        raise UserError(f"hypothesis {name}: an arm sets {own[0]}, which belongs to the study. Use another key.")
     return conf
 
 
@@ -78,6 +82,8 @@ def value_text(value: object) -> str:
 
 def as_override(key: str, value: Any) -> str:
     """Write key and value in Hydra's override grammar."""
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w.-]*", value):
+        value = QuotedString(value, Quote.single)
     text = value_text(value) if isinstance(value, float) else Override._get_value_element_as_str(value)
     return f"{key}={text}"
 

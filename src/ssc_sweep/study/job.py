@@ -8,9 +8,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ssc_sweep.config import STUDY_KEYS, RunConfig, check
-from ssc_sweep.study.folder import RunFolder
-from ssc_sweep.study.hypothesis import folder_name
-from ssc_sweep.study.plan import study_folder
+from ssc_sweep.study.folder import RunFolder, StudyFolder
+from ssc_sweep.study.hypothesis import Arm, folder_name
+from ssc_sweep.study.plan import Plan, read_plan, study_folder, write_plan
 
 CONTROL = "control"
 
@@ -25,11 +25,12 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be trained: its config, its folder, and the overrides that made the config."""
+    """A run to be trained: its config, its folder, the overrides that made the config, and the study it belongs to."""
 
     config: RunConfig
     folder: RunFolder
     overrides: tuple[str, ...]
+    study: StudyFolder
 
 
 @dataclass(frozen=True)
@@ -58,4 +59,20 @@ def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
     steering = tuple(f"{key}=" for key in (*STUDY_KEYS, "seed"))
     changes = [text for text in overrides if not text.startswith(steering)]
     arm = cfg.arm or (folder_name(changes) if changes else CONTROL)
-    return Job(check(cfg), study_folder(cfg.outputs, cfg.study).run(arm, cfg.seed), tuple(overrides))
+    study = study_folder(cfg.outputs, cfg.study)
+    return Job(check(cfg), study.run(arm, cfg.seed), tuple(overrides), study)
+
+
+def describe(jobs: Sequence[Job]) -> None:
+    """Add to study.yaml the arms and seeds that no sweeper of ours has planned: of one run, or of Hydra's sweepers."""
+    study = jobs[0].study
+    before = read_plan(study) if study.study.exists() else None
+    known = {(arm.folder, seed) for arm in before.arms for seed in before.seeds} if before else set()
+    new = {}
+    for job in jobs:
+        folder = job.folder.path.parent.relative_to(study.path).as_posix()
+        if (folder, job.config.seed) not in known:
+            new[folder, job.config.seed] = Arm(folder, folder, None, None, job.overrides)
+    if new:
+        arms = tuple({folder: arm for (folder, _), arm in new.items()}.values())
+        write_plan(study, Plan(tuple(sorted({seed for _, seed in new})), arms, jobs[0].config.target))

@@ -14,7 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from ssc_sweep.study.job import Job, Outcome, make_job
+from ssc_sweep.study.job import Job, Outcome, describe, make_job
 from ssc_sweep.study.progress import progress_bar
 
 
@@ -54,7 +54,7 @@ class StackLauncher(Launcher):
         setup_globals()
         jobs = [make_job(self._compose(overrides), overrides) for overrides in job_overrides]
         with progress_bar(len(jobs), sum(job.config.epochs for job in jobs)) as advance:
-            outcomes = execute(jobs, advance)
+            outcomes = execute(jobs, advance, lambda: describe(jobs))
         return [_job_return(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 
@@ -59,7 +60,8 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
     origin = provenance()
     if folder.study.exists():
         before, origin = read_plan(folder), read_provenance(folder)
-        arms = [*before.arms, *(arm for arm in arms if arm not in before.arms)]
+        known = {(arm.folder, arm.label, arm.hypothesis) for arm in before.arms}
+        arms = [*before.arms, *(a for a in arms if (a.folder, a.label, a.hypothesis) not in known)]
         seeds |= set(before.seeds)
         hypotheses = before.hypotheses | hypotheses
     content = origin | {
@@ -87,5 +89,13 @@ def read_provenance(folder: StudyFolder) -> dict[str, Any]:
     return {key: content[key] for key in ("command", "started", "git", "versions", "machine")}
 
 
-def study_folder(outputs: str, study: str) -> StudyFolder:
-    return StudyFolder(Path(outputs) / study)
+def study_folder(outputs: object, study: object) -> StudyFolder:
+    """The folder of a study; a name that YAML reads as a number is a name all the same.
+
+    Raises:
+        UserError: there is no name.
+    """
+    for key, value in (("outputs", outputs), ("study", study)):
+        if value is None or not str(value).strip():
+            raise UserError(f"{key}={'null' if value is None else value} is empty: give a folder, e.g. {key}=mine.")
+    return StudyFolder(Path(str(outputs)) / str(study))

@@ -24,12 +24,18 @@ def progress_bar(runs: int, epochs: int) -> Iterator[Callable[[int, int], None]]
         TimeRemainingColumn(),
     )
     done = 0
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=epochs, runs=0)
+    progress = Progress(*columns, console=Console(stderr=True))
+    task = progress.add_task("", total=epochs, runs=0)
 
-        def advance(epochs: int, runs: int) -> None:
-            nonlocal done
-            done += runs
-            progress.update(task, advance=epochs, runs=done)
+    def advance(epochs: int, runs: int) -> None:
+        nonlocal done
+        done += runs
+        # Started by the first call, which follows the checks: wrong input is answered with one line and no bar.
+        progress.start()
+        progress.update(task, advance=epochs, runs=done)
 
+    try:
         yield advance
+    finally:
+        if progress.live.is_started:
+            progress.stop()

@@ -13,7 +13,6 @@ from safetensors.numpy import save_file
 from ssc_sweep.data.cohort import Cohort, Floats
 from ssc_sweep.data.splitting import Rows
 from ssc_sweep.study.folder import RunFolder, write_file, write_json, write_text, write_yaml
-
 from ssc_sweep.training.probes import Row
 
 
@@ -68,7 +67,10 @@ def write_run(folder: RunFolder, content: dict[str, Any], overrides: Sequence[st
         UserError: the folder cannot be written.
     """
     write_start(folder, content, overrides)
-    _write_csv(folder.history, pd.DataFrame(result.history))
+    _write_csv(
+        folder.history,
+        pd.DataFrame(result.history or [], columns=None if result.history else ["kind", "epoch", "step"]),
+    )
     _write_csv(folder.predictions, predictions_table(result))
     write_file(folder.model, lambda beside: save_file(result.state, beside))
     write_json(folder.metrics, result.metrics)

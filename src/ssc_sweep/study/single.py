@@ -9,9 +9,7 @@ from omegaconf import DictConfig
 
 from ssc_sweep.errors import RunsFailed
 from ssc_sweep.study.execute import execute
-from ssc_sweep.study.hypothesis import Arm
-from ssc_sweep.study.job import Job, Outcome, Status, make_job
-from ssc_sweep.study.plan import Plan, study_folder, write_plan
+from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.progress import progress_bar
 
 
@@ -24,22 +22,14 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
     """
     job = make_job(cfg, hydra.overrides.task)
     if hydra.mode == RunMode.MULTIRUN:
-        (outcome,) = execute([job])
+        (outcome,) = execute([job], checked=lambda: describe([job]))
     else:
         with progress_bar(1, job.config.epochs) as advance:
-            (outcome,) = execute([job], advance)
-        _describe(job, cfg)
+            (outcome,) = execute([job], advance, lambda: describe([job]))
     if outcome.error is not None:
         raise RunsFailed(1, 1, outcome.error) from outcome.error
     print(_line(job, outcome))
     return outcome.value
-
-
-def _describe(job: Job, cfg: DictConfig) -> None:
-    """Write the study.yaml of a study of one run."""
-    folder = study_folder(cfg.outputs, cfg.study)
-    arm = str(job.folder.path.parent.relative_to(folder.path))
-    write_plan(folder, Plan((job.config.seed,), (Arm(arm, arm, None, None, job.overrides),), job.config.target))
 
 
 def _line(job: Job, outcome: Outcome) -> str:

@@ -10,7 +10,7 @@ Arms whose configs are equal are trained once. Every job is composed and checked
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -26,7 +26,7 @@ from ssc_sweep.config import RunConfig, check
 from ssc_sweep.errors import RunsFailed, UserError
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf, as_override, folder_name, read_hypothesis, value_text
-from ssc_sweep.study.job import CONTROL
+from ssc_sweep.study.job import CONTROL, Job
 from ssc_sweep.study.plan import Plan, study_folder, write_plan
 
 # Overrides that steer the study; the sweeper sets them for each job.
@@ -61,6 +61,7 @@ class HypothesisSweeper(Sweeper):
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
         self.launcher: Launcher | None = None
+        self.configs: dict[str, RunConfig] = {}  # of each arm's folder
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config, self.hydra_context = config, hydra_context
@@ -81,6 +82,7 @@ class HypothesisSweeper(Sweeper):
         plan = self.plan(overrides)
         folder = study_folder(self.config.outputs, self.config.study)
         jobs = self.jobs(plan, folder)
+        self.check_jobs(plan, folder)
         write_plan(folder, plan)
         returns = self.launcher.launch(jobs, initial_job_idx=0)
         raise_failures(returns)
@@ -91,6 +93,9 @@ class HypothesisSweeper(Sweeper):
         assert self.config is not None
         own = {o.key_or_group: o for o in overrides if o.key_or_group in OWN_KEYS}
         rest = [o for o in overrides if o.key_or_group not in OWN_KEYS]
+        for key in ("seeds", "arm", "study", "outputs"):
+            if key in own and own[key].is_sweep_override():
+                raise UserError(f"{own[key].input_line} has several values: {key} takes one for the whole study.")
         names = self._hypothesis_names(own.get("hypothesis"))
         hypotheses = {name: self._read(name) for name in names}
         swept = [o for o in rest if o.is_sweep_override()]
@@ -115,18 +120,39 @@ class HypothesisSweeper(Sweeper):
             for seed in plan.seeds
         ]
 
+    def check_jobs(self, plan: Plan, folder: StudyFolder) -> None:
+        """Check every run against its data and its folder, before anything is written or launched."""
+        # Imported here: torch takes a second that --help and wrong overrides should not cost.
+        from ssc_sweep.study.prepare import prepare
+
+        prepare(
+            [
+                Job(replace(self.configs[name], seed=seed), folder.run(name, seed), (), folder)
+                for name in dict.fromkeys(arm.folder for arm in plan.arms)
+                for seed in plan.seeds
+            ]
+        )
+
     def _hypothesis_names(self, override: Override | None) -> list[str]:
         """Names on the command line, or the one that an experiment has chosen; none for a plain grid."""
-        assert self.config is not None
+        assert self.config is not None and self.hydra_context is not None
         if override is None:
             chosen = self.config.hydra.runtime.choices.get("hypothesis")
             return [] if chosen is None else [str(chosen)]
-        return _values(override)
+        names = _values(override)
+        if not names:
+            allowed = self.hydra_context.config_loader.get_group_options("hypothesis")
+            raise UserError(f"{override.input_line} names no hypothesis: allowed is {' | '.join(allowed)}.")
+        return names
 
     def _seeds(self, own: dict[str, Override], study_of_hypotheses: bool) -> tuple[int, ...]:
         assert self.config is not None
         if "seed" in own:
-            return tuple(int(value) for value in _values(own["seed"]))
+            seeds = _values(own["seed"])
+            wrong = [value for value in seeds if not value.isdecimal()]
+            if wrong:
+                raise UserError(f"seed={wrong[0]} is out of bounds: allowed is a whole number >= 0, or several: 0,1,2.")
+            return tuple(dict.fromkeys(int(value) for value in seeds))
         count = self.config.seeds
         if not isinstance(count, int) or count < 1:
             raise UserError(f"seeds={count} is out of bounds: allowed is a whole number >= 1.")
@@ -144,11 +170,16 @@ class HypothesisSweeper(Sweeper):
     def _merge_equal(self, arms: Sequence[Arm]) -> tuple[Arm, ...]:
         """Check every arm's config and give arms of equal configs the folder of the first of them."""
         folders: dict[str, str] = {}
+        trained_in: dict[str, str] = {}
         merged = []
         for arm in arms:
-            config: RunConfig = check(self._compose(arm.overrides))
+            config = check(self._compose(arm.overrides))
             folder = folders.setdefault(json.dumps(config.content(), sort_keys=True), arm.folder)
-            merged.append(Arm(folder, arm.label, arm.hypothesis, arm.control, arm.overrides))
+            trained_in[arm.folder] = folder
+            self.configs[folder] = config
+            # The control comes before its arms, and may itself be trained in the folder of an earlier arm.
+            control = trained_in[arm.control] if arm.control else None
+            merged.append(Arm(folder, arm.label, arm.hypothesis, control, arm.overrides))
         return tuple(merged)
 
 

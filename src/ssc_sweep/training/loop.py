@@ -70,5 +70,5 @@ def train(
             break
         if schedule.probes or epoch == schedule.epochs:
             predictions = predict(model, rows.val)
-            history.measured(predictions, val_y, val_t, model.outcome_limit)
+            history.measured(predictions, val_y, val_t, model.outcome_limit, final=epoch == schedule.epochs)
     return history, predictions if predictions is not None else predict(model, rows.val)

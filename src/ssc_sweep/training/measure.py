@@ -9,8 +9,9 @@ from ssc_sweep.data.cohort import Floats, Ints
 from ssc_sweep.models.contract import Batch, Model
 from ssc_sweep.training.metrics import accuracy, rmse
 
-# Rows times runs measured at once: the activations then stay within some tens of megabytes.
-ROWS_AT_ONCE = 2**14
+# Rows of each run that are measured at once, so that activations stay small. Not a function of R: where a prediction
+# averages samples, each piece draws them from the start of the run's stream.
+ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ def _numpy(parts: list[Tensor]) -> Floats:
 def predict(model: Model, rows: Batch) -> Predictions:
     """Predict for all rows, some at a time."""
     outcome, treatment = [], []
-    size = max(16, ROWS_AT_ONCE // model.runs)
-    for x, t, y in zip(rows.x.split(size, 1), rows.t.split(size, 1), rows.y.split(size, 1), strict=True):
+    pieces = (rows.x.split(ROWS_AT_ONCE, 1), rows.t.split(ROWS_AT_ONCE, 1), rows.y.split(ROWS_AT_ONCE, 1))
+    for x, t, y in zip(*pieces, strict=True):
         outcome.append(model.outcome_mean(x, t))
         treatment.append(model.treatment_log_prob(x, y))
     return Predictions(_numpy(outcome), _numpy(treatment))

@@ -118,8 +118,10 @@ class History:
                 last = {name: float(values[-1, run]) for name, values in probes.items()} if good == len(steps) else {}
                 self.rows[run].append({"kind": "epoch", "epoch": epoch, "step": first + good - 1, **row, **last})
 
-    def measured(self, predictions: Predictions, y: Floats, t: Ints, limit: float) -> None:
-        """Add validation scores to the newest row of every run that is still good; a NaN or Inf ends its history.
+    def measured(self, predictions: Predictions, y: Floats, t: Ints, limit: float, final: bool) -> None:
+        """Add validation scores to the newest row of every run that is still good.
+
+        A prediction that is NaN or Inf has no scores; after the last epoch (`final`) it makes the run a bad one.
 
         Args:
             y, t: outcomes (R, n, d_y) and treatments (R, n) of the validation rows.
@@ -129,11 +131,12 @@ class History:
             if self.bad[run] is not None:
                 continue
             scores = predictions.scores(run, y[run], t[run])
-            if not np.isfinite(list(scores.values())).all():
+            if np.isfinite(list(scores.values())).all():
+                clamped = float((np.abs(predictions.outcome[run]) >= limit).mean())
+                found = {f"val_{name}": value for name, value in scores.items()} | {"val_clamped": clamped}
+                self.rows[run][-1].update(found)
+            elif final:
                 self.bad[run] = Bad(self.step, "prediction")
-                continue
-            clamped = float((np.abs(predictions.outcome[run]) >= limit).mean())
-            self.rows[run][-1] |= {f"val_{name}": value for name, value in scores.items()} | {"val_clamped": clamped}
 
 
 def _reduce(steps: Sequence[dict[str, Tensor]]) -> dict[str, Floats]:

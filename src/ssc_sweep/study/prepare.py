@@ -1,0 +1,111 @@
+"""Check jobs against their data and folders, and group them into stacks; the last stop before anything trains."""
+
+import inspect
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from ssc_sweep.config import ALLOWED_TARGETS, RunConfig
+from ssc_sweep.data.cohort import Cohort
+from ssc_sweep.data.splitting import HIDDEN, DataSplit, split
+from ssc_sweep.errors import UserError
+from ssc_sweep.models.contract import Model
+from ssc_sweep.study.job import Job, Outcome, Status
+
+# Beyond this many runs a stack gains no speed, and its weights and moments take memory: 5 MB a run for flow_ssc.
+LARGEST_STACK = 64
+
+
+def target(group: str, node: dict[str, Any]) -> Any:
+    """The Python target that a config group names, with the arguments of the config bound to it (functools.partial).
+
+    Raises:
+        UserError: there is no such target, it is not ours, or it does not take one of the arguments.
+    """
+    named = f"{group}._target_={node.get('_target_')}"
+    try:
+        bound = instantiate({**node, "_partial_": True}, _execution_whitelist_=ALLOWED_TARGETS)
+        inspect.signature(bound.func).bind_partial(**bound.keywords)
+    except (InstantiationException, AttributeError) as error:
+        raise UserError(f"{named} cannot be used: allowed is a class or function of ssc_sweep. {error}") from error
+    except TypeError as error:
+        raise UserError(f"{named}: {error}. Its docstring names what it takes.") from error
+    return bound
+
+
+def shared(optimizer: dict[str, Any]) -> dict[str, Any]:
+    """The part of an optimiser's config in which the runs of a stack must agree."""
+    return {key: value for key, value in optimizer.items() if key not in ("lr", "weight_decay")}
+
+
+class Data:
+    """Cohorts and splits, made once for all the runs that share them."""
+
+    def __init__(self) -> None:
+        self._cohorts: dict[str, Cohort] = {}
+        self._splits: dict[str, DataSplit] = {}
+
+    def split(self, config: RunConfig) -> DataSplit:
+        parts = (config.dataset_size, config.split, config.covariates, config.labels, config.scaling)
+        source = json.dumps(config.dataset, sort_keys=True)
+        key = f"{source} {config.seed} {config.batch.size} {parts}"
+        if source not in self._cohorts:
+            self._cohorts[source] = target("dataset", config.dataset)()
+        if key not in self._splits:
+            self._splits[key] = split(self._cohorts[source], config)
+        return self._splits[key]
+
+
+def stack_key(config: RunConfig, data: DataSplit) -> str:
+    """Runs with equal keys can share a stack: same model, shapes, batches, epochs, precision, labels hidden or not.
+
+    Seeds, rows, learning rate, weight decay and statistics mode may differ.
+    """
+    model = target("model", config.model).func
+    if not (isinstance(model, type) and issubclass(model, Model)):
+        raise UserError(f"model._target_={config.model['_target_']} is no model: it must be a Model (models/contract).")
+    target("optimizer", shared(config.optimizer))
+    alone = "" if model.stacks else repr(config)
+    shapes = (data.train.x.shape, data.val.x.shape, data.train.y.shape[1], len(data.cohort.treatments))
+    hidden = bool((data.train.t_seen == HIDDEN).any())
+    schedule = (config.batch, config.epochs, config.clip_norm, config.precision, config.probes)
+    return json.dumps(
+        [config.model, shared(config.optimizer), repr(shapes), hidden, repr(schedule), alone], sort_keys=True
+    )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Jobs that have been checked: their data, the outcomes of those done before, the stacks of the others."""
+
+    data: Data
+    done: dict[int, Outcome]
+    stacks: list[list[int]]
+
+
+def prepare(jobs: Sequence[Job]) -> Prepared:
+    """Check every job against its data and its folder, and group those that are not done into stacks.
+
+    Raises:
+        UserError: a config does not fit its data, or a folder holds a run of another config.
+    """
+    assert len({job.folder for job in jobs}) == len(jobs), "two jobs with one folder would overwrite each other"
+    data = Data()
+    done: dict[int, Outcome] = {}
+    stacks: dict[str, list[int]] = {}
+    for index, job in enumerate(jobs):
+        if job.folder.is_done(job.config.content()):
+            done[index] = _finished_before(job)
+        else:
+            stacks.setdefault(stack_key(job.config, data.split(job.config)), []).append(index)
+    parts = [m[start : start + LARGEST_STACK] for m in stacks.values() for start in range(0, len(m), LARGEST_STACK)]
+    return Prepared(data, done, parts)
+
+
+def _finished_before(job: Job) -> Outcome:
+    metrics = job.folder.read_metrics()
+    return Outcome(Status(metrics["status"]), metrics)

@@ -1,0 +1,169 @@
+"""How long a training step takes: python -m tests.bench.steps, under two minutes.
+
+Ours, through the real training loop, against flow_ssc as published: nflows modules, a DataLoader, Adam, one run at a
+time. NHEFS with all 65 covariates, batches of 10, single precision. All contestants take turns in one process, round
+after round, and the median over rounds is printed: a time means something only beside the others.
+"""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import execution_whitelist
+from torch.utils.data import DataLoader, TensorDataset
+
+from ssc_sweep.__main__ import ALLOWED_TARGETS
+from ssc_sweep.config import RunConfig, check, conf_dir
+from ssc_sweep.models.contract import Batch, Sizes
+from ssc_sweep.study.prepare import Data, shared, target
+from ssc_sweep.training.loop import Schedule, train
+from ssc_sweep.training.stack import StackRows, assemble
+from tests.nflows_reference import Reference
+
+BATCH, STEPS = 10, 20
+STACKS = (1, 16, 64)
+ROUNDS = 5
+# No further round begins after this many seconds of a table's part, so that a busy machine does not take for ever.
+PATIENCE = 20.0
+PUBLISHED = "as published"
+# (runs, threads) -> how many times faster than published it should be.
+AIMS = {(1, 1): 6, (1, 2): 6, (64, 2): 14}
+
+
+def load() -> tuple[RunConfig, Data]:
+    with initialize_config_dir(str(conf_dir())):
+        return check(compose("config")), Data()
+
+
+def first_rows(batch: Batch, rows: int) -> Batch:
+    return Batch(batch.x[:, :rows], batch.t[:, :rows], batch.y[:, :rows], batch.any_hidden)
+
+
+def stack_rows(config: RunConfig, data: Data, runs: int, steps: int | None) -> StackRows:
+    """NHEFS for each of the runs; `steps` batches of it, or all."""
+    rows = assemble([data.split(config)] * runs, torch.float32, torch.device("cpu"))
+    return rows if steps is None else StackRows(first_rows(rows.train, steps * BATCH), first_rows(rows.val, BATCH))
+
+
+def second_epoch(rows: StackRows, config: RunConfig, runs: int, probes: bool) -> float:
+    """Milliseconds of the second of two epochs of ours; the first one warms up."""
+    sizes = Sizes(rows.train.x.shape[2], rows.train.y.shape[2], 2)
+    model = target("model", config.model)(sizes, list(range(runs)), [config.stats_mode] * runs).to(torch.float32)
+    optimizer = partial(target("optimizer", shared(config.optimizer)), lr=[5e-4] * runs, weight_decay=[0.0] * runs)
+    ends: list[float] = []
+    schedule = Schedule(epochs=2, batch_size=BATCH, drop_last=False, clip_norm=1.0, probes=probes)
+    # Told after an epoch's steps and before its probes: the time between two calls holds one epoch and one measuring.
+    train(model, rows, optimizer, schedule, lambda: ends.append(time.perf_counter()))
+    return 1e3 * (ends[1] - ends[0])
+
+
+def published(rows: StackRows) -> float:
+    """Milliseconds of the second of two epochs of the reference."""
+    x, t, y = rows.train.x[0], rows.train.t[0], rows.train.y[0]
+    model = Reference(x.shape[1], 1, 2)
+    model.start(x, y)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
+    loader = DataLoader(TensorDataset(x, t, y), batch_size=BATCH, shuffle=True)
+    ends = []
+    for _ in range(2):
+        total = 0.0
+        for x_batch, t_batch, y_batch in loader:
+            model.before_step(x_batch, y_batch)
+            optimizer.zero_grad()
+            loss = model.loss(x_batch, t_batch, y_batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            total += loss.item()
+        assert total == total, "the reference turned NaN"
+        ends.append(time.perf_counter())
+    return 1e3 * (ends[1] - ends[0])
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one contestant over the rounds, in milliseconds."""
+
+    rounds: list[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rounds)
+
+    @property
+    def spoilt(self) -> bool:
+        """Whether something else held the machine up in half of the rounds."""
+        return self.median > 1.3 * min(self.rounds)
+
+
+def take_turns(contestants: dict[str, Callable[[], float]]) -> dict[str, Timing]:
+    """Run all contestants in every round."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    begin = time.perf_counter()
+    for _ in range(ROUNDS):
+        if time.perf_counter() - begin > PATIENCE:
+            break
+        for name, run in contestants.items():
+            times[name].append(run())
+    return {name: Timing(values) for name, values in times.items()}
+
+
+def verdict(times: float, aim: int | None, spoilt: bool) -> str:
+    text = "" if aim is None else f"{aim:>7}x"
+    if spoilt:
+        return f"{text}  spoilt by other work: run again"
+    return text if aim is None else f"{text}  {'reached' if times >= aim else 'missed'}"
+
+
+def steps(config: RunConfig, data: Data, threads: int) -> None:
+    rows = {runs: stack_rows(config, data, runs, STEPS) for runs in STACKS}
+    contestants: dict[str, Callable[[], float]] = {PUBLISHED: partial(published, rows[1])}
+    contestants |= {f"ours, R={runs}": partial(second_epoch, rows[runs], config, runs, False) for runs in STACKS}
+    took = take_turns(contestants)
+    baseline = took[PUBLISHED].median / STEPS
+    print(f"{PUBLISHED:<16}{threads:>8}{baseline:>12.2f}{1:>11.1f}x{verdict(1, None, took[PUBLISHED].spoilt)}")
+    for runs in STACKS:
+        name = f"ours, R={runs}"
+        each = took[name].median / STEPS / runs
+        note = verdict(baseline / each, AIMS.get((runs, threads)), took[name].spoilt or took[PUBLISHED].spoilt)
+        print(f"{name:<16}{threads:>8}{each:>12.2f}{baseline / each:>11.1f}x{note}")
+
+
+def probe_cost(config: RunConfig, data: Data) -> None:
+    for runs in (1, 16):
+        rows = stack_rows(config, data, runs, None)
+        contestants = {
+            name: partial(second_epoch, rows, config, runs, probes) for name, probes in (("off", False), ("on", True))
+        }
+        took = take_turns(contestants)
+        off, on = took["off"].median, took["on"].median
+        note = verdict(on / off, None, any(timing.spoilt for timing in took.values()))
+        print(f"{f'R={runs}':<16}{off / runs:>12.0f}{on / runs:>12.0f}{on / off:>12.3f}{note}")
+
+
+def main() -> None:
+    begin = time.perf_counter()
+    config, data = load()
+    print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}, NHEFS, batch {BATCH}")
+    print(
+        f"load before: {os.getloadavg()[0]:.1f} (above 0.3, other work spoils the figures, most of all two threads)\n"
+    )
+    print(f"{'':<16}{'threads':>8}{'ms a step':>12}{'faster':>12}{'aim':>8}")
+    print(f"{'':<16}{'':>8}{'and model':>12}")
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        steps(config, data, threads)
+    print(f"\n{'probes':<16}{'off':>12}{'on':>12}{'on / off':>12}   ms an epoch and model, all rows, 2 threads")
+    probe_cost(config, data)
+    print(f"\n{time.perf_counter() - begin:.0f} s")
+
+
+if __name__ == "__main__":
+    with execution_whitelist(ALLOWED_TARGETS):
+        main()

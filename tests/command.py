@@ -1,0 +1,60 @@
+"""Run the command line inside the test's own process: a second a study instead of four."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ssc_sweep.__main__ import main
+
+# A study that takes a moment: 30 training rows, three updates.
+TINY = ("dataset=synthetic", "dataset.rows=60", "epochs=1", "batch.size=10", "model.width=8", "study=s")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """Call it with the words after `python -m ssc_sweep`; it runs in `folder`, a fresh one."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *words: str) -> Ended:
+        with self.monkeypatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", ["ssc_sweep", *words])
+            patch.setenv("COLUMNS", "200")
+            # `main` sets it, and a user who sets it asks for tracebacks.
+            patch.delenv("HYDRA_FULL_ERROR", raising=False)
+            code = 0
+            try:
+                main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+            finally:
+                shown = self.capsys.readouterr()
+        return Ended(code, shown.out, shown.err)
+
+    def done(self) -> list[str]:
+        """Folders of the finished runs, relative to the study "s"."""
+        study = self.folder / "outputs" / "s"
+        return sorted(path.parent.relative_to(study).as_posix() for path in study.glob("**/DONE"))
+
+    def files(self) -> list[str]:
+        """Every file below the folder."""
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+
+
+def make_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """A fixture, once a test file says `command = pytest.fixture(make_command)`."""
+    return Command(tmp_path, monkeypatch, capsys)

@@ -1,0 +1,274 @@
+"""Our flow_ssc against the plain one in nflows, and against what its formulas say."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ssc_sweep.config import StatsMode
+from ssc_sweep.data.splitting import Rows
+from ssc_sweep.models.contract import HIDDEN, Batch, Sizes
+from ssc_sweep.models.flow_ssc import FlowSSC
+from ssc_sweep.training.stack import _batch
+from tests.nflows_reference import Reference, copy_weights, couplings, linear_pairs
+
+EMA, PRECOMPUTED = StatsMode("ema", 0.05), StatsMode("precomputed", 0.05)
+D_X, WIDTH, X_WIDTH, ROWS = 5, 16, 8, 12
+SIZES = [Sizes(D_X, d_y, treatments) for d_y in (1, 3) for treatments in (2, 3)]
+LABELS = ["all", "half", "one run hidden"]
+
+both_sizes = pytest.mark.parametrize("sizes", SIZES, ids=[f"d_y={s.d_y},K={s.treatments}" for s in SIZES])
+
+
+def build(sizes: Sizes, inert: bool = True, samples: int = 100, gamma: float = 1.0) -> FlowSSC:
+    """Two runs: the first with running, the second with precomputed statistics."""
+    model = FlowSSC(sizes, [3, 4], [EMA, PRECOMPUTED], 6, WIDTH, 3, X_WIDTH, gamma, samples, inert)
+    return model.to(torch.float64)
+
+
+def rows(seed: int, sizes: Sizes, n: int = ROWS) -> Batch:
+    draw = torch.Generator().manual_seed(seed)
+    return Batch(
+        x=2 + 3 * torch.randn(2, n, sizes.d_x, generator=draw, dtype=torch.float64),
+        t=torch.randint(sizes.treatments, (2, n), generator=draw),
+        y=-1 + 4 * torch.randn(2, n, sizes.d_y, generator=draw, dtype=torch.float64),
+        any_hidden=False,
+    )
+
+
+def hide(batch: Batch, labels: str) -> Batch:
+    t = batch.t.clone()
+    if labels == "half":
+        t[0, ::2] = HIDDEN
+        t[1, ROWS // 3 :] = HIDDEN
+    elif labels == "one run hidden":
+        t[0] = HIDDEN
+    return replace(batch, t=t, any_hidden=labels != "all")
+
+
+def prepare(model: FlowSSC, labels: str) -> tuple[list[Batch], Batch]:
+    """Start the model, show it three batches, and return what it saw and a batch with outcomes that meet the clamp."""
+    train = rows(0, model.sizes, 40)
+    seen = [rows(seed, model.sizes) for seed in (1, 2, 3)]
+    model.start(train)
+    for batch in seen:
+        model.before_step(batch)
+    last = hide(rows(4, model.sizes), labels)
+    last.y[:, :2] *= 100
+    return [train, *seen], last
+
+
+def gradients(model: FlowSSC, total: Tensor) -> dict[str, Tensor]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    (objective,) = model.objectives()
+    values = torch.autograd.grad(total.sum(), objective.parameters)
+    return {names[id(p)]: value for p, value in zip(objective.parameters, values, strict=True)}
+
+
+def reference_of(model: FlowSSC, run: int, seen: list[Batch]) -> Reference:
+    precomputed = model.stats[run].mode == "precomputed"
+    reference = Reference(*model.sizes, precomputed, WIDTH, X_WIDTH).to(torch.float64)
+    copy_weights(model, run, reference)
+    reference.start(seen[0].x[run], seen[0].y[run])
+    for batch in seen[1:]:
+        reference.before_step(batch.x[run], batch.y[run])
+    return reference
+
+
+@both_sizes
+@pytest.mark.parametrize("labels", LABELS)
+def test_loss_and_gradients_equal_the_reference(sizes: Sizes, labels: str) -> None:
+    model = build(sizes)
+    seen, batch = prepare(model, labels)
+    total = model.loss(batch).total
+    ours = gradients(model, total)
+    modules = {id(module): name for name, module in model.named_modules()}
+    for run in range(2):
+        reference = reference_of(model, run, seen)
+        x, y = reference.normalise(batch.x[run], batch.y[run])
+        assert (reference.ll_y(x, batch.t[run].clamp(min=0), y) < -100).any(), "the clamp must be put to the test"
+        loss = reference.loss(batch.x[run], batch.t[run], batch.y[run])
+        torch.testing.assert_close(total[run], loss, rtol=1e-8, atol=1e-8)
+        loss.backward()
+        compared = set()
+        for our_layer, their_layer in linear_pairs(model, reference):
+            name = modules[id(our_layer)]
+            if f"{name}.weight" not in ours:
+                # Never learns: x flow and couplings that transform nothing.
+                assert their_layer.weight.grad is None or not their_layer.weight.grad.any(), name
+                continue
+            for kind, theirs in (("weight", their_layer.weight.grad.T), ("bias", their_layer.bias.grad[None])):
+                mine = ours[f"{name}.{kind}"][run]
+                torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
+                compared.add(f"{name}.{kind}")
+        assert compared == set(ours)
+
+
+@both_sizes
+@pytest.mark.parametrize("labels", LABELS)
+def test_inert_parts_change_neither_loss_nor_gradients(sizes: Sizes, labels: str) -> None:
+    model, lean = build(sizes), build(sizes, inert=False)
+    _, batch = prepare(model, labels)
+    prepare(lean, labels)
+    loss, lean_loss = model.loss(batch), lean.loss(batch)
+    ll_x, seen = model._ll_x(model.x_stats.normalise(batch.x)), batch.t >= 0
+    for run in range(2):
+        constant = sum(ll_x[run, mask[run]].mean() for mask in (seen, ~seen) if mask[run].any())
+        torch.testing.assert_close(lean_loss.total[run], loss.total[run] + constant, rtol=1e-10, atol=1e-10)
+    full, part = gradients(model, loss.total), gradients(lean, lean_loss.total)
+    weights, lean_weights = dict(model.named_parameters()), dict(lean.named_parameters())
+    if sizes.d_y > 1:
+        assert full.keys() == part.keys()
+        for name in full:
+            assert torch.equal(weights[name], lean_weights[name]), name
+            torch.testing.assert_close(full[name], part[name], rtol=1e-9, atol=1e-12)
+        return
+    # The live couplings 1, 3, 5 stand in one stack of networks, run after run.
+    for name in part:
+        suffix = name.removeprefix("y_flow.nets.0.")
+        if suffix == name:
+            pairs = [(weights[name], lean_weights[name]), (full[name], part[name])]
+        else:
+            by_coupling = [f"y_flow.nets.{i}.{suffix}" for i in (1, 3, 5)]
+            pairs = [
+                (torch.stack([source[key] for key in by_coupling], dim=1).flatten(0, 1), lean_source[name])
+                for source, lean_source in ((weights, lean_weights), (full, part))
+            ]
+        (weight, lean_weight), (gradient, lean_gradient) = pairs
+        assert torch.equal(weight, lean_weight), name
+        torch.testing.assert_close(gradient, lean_gradient, rtol=1e-9, atol=1e-12)
+
+
+@both_sizes
+@pytest.mark.parametrize("inert", [True, False])
+def test_all_that_should_learn_gets_a_gradient(sizes: Sizes, inert: bool) -> None:
+    model = build(sizes, inert)
+    _, batch = prepare(model, "half")
+    got = gradients(model, model.loss(batch).total)
+    for name, gradient in got.items():
+        for run, mine in enumerate(gradient.view(2, -1)):
+            assert mine.abs().max() > 0, f"{name} of run {run}"
+    dead = ("x_flow", *(f"y_flow.nets.{i}." for i in (0, 2, 4) if sizes.d_y == 1 and inert))
+    should = {name for name, _ in model.named_parameters() if not name.startswith(dead)}
+    assert set(got) == should
+
+
+def test_parameter_counts_at_the_size_of_nhefs() -> None:
+    model = FlowSSC(Sizes(65, 1, 2), [0], [EMA], 6, 128, 3, 64, 1.0, 100, True)
+    reference = Reference(65, 1, 2)
+    assert model.x_flow is not None
+    for parts in (
+        [model, model.x_flow, *(model.y_flow.nets[i] for i in (0, 2, 4))],
+        [reference, reference.x_flow, *(couplings(reference.y_flow)[i].transform_net for i in (0, 2, 4))],
+    ):
+        total, over_x, *dead = (sum(p.numel() for p in part.parameters()) for part in parts)
+        assert (total, over_x, sum(dead)) == (648_330, 68_994, 276_864)
+
+
+@both_sizes
+def test_treatment_probabilities_follow_bayes(sizes: Sizes) -> None:
+    model = build(sizes)
+    seen, _ = prepare(model, "all")
+    batch = rows(5, sizes)
+    with torch.no_grad():
+        got = model.treatment_log_prob(batch.x, batch.y).exp()
+        assert got.shape == (2, ROWS, sizes.treatments)
+        torch.testing.assert_close(got.sum(-1), torch.ones(2, ROWS, dtype=torch.float64))
+        for run in range(2):
+            reference = reference_of(model, run, seen)
+            x, y = reference.normalise(batch.x[run], batch.y[run])
+            prior = torch.softmax(reference.classifier(x), dim=1)
+            for row in range(ROWS):
+                here = slice(row, row + 1)
+                joint = [
+                    float(prior[row, k]) * math.exp(reference.ll_y(x[here], torch.tensor([k]), y[here]))
+                    for k in range(sizes.treatments)
+                ]
+                by_hand = torch.tensor(joint, dtype=torch.float64) / sum(joint)
+                torch.testing.assert_close(got[run, row], by_hand, rtol=1e-8, atol=1e-8)
+
+
+@torch.no_grad()
+def test_mean_of_one_outcome_is_the_mean_of_its_density() -> None:
+    sizes = Sizes(D_X, 1, 2)
+    model = build(sizes, inert=False)
+    prepare(model, "all")
+    batch = rows(5, sizes)
+    got = model.outcome_mean(batch.x, batch.t)
+    assert got.shape == (2, ROWS, 1)
+    grid = torch.linspace(-40, 40, 1001, dtype=torch.float64)
+    x = model.x_stats.normalise(batch.x)
+    for row in range(ROWS):
+        here = x[:, row : row + 1].expand(-1, len(grid), -1)
+        t = batch.t[:, row : row + 1].expand(-1, len(grid))
+        density = model.y_flow.density(grid.view(1, -1, 1).expand(2, -1, -1), model._context(here, t))[0].exp()
+        mean = torch.trapezoid(density * grid, grid).view(2, 1, 1)
+        torch.testing.assert_close(model.y_stats.restore(mean)[:, 0], got[:, row], rtol=1e-6, atol=1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("d_y", [1, 3])
+def test_mean_outcome_is_the_mean_of_many_samples(d_y: int) -> None:
+    sizes = Sizes(D_X, d_y, 2)
+    model = build(sizes, samples=100)
+    seen, _ = prepare(model, "all")
+    batch = rows(5, sizes, 6)
+    got = model.outcome_mean(batch.x, batch.t)
+    noise = torch.randn(2000, d_y, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for run in range(2):
+        samples = reference_of(model, run, seen).outcome_samples(batch.x[run], batch.t[run], noise)
+        error = samples.std(0) * math.sqrt(1 / len(samples) + (1 / model.samples if d_y > 1 else 0))
+        assert ((samples.mean(0) - got[run]).abs() < 4 * error).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("d_y", [1, 3])
+def test_predictions_are_clamped_to_100_units(d_y: int) -> None:
+    model = build(Sizes(D_X, d_y, 2), samples=2)
+    _, batch = prepare(model, "all")
+    model.y_stats.shift[0], model.y_stats.shift[1] = 1e4, -1e4
+    means = model.outcome_mean(batch.x, batch.t)
+    assert (means[0] == 100).all()
+    assert (means[1] == -100).all()
+
+
+@pytest.mark.parametrize("inert", [True, False])
+def test_a_hidden_treatment_has_no_influence(inert: bool) -> None:
+    draw = np.random.default_rng(0)
+    x, y = draw.standard_normal((8, D_X)), draw.standard_normal((8, 1))
+    seen = np.array([0, HIDDEN, 1, HIDDEN, HIDDEN, 0, 1, HIDDEN])
+    losses = []
+    for code in (0, 1):
+        t = np.where(seen == HIDDEN, code, seen)
+        run = Rows(np.arange(8), x, t, seen, y)
+        batch = _batch([run, run], torch.float64, torch.device("cpu"))
+        model = build(Sizes(D_X, 1, 2), inert)
+        model.start(batch)
+        model.before_step(batch)
+        loss = model.loss(batch)
+        losses.append([loss.total, *gradients(model, loss.total).values()])
+    assert all(torch.equal(a, b) for a, b in zip(*losses, strict=True))
+
+
+def test_gamma_weighs_the_hidden_rows() -> None:
+    model, half = build(Sizes(D_X, 1, 2)), build(Sizes(D_X, 1, 2), gamma=0.5)
+    _, batch = prepare(model, "half")
+    prepare(half, "half")
+    parts, half_parts = model.loss(batch).parts, half.loss(batch).parts
+    assert torch.equal(half_parts["unlabelled"], 0.5 * parts["unlabelled"])
+    assert torch.equal(half_parts["labelled"], parts["labelled"])
+
+
+@pytest.mark.parametrize("inert", [True, False])
+@pytest.mark.parametrize("d_y", [1, 3])
+def test_run_state_is_that_of_the_run_alone(d_y: int, inert: bool) -> None:
+    sizes = Sizes(D_X, d_y, 2)
+    model = build(sizes, inert)
+    alone = FlowSSC(sizes, [4], [PRECOMPUTED], 6, WIDTH, 3, X_WIDTH, 1.0, 100, inert)
+    mine, theirs = model.run_state(1), alone.run_state(0)
+    assert mine.keys() == theirs.keys()
+    for name in mine:
+        np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)

@@ -1,0 +1,173 @@
+"""From jobs to finished folders: what is skipped, what fails alone, what shares a stack, what diverges."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import execution_whitelist
+
+from ssc_sweep.__main__ import ALLOWED_TARGETS
+from ssc_sweep.config import conf_dir
+from ssc_sweep.errors import UserError
+from ssc_sweep.models import flow_ssc
+from ssc_sweep.study import execute as module
+from ssc_sweep.study.execute import execute
+from ssc_sweep.study.job import Job, Status, make_job
+from ssc_sweep.study.prepare import Data, stack_key
+
+TINY = ("dataset=synthetic", "dataset.rows=60", "epochs=2", "batch.size=10", "model.width=8", "study=s")
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[MakeJob]:
+    """job("seed=1", "arm=a"): a tiny run of the study tmp_path/s."""
+    with initialize_config_dir(str(conf_dir())), execution_whitelist(ALLOWED_TARGETS):
+
+        def make(*words: str) -> Job:
+            cfg = compose("config", [*TINY, f"outputs={tmp_path}", "arm=control", *words])
+            return make_job(cfg, words)
+
+        yield make
+
+
+@pytest.fixture
+def raising(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A model that raises for seed 1, wherever it stands in a stack."""
+
+    class Raising(flow_ssc.FlowSSC):
+        def start(self, train: Any) -> None:
+            if 1 in self.seeds:
+                raise RuntimeError("planted failure")
+            super().start(train)
+
+    Raising.__module__, Raising.__qualname__ = flow_ssc.__name__, "Raising"
+    monkeypatch.setattr(flow_ssc, "Raising", Raising, raising=False)
+    return "model._target_=ssc_sweep.models.flow_ssc.Raising"
+
+
+def metrics(job: Job) -> dict[str, Any]:
+    """What a run says of itself, but for how long it took and beside whom."""
+    found = json.loads(job.folder.metrics.read_text())
+    return {key: value for key, value in found.items() if key not in ("seconds", "stack")}
+
+
+def test_outcomes_come_in_the_order_of_the_jobs(job: MakeJob) -> None:
+    jobs = [job("seed=0"), job("batch.size=15", "arm=b"), job("seed=1"), job("batch.size=15", "seed=1", "arm=b")]
+    outcomes = execute(jobs)
+    for mine, outcome in zip(jobs, outcomes, strict=True):
+        assert outcome.status is Status.FINISHED and mine.folder.done.exists()
+        assert outcome.metrics["rmse"] == json.loads(mine.folder.metrics.read_text())["rmse"] == outcome.value
+    assert [outcome.metrics["stack"] for outcome in outcomes] == [2, 2, 2, 2]
+
+
+def test_a_run_that_is_done_is_read_not_trained(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first,) = execute([job()])
+
+    def no_training(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train", no_training)
+        assert execute([job()]) == [first]
+    new = job("seed=1")
+    assert [outcome.metrics["stack"] for outcome in execute([job(), new])] == [1, 1]
+
+
+def test_a_run_that_broke_off_is_trained_again(job: MakeJob) -> None:
+    mine = job()
+    execute([mine])
+    mine.folder.done.unlink()
+    mine.folder.metrics.write_text("half of i")
+    (outcome,) = execute([mine])
+    assert outcome.status is Status.FINISHED and mine.folder.done.exists()
+
+
+def test_only_the_guilty_run_fails(job: MakeJob, raising: str) -> None:
+    jobs = [job(raising, f"seed={seed}") for seed in range(3)]
+    outcomes = execute(jobs)
+    assert [outcome.status for outcome in outcomes] == [Status.FINISHED, Status.FAILED, Status.FINISHED]
+    assert [mine.folder.done.exists() for mine in jobs] == [True, False, True]
+    guilty = jobs[1].folder
+    assert "RuntimeError: planted failure" in guilty.failed.read_text() and "Traceback" in guilty.failed.read_text()
+    assert not guilty.metrics.exists() and not guilty.predictions.exists()
+    assert isinstance(outcomes[1].error, RuntimeError)
+
+
+def test_a_failed_run_is_tried_again(job: MakeJob, raising: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = job(raising, "seed=1")
+    execute([mine])
+    assert mine.folder.failed.exists()
+    monkeypatch.setattr(flow_ssc, "Raising", flow_ssc.FlowSSC)
+    (outcome,) = execute([mine])
+    assert outcome.status is Status.FINISHED
+    assert mine.folder.done.exists() and not mine.folder.failed.exists()
+
+
+def test_every_run_counts_in_the_progress(job: MakeJob, raising: str) -> None:
+    seen = []
+    execute([job(raising, "seed=0")])
+    jobs = [job(raising, f"seed={seed}") for seed in range(3)]
+    execute(jobs, lambda epochs, runs: seen.append((epochs, runs)))
+    assert sum(runs for _, runs in seen) == 3
+
+
+def test_a_run_that_diverges_is_recorded_and_harms_nobody(job: MakeJob) -> None:
+    alone = job("optimizer=sgd", "arm=alone")
+    execute([alone])
+    jobs = [job("optimizer=sgd", "arm=a"), job("optimizer=sgd", "optimizer.lr=1e30", "clip_norm=1", "arm=bad")]
+    good, bad = execute(jobs)
+    assert good.metrics["stack"] == bad.metrics["stack"] == 2
+    assert bad.status is Status.DIVERGED and good.status is Status.FINISHED
+    assert bad.metrics["rmse"] is None and math.isnan(bad.value)
+    assert bad.metrics["first_bad"]["step"] >= 1
+    assert jobs[1].folder.done.exists() and not jobs[1].folder.failed.exists()
+    assert metrics(jobs[0])["rmse"] == pytest.approx(metrics(alone)["rmse"], rel=1e-4)
+
+
+def test_wrong_input_writes_nothing(job: MakeJob, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="31"):
+        execute([job(), job("batch.size=31", "arm=b")])
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_two_jobs_with_one_folder_are_a_bug(job: MakeJob) -> None:
+    with pytest.raises(AssertionError, match="overwrite"):
+        execute([job(), job("epochs=1")])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["seed=5"], ["optimizer.lr=1e-5"], ["optimizer.weight_decay=0.1"], ["stats_mode=precomputed"], ["split=shuffled"]],
+    ids=" ".join,
+)
+def test_what_may_differ_inside_a_stack(job: MakeJob, words: list[str]) -> None:
+    data = Data()
+    one, other = job().config, job(*words).config
+    assert stack_key(one, data.split(one)) == stack_key(other, data.split(other))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model.width=16"], ["batch.size=11"], ["batch.drop_last=true"], ["epochs=3"], ["precision=float64"],
+        ["clip_norm=2"], ["clip_norm=null"], ["probes=false"], ["optimizer=adamw"], ["optimizer.beta1=0.8"],
+        ["dataset.rows=62"], ["dataset.d_x=21"], ["dataset.d_y=2"], ["split.validation_share=0.4"],
+        ["covariates=confounders"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_splits_stacks(job: MakeJob, words: list[str]) -> None:
+    data = Data()
+    one, other = job().config, job(*words).config
+    assert stack_key(one, data.split(one)) != stack_key(other, data.split(other))
+
+
+def test_a_model_that_does_not_stack_trains_alone(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_ssc.FlowSSC, "stacks", False)
+    outcomes = execute([job("seed=0"), job("seed=1")])
+    assert [outcome.metrics["stack"] for outcome in outcomes] == [1, 1]

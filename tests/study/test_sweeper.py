@@ -1,0 +1,133 @@
+"""The sweeper's plan: arms, controls, equal configs, seeds. Nothing is trained here."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import HydraContext, RunMode
+
+from ssc_sweep.config import conf_dir
+from ssc_sweep.errors import UserError
+from ssc_sweep.study.hypothesis import as_override, read_hypothesis
+from ssc_sweep.study.plan import Plan
+from ssc_sweep.study.sweeper import HypothesisSweeper
+
+MakePlan = Callable[..., Plan]
+
+
+@pytest.fixture
+def plan() -> Iterator[MakePlan]:
+    """plan("hypothesis=lr", "batch=b32"): what `-m` makes of these words."""
+    with initialize_config_dir(str(conf_dir())):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+
+        def make(*words: str) -> Plan:
+            overrides = OverridesParser.create(config_loader=hydra.config_loader).parse_overrides(list(words))
+            fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
+            sweeper = HypothesisSweeper()
+            sweeper.config = hydra.compose_config("config", [*fixed, "study=s"], run_mode=RunMode.MULTIRUN)
+            sweeper.hydra_context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+            return sweeper.plan(overrides)
+
+        yield make
+
+
+def folders(plan: Plan) -> list[str]:
+    return [arm.folder for arm in plan.arms]
+
+
+def test_a_hypothesis_has_a_control_and_its_arms(plan: MakePlan) -> None:
+    made = plan("hypothesis=lr", "batch=b32")
+    assert folders(made) == ["control", "lr/optimizer.lr=1e-4", "lr/optimizer.lr=1e-5"]
+    assert [arm.control for arm in made.arms] == [None, "control", "control"]
+    assert [arm.label for arm in made.arms] == ["control", "optimizer.lr=1e-4", "optimizer.lr=1e-5"]
+    assert made.arms[1].overrides == ("batch=b32", "optimizer.lr=1e-4")
+    assert made.seeds == tuple(range(10)) and made.hypotheses["lr"].letter == "B"
+
+
+def test_hypotheses_share_one_control(plan: MakePlan) -> None:
+    made = plan("hypothesis=lr,ema,batch", "seeds=3")
+    assert folders(made).count("control") == 1 and made.seeds == (0, 1, 2)
+    assert {arm.control for arm in made.arms[1:]} == {"control"}
+
+
+def test_seeds_may_be_named(plan: MakePlan) -> None:
+    assert plan("hypothesis=lr", "seed=7,9").seeds == (7, 9)
+    assert plan("hypothesis=lr", "seed=range(3,6)").seeds == (3, 4, 5)
+    assert plan("hypothesis=lr", "seed=4").seeds == (4,)
+
+
+def test_a_seed_named_twice_is_one_run(plan: MakePlan) -> None:
+    assert plan("hypothesis=lr", "seed=1,1,0").seeds == (1, 0)
+
+
+def test_a_grid_has_its_own_seed_unless_told_otherwise(plan: MakePlan) -> None:
+    assert plan("batch=b10,b32").seeds == (0,)
+    assert plan("batch=b10,b32", "seed=5").seeds == (5,)
+    assert plan("batch=b10,b32", "seeds=2").seeds == (0, 1)
+
+
+def test_a_grid_is_a_product_without_controls(plan: MakePlan) -> None:
+    made = plan("batch=b10,b32", "split=file_order,shuffled")
+    assert folders(made) == [f"batch={b},split={s}" for b in ("b10", "b32") for s in ("file_order", "shuffled")]
+    assert all(arm.control is None and arm.hypothesis is None for arm in made.arms)
+
+
+def test_an_arm_equal_to_the_control_is_trained_as_the_control(plan: MakePlan) -> None:
+    made = plan("hypothesis=batch", "batch=b32")
+    assert folders(made) == ["control", "control", "batch/batch=b64"]
+    assert made.arms[1].label == "batch=b32" and made.arms[1].control == "control"
+
+
+def test_equal_arms_of_two_hypotheses_are_trained_once(plan: MakePlan) -> None:
+    """epochs=1 is the first arm of A and the control's own value."""
+    made = plan("hypothesis=epochs,lr", "epochs=1")
+    assert folders(made)[:3] == ["control", "control", "epochs/epochs=2"]
+
+
+def test_a_control_trained_elsewhere_is_still_found(plan: MakePlan) -> None:
+    """At the second point the control is the arm batch=b32 of the first; its arms must point there."""
+    made = plan("hypothesis=batch", "batch=b10,b32")
+    trained = set(folders(made))
+    assert all(arm.control in trained for arm in made.arms if arm.hypothesis)
+    second = [arm for arm in made.arms if arm.label == "batch=b64 (batch=b32)"]
+    assert [arm.control for arm in second] == ["batch=b10/batch/batch=b32"]
+
+
+def test_equal_points_of_a_grid_are_trained_once(plan: MakePlan) -> None:
+    assert set(folders(plan("optimizer.lr=1e-4,0.0001,5e-4"))) == {"optimizer.lr=0.0001", "optimizer.lr=0.0005"}
+
+
+def test_a_wrong_arm_is_found_before_anything_trains(plan: MakePlan) -> None:
+    with pytest.raises(UserError, match=r"optimizer.lr=-1 .*> 0"):
+        plan("hypothesis=ema", "optimizer.lr=1e-4,-1")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1e-4, "key=1e-4"), (0.5, "key=0.5"), (3, "key=3"), (None, "key=null"), (True, "key=True"), ("b32", "key=b32"),
+        ([1, 2], "key=[1,2]"), ({"a": 1}, "key={a:1}"),
+    ],
+)  # fmt: skip
+def test_values_in_hydras_grammar(value: object, text: str) -> None:
+    assert as_override("key", value) == text
+
+
+@pytest.mark.parametrize(
+    "value", ["a,b", "it's", 'say "x"', "a=b", "a b", "x: {y}", "[1", "007", "1e3", "null-ish", "back\\slash", "ü"]
+)
+def test_text_survives_hydras_grammar(value: str) -> None:
+    (parsed,) = OverridesParser.create().parse_overrides([as_override("key", value)])
+    assert not parsed.is_sweep_override()
+    assert parsed.value() == value and isinstance(parsed.value(), str)
+
+
+def test_a_hypothesis_may_not_steer_the_study() -> None:
+    node = {"letter": "X", "claim": "c", "expect": "improves", "arms": [{"seeds": 5}]}
+    with pytest.raises(UserError, match="seeds"):
+        read_hypothesis("x", node)

@@ -1,0 +1,153 @@
+"""Bad input: one line that says what is wrong and what is allowed, exit code 2, nothing written."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.command import TINY, Command, make_command
+
+command = pytest.fixture(make_command)
+
+# Words after TINY -> what the line must say.
+ONE_RUN = {
+    "model=nope": ["model/nope", "flow_ssc"],
+    "batch=b99": ["batch/b99", "b10 b32 b64"],
+    "hypothesis=nope": ["hypothesis/nope", "lr"],
+    "nokey=1": ["nokey"],
+    "+nokey=1": ["nokey", "allowed is", "epochs"],
+    "batch.nokey=1": ["batch.nokey"],
+    "+batch.nokey=1": ["batch.nokey", "allowed is", "drop_last"],
+    "+model.nokey=1": ["nokey", "FlowSSC"],
+    "+optimizer.nokey=1": ["nokey", "Adam"],
+    "nonsense": ["nonsense"],
+    "optimizer.lr=[1": ["optimizer.lr=[1"],
+    "optimizer.lr=0": ["optimizer.lr=0", "> 0"],
+    "optimizer.lr=-1": ["optimizer.lr=-1", "> 0"],
+    "optimizer.lr=abc": ["optimizer.lr=abc", "> 0"],
+    "optimizer.lr=nan": ["optimizer.lr=nan", "> 0"],
+    "optimizer.lr=null": ["optimizer.lr", "> 0"],
+    "optimizer.lr=true": ["optimizer.lr", "> 0"],
+    "optimizer.weight_decay=-1": ["optimizer.weight_decay=-1", ">= 0"],
+    "epochs=0": ["epochs=0", ">= 1"],
+    "epochs=1.5": ["epochs=1.5", "whole number"],
+    "epochs=abc": ["epochs=abc", "whole number"],
+    "epochs=null": ["epochs", "whole number"],
+    "probes=maybe": ["probes=maybe", "true or false"],
+    "clip_norm=-1": ["clip_norm=-1", "> 0"],
+    "target=0": ["target=0", "> 0"],
+    "seed=-1": ["seed=-1", ">= 0"],
+    "batch.size=0": ["batch.size=0", ">= 1"],
+    "batch.size=31": ["batch.size=31", "30"],
+    "dataset_size.rows=61": ["dataset_size.rows=61", "60"],
+    "dataset_size=n100": ["dataset_size.rows=100", "60"],
+    "dataset_size.rows=abc": ["dataset_size.rows=abc", "whole number or null"],
+    "dataset.treatments=50": ["treatment", "at least 2", "split=shuffled"],
+    "split.validation_share=0": ["split.validation_share=0", "between 0 and 1"],
+    "split.validation_share=1": ["split.validation_share=1", "between 0 and 1"],
+    "split.validation_share=0.99": ["split.validation_share=0.99", "at least 2"],
+    "split.order=x": ["split.order=x", "file_order | shuffled"],
+    "labels.hidden_share=1": ["labels.hidden_share=1", "below 1"],
+    "stats_mode.momentum=0": ["stats_mode.momentum=0", "above 0"],
+    "precision.dtype=float16": ["precision.dtype=float16", "float32 | float64"],
+    "dataset.wave_columns=21": ["dataset.wave_columns=21", "20"],
+    "dataset.d_x=0": ["dataset.d_x=0"],
+    "dataset.d_y=0": ["dataset.d_y=0"],
+    "dataset.rows=-5": ["dataset.rows=-5"],
+    "dataset.noise=-1": ["dataset.noise=-1"],
+    "dataset.treatments=0": ["dataset.treatments=0"],
+    "model._target_=os.system": ["model._target_=os.system", "ssc_sweep"],
+    "dataset._target_=os.system": ["dataset._target_=os.system", "ssc_sweep"],
+    "optimizer._target_=os.system": ["optimizer._target_=os.system", "ssc_sweep"],
+    "model._target_=ssc_sweep.nope.X": ["ssc_sweep.nope.X"],
+    "study=null": ["study"],
+}
+
+STUDY = {
+    "hypothesis=nope": ["hypothesis/nope", "lr"],
+    "hypothesis=lr,nope": ["hypothesis/nope", "lr"],
+    "hypothesis=glob(zzz*)": ["zzz", "lr"],
+    "hypothesis=lr seeds=0": ["seeds=0", ">= 1"],
+    "hypothesis=lr seeds=1.5": ["seeds=1.5", "whole number"],
+    "hypothesis=lr seeds=abc": ["seeds=abc", "whole number"],
+    "hypothesis=lr seeds=1,2": ["seeds=1,2", "one"],
+    "hypothesis=lr seed=a,b": ["seed=a", ">= 0"],
+    "seed=0,-1": ["seed=-1", ">= 0"],
+    "seed=1.5": ["seed=1.5", "whole number"],
+    "study=a,b": ["study=a,b", "one"],
+    "outputs=a,b": ["outputs=a,b", "one"],
+    "optimizer.lr=1e-4,-1": ["optimizer.lr=-1", "> 0"],
+    "optimizer.lr=interval(0,1)": ["interval"],
+    "batch.size=10,31": ["batch.size=31", "30"],
+    "batch.size=10,31 hydra/launcher=basic": ["batch.size=31", "30"],
+    "hypothesis=lr optimizer._target_=os.system": ["optimizer._target_=os.system", "ssc_sweep"],
+}
+
+HYPOTHESES = {
+    "no_letter": ("{claim: c, expect: improves, arms: [{epochs: 2}]}", "letter"),
+    "no_arms": ("{letter: X, claim: c, expect: improves, arms: []}", "no arms"),
+    "empty_arm": ("{letter: X, claim: c, expect: improves, arms: [{}]}", "empty"),
+    "arms_word": ("{letter: X, claim: c, expect: improves, arms: epochs}", "arms"),
+    "typo": ("{letter: X, claim: c, expect: improves, armz: 1, arms: [{epochs: 2}]}", "armz"),
+    "expects": ("{letter: X, claim: c, expect: maybe, arms: [{epochs: 2}]}", "improves | worsens | no_difference"),
+    "unknown_key": ("{letter: X, claim: c, expect: improves, arms: [{optimizer.nope: 3}]}", "optimizer.nope"),
+    "unknown_choice": ("{letter: X, claim: c, expect: improves, arms: [{batch: b99}]}", "b10 b32 b64"),
+    "bad_value": ("{letter: X, claim: c, expect: improves, arms: [{optimizer.lr: -1}]}", "> 0"),
+    "sets_seeds": ("{letter: X, claim: c, expect: improves, arms: [{seeds: 5}]}", "seeds"),
+    "sets_seed": ("{letter: X, claim: c, expect: improves, arms: [{seed: 5}]}", "seed"),
+    "a_list": ("[a, b]", "a_list"),
+    "empty": ("", "letter"),
+    "broken": ("letter: [", "broken.yaml"),
+}
+
+
+def refused(command: Command, words: list[str], said: list[str]) -> None:
+    """Check the whole contract of a refusal."""
+    before = command.files()
+    ended = command(*words)
+    assert ended.err.startswith("error: ") and ended.err.endswith("\n") and ended.err.count("\n") == 1, ended.err
+    for part in said:
+        assert part in ended.err, ended.err
+    assert ended.code == 2
+    assert ended.out == ""
+    assert command.files() == before
+
+
+@pytest.mark.parametrize(("word", "said"), ONE_RUN.items(), ids=ONE_RUN)
+def test_one_run(command: Command, word: str, said: list[str]) -> None:
+    refused(command, [*TINY, word], said)
+
+
+@pytest.mark.parametrize(("words", "said"), STUDY.items(), ids=STUDY)
+def test_a_study(command: Command, words: str, said: list[str]) -> None:
+    refused(command, ["-m", *TINY, *words.split()], said)
+
+
+@pytest.mark.parametrize("name", HYPOTHESES)
+def test_a_hypothesis_file(command: Command, name: str) -> None:
+    text, said = HYPOTHESES[name]
+    folder = command.folder / "mine" / "hypothesis"
+    folder.mkdir(parents=True)
+    (folder / f"{name}.yaml").write_text(text)
+    refused(command, ["-m", "--config-dir", "mine", *TINY, f"hypothesis={name}"], [said])
+
+
+@pytest.mark.parametrize("words", [[], ["-m", "hypothesis=lr"], ["-m", "optimizer.lr=1e-4", "hydra/launcher=basic"]])
+@pytest.mark.parametrize("outputs", ["a_file", "a_file/below", "/proc/x"])
+def test_outputs_that_cannot_be_written(command: Command, words: list[str], outputs: str) -> None:
+    (command.folder / "a_file").write_text("in the way")
+    refused(command, [*words, *TINY, f"outputs={outputs}"], ["cannot write", outputs, "outputs="])
+    assert (command.folder / "a_file").read_text() == "in the way"
+
+
+def test_a_folder_without_permission(command: Command, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(0o500)
+    try:
+        (locked / "probe").touch()
+    except PermissionError:
+        refused(command, [*TINY, "outputs=locked"], ["cannot write", "Permission denied"])
+    else:
+        pytest.skip("this user may write everywhere")
+    finally:
+        locked.chmod(0o700)

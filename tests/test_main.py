@@ -1,0 +1,230 @@
+"""What a user types and gets: runs, studies, grids, Hydra's own launchers, sweepers and flags."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.command import TINY, Command, make_command
+
+command = pytest.fixture(make_command)
+
+LR_ARMS = ["lr/optimizer.lr=1e-4", "lr/optimizer.lr=1e-5"]
+RUN_FILES = {
+    "config.yaml", "overrides.yaml", "history.csv", "metrics.json", "predictions.csv", "model.safetensors", "run.log",
+    "DONE",
+}  # fmt: skip
+
+
+def seeds(arms: list[str], n: int) -> list[str]:
+    return sorted(f"{arm}/seed={seed}" for arm in arms for seed in range(n))
+
+
+def stamps(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("seed=*/*")}
+
+
+def test_one_run_leaves_its_folder_and_a_line(command: Command) -> None:
+    ended = command(*TINY, "seed=3", "arm=mine")
+    assert ended.code == 0
+    assert "RMSE" in ended.out and "predict the mean" in ended.out
+    assert command.done() == ["mine/seed=3"]
+    assert {path.name for path in (command.folder / "outputs/s/mine/seed=3").iterdir()} == RUN_FILES
+    assert (command.folder / "outputs/s/study.yaml").exists()
+
+
+def test_hypotheses_become_arms_times_seeds(command: Command) -> None:
+    ended = command("-m", *TINY, "seeds=2", "hypothesis=lr,ema")
+    assert ended.code == 0
+    assert command.done() == seeds(["control", *LR_ARMS, "ema/stats_mode=precomputed"], 2)
+    for words in ("control", "B lr", "D ema", "optimizer.lr=1e-5", "predict the mean", "study folder"):
+        assert words in ended.out
+    table = pd.read_csv(command.folder / "outputs/s/summary.csv")
+    assert len(table) == 8 and (table["status"] == "finished").all() and table["rmse"].notna().all()
+    plan = yaml.safe_load((command.folder / "outputs/s/study.yaml").read_text())
+    assert plan["seeds"] == [0, 1] and list(plan["hypotheses"]) == ["lr", "ema"]
+    assert [arm["control"] for arm in plan["arms"]] == [None, "control", "control", "control"]
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_extra_overrides_apply_to_every_arm(command: Command, order: str) -> None:
+    extra, hypothesis = "optimizer.weight_decay=1e-3", "hypothesis=lr"
+    words = [extra, hypothesis] if order == "before" else [hypothesis, extra]
+    assert command("-m", *TINY, "seeds=1", *words).code == 0
+    assert command.done() == seeds(["control", *LR_ARMS], 1)
+    for arm in ("control", *LR_ARMS):
+        config = yaml.safe_load((command.folder / f"outputs/s/{arm}/seed=0/config.yaml").read_text())
+        assert config["optimizer"]["weight_decay"] == 1e-3
+
+
+def test_a_plain_grid_is_one_run_a_point(command: Command) -> None:
+    assert command("-m", *TINY, "optimizer.lr=1e-4,5e-4", "labels=all,half_mcar").code == 0
+    rates = ("optimizer.lr=0.0001", "optimizer.lr=0.0005")
+    assert command.done() == seeds([f"{lr},labels={labels}" for lr in rates for labels in ("all", "half_mcar")], 1)
+
+
+def test_a_grid_of_seeds_is_one_arm(command: Command) -> None:
+    assert command("-m", *TINY, "seed=0,1,2").code == 0
+    assert command.done() == seeds(["control"], 3)
+
+
+def test_a_hypothesis_at_every_point_of_a_grid_has_a_control_at_each(command: Command) -> None:
+    ended = command("-m", *TINY, "seeds=2", "hypothesis=lr", "split=file_order,shuffled")
+    assert ended.code == 0
+    arms = [f"split={split}/{arm}" for split in ("file_order", "shuffled") for arm in ("control", *LR_ARMS)]
+    assert command.done() == seeds(arms, 2)
+    assert "control (split=shuffled)" in ended.out
+    table = pd.read_csv(command.folder / "outputs/s/summary.csv")
+    assert set(table["arm"]) == set(arms)
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_hydras_own_launchers_train_the_same_runs(command: Command, launcher: str) -> None:
+    more = ["hydra.launcher.n_jobs=1"] if launcher == "joblib" else []
+    ended = command("-m", *TINY, "seeds=1", "hypothesis=ema", f"hydra/launcher={launcher}", *more)
+    assert ended.code == 0
+    assert command.done() == seeds(["control", "ema/stats_mode=precomputed"], 1)
+    assert "D ema" in ended.out and "study folder" in ended.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["hydra/sweeper=basic", "optimizer.lr=1e-4,1e-3,1e-2"],
+        ["hydra/sweeper=optuna", "optimizer.lr=interval(1e-5,1e-3)", "hydra.sweeper.n_trials=3"],
+    ],
+    ids=["basic", "optuna"],
+)
+def test_hydras_own_sweepers_end_with_the_table_too(command: Command, words: list[str]) -> None:
+    ended = command("-m", *TINY, *words)
+    assert ended.code == 0
+    assert len(command.done()) == 3
+    assert len(pd.read_csv(command.folder / "outputs/s/summary.csv")) == 3
+    assert "study folder" in ended.out
+
+
+def test_equal_configs_are_trained_once_and_still_compared(command: Command) -> None:
+    """The arm batch=b32 is its own control here; at the second point the control is an arm of the first."""
+    small = [word for word in TINY if not word.startswith(("dataset.rows", "batch"))]
+    assert command("-m", *small, "dataset.rows=140", "seeds=1", "hypothesis=batch", "batch=b32,b64").code == 0
+    assert command.done() == seeds(["batch=b32/control", "batch=b32/batch/batch=b64"], 1)
+    plan = yaml.safe_load((command.folder / "outputs/s/study.yaml").read_text())
+    trained = {path.rsplit("/", 1)[0] for path in command.done()}
+    assert {arm["folder"] for arm in plan["arms"]} == trained
+    assert {arm["control"] for arm in plan["arms"] if arm["hypothesis"]} == trained, "controls that exist"
+
+
+def test_the_same_study_again_trains_nothing(command: Command) -> None:
+    words = ("-m", *TINY, "seeds=2", "hypothesis=lr")
+    assert command(*words).code == 0
+    before = stamps(command.folder)
+    ended = command(*words)
+    assert ended.code == 0 and "B lr" in ended.out
+    assert stamps(command.folder) == before
+
+
+def test_a_study_grows_by_seeds_and_hypotheses(command: Command) -> None:
+    assert command("-m", *TINY, "seeds=1", "hypothesis=lr").code == 0
+    before = stamps(command.folder)
+    assert command("-m", *TINY, "seeds=2", "hypothesis=lr,ema").code == 0
+    assert command.done() == seeds(["control", *LR_ARMS, "ema/stats_mode=precomputed"], 2)
+    after = stamps(command.folder)
+    assert {path: after[path] for path in before} == before
+    plan = yaml.safe_load((command.folder / "outputs/s/study.yaml").read_text())
+    assert len(plan["arms"]) == 4 and plan["seeds"] == [0, 1]
+
+
+def test_one_run_twice_with_two_seeds_is_one_arm(command: Command) -> None:
+    assert command(*TINY, "seed=0").code == command(*TINY, "seed=1").code == 0
+    plan = yaml.safe_load((command.folder / "outputs/s/study.yaml").read_text())
+    assert len(plan["arms"]) == 1 and plan["seeds"] == [0, 1]
+
+
+def test_another_config_in_a_finished_folder_is_refused(command: Command) -> None:
+    assert command("-m", *TINY, "seeds=1", "hypothesis=lr").code == 0
+    plan = (command.folder / "outputs/s/study.yaml").read_text()
+    before = stamps(command.folder)
+    ended = command("-m", *TINY, "seeds=1", "hypothesis=lr", "epochs=2")
+    assert ended.code == 2
+    assert ended.err.startswith("error:") and ended.err.count("\n") == 1 and "not overwritten" in ended.err
+    assert stamps(command.folder) == before
+    assert (command.folder / "outputs/s/study.yaml").read_text() == plan
+
+
+@pytest.mark.parametrize("name", ["12", "1e3", "a/b", "'it\\'s, one = two'"])
+def test_any_name_of_a_study_is_a_folder(command: Command, name: str) -> None:
+    words = [word for word in TINY if word != "study=s"]
+    assert command("-m", *words, "seeds=1", "hypothesis=ema", f"study={name}").code == 0
+    assert len(list((command.folder / "outputs").rglob("DONE"))) == 2
+
+
+def test_an_odd_folder_of_outputs(command: Command) -> None:
+    assert command("-m", *TINY, "outputs='my out, it=x'", "optimizer.lr=1e-4,1e-3").code == 0
+    assert len(list((command.folder / "my out, it=x").rglob("DONE"))) == 2
+
+
+def test_hypothesis_without_m_says_what_to_type(command: Command) -> None:
+    ended = command("hypothesis=lr")
+    assert ended.code == 2 and "python -m ssc_sweep -m hypothesis=lr" in ended.err and ended.err.count("\n") == 1
+
+
+def test_several_hypotheses_without_m_say_what_to_type(command: Command) -> None:
+    ended = command("hypothesis=lr,ema")
+    assert ended.code == 2 and "python -m ssc_sweep -m hypothesis=lr,ema" in ended.err and ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--cfg", "job", "hypothesis=lr"], "optimizer.lr: 0.0001"),
+        (["--cfg", "hydra"], "launcher: stack"),
+        (["--cfg", "all", "-p", "optimizer"], "weight_decay"),
+        (["--info", "all"], "Defaults Tree"),
+        (["--hydra-help"], "hydra/sweeper: basic, hypothesis, optuna"),
+        (["--version"], "Hydra 1.4"),
+        (["--help"], "batch: b10, b32, b64"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_hydras_flags_work_and_train_nothing(command: Command, words: list[str], shown: str) -> None:
+    ended = command(*words)
+    assert ended.code == 0 and shown in ended.out
+    assert command.files() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "choices"),
+    [
+        ("ssc_sweep hypothesis=", "hypothesis=batch hypothesis=ema hypothesis=epochs hypothesis=lr"),
+        ("ssc_sweep -m batch=b", "batch=b10 batch=b32 batch=b64"),
+        ("ssc_sweep optimizer.", "optimizer.lr= optimizer.weight_decay="),
+    ],
+)
+def test_tab_completion(command: Command, monkeypatch: pytest.MonkeyPatch, line: str, choices: str) -> None:
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setenv("COMP_POINT", str(len(line)))
+    assert choices in command("-sc", "query=bash").out
+
+
+def test_help_answers_without_torch(tmp_path: Path) -> None:
+    """In a process of its own, as a user starts it. Its time is asserted as processor time: tests run in company."""
+    code = (
+        "import runpy, sys, time; sys.argv = ['ssc_sweep', '--help']\n"
+        "try: runpy.run_module('ssc_sweep', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules, 'pandas' in sys.modules, time.process_time() < 1.5)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "False False True"
+
+
+def test_the_exit_code_of_a_process(tmp_path: Path) -> None:
+    call = [sys.executable, "-m", "ssc_sweep", "optimizer.lr=0"]
+    env = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
+    ended = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "error: optimizer.lr=0 is out of bounds: allowed is a number > 0.\n"

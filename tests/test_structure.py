@@ -1,0 +1,37 @@
+"""Rules of the house that a reader can rely on."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "src").rglob("*.py")}
+
+
+def count(pattern: str) -> dict[str, int]:
+    found = {name: len(re.findall(pattern, text)) for name, text in SOURCES.items()}
+    return {name: n for name, n in found.items() if n}
+
+
+def test_wings_import_only_downhill() -> None:
+    tool = Path(sys.executable).with_name("lint-imports")
+    ended = subprocess.run([tool, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_no_file_asks_an_object_what_it_has() -> None:
+    assert count(r"\bhasattr\(") == {}
+
+
+def test_errors_are_caught_by_name() -> None:
+    """The one exception is the place that records a run that raised, whatever it raised."""
+    assert count(r"except (Exception|BaseException)\b|except:") == {"src/ssc_sweep/study/execute.py": 1}
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert [name for name, text in SOURCES.items() if not text.startswith('"""')] == []
+
+
+def test_files_stay_short() -> None:
+    assert {name: n for name, text in SOURCES.items() if (n := text.count("\n")) > 260} == {}
