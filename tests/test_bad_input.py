@@ -34,7 +34,7 @@ ONE_RUN = {
     "epochs=null": ["epochs", "whole number"],
     "probes=maybe": ["probes=maybe", "true or false"],
     "clip_norm=-1": ["clip_norm=-1", "> 0"],
-    "target=0": ["target=0", "> 0"],
+    "target=0": ["target=0", "above 0"],
     "seed=-1": ["seed=-1", ">= 0"],
     "batch.size=0": ["batch.size=0", ">= 1"],
     "batch.size=31": ["batch.size=31", "30"],

@@ -89,7 +89,6 @@ class RunConfig:
     epochs: int  # passes over the training rows, >= 1
     clip_norm: float | None  # gradients with a larger Euclidean norm are scaled down to it, > 0; null: never
     probes: bool  # measure the validation rows after every epoch; false: after the last one only
-    target: float  # a run works if its RMSE is below this, in the unit of the outcome, > 0
     seed: int  # >= 0; seeds every random stream of the run
 
     def content(self) -> dict[str, Any]:
@@ -98,7 +97,7 @@ class RunConfig:
 
 
 # Keys of a composed config that steer Hydra or the study and leave each of its runs as it is.
-STUDY_KEYS = ("hydra", "seeds", "study", "outputs", "arm", "hypothesis", "experiment")
+STUDY_KEYS = ("hydra", "target", "rule", "seeds", "study", "outputs", "arm", "hypothesis", "experiment")
 
 
 def _number(key: str, value: object, allowed: str, holds: bool) -> None:
@@ -148,7 +147,6 @@ def check(cfg: DictConfig) -> RunConfig:
     _number("seed", config.seed, "a whole number >= 0", config.seed >= 0)
     _number("epochs", config.epochs, "a whole number >= 1", config.epochs >= 1)
     _number("clip_norm", config.clip_norm, "a number > 0, or null", config.clip_norm is None or config.clip_norm > 0)
-    _number("target", config.target, "a number > 0", config.target > 0)
     _number("optimizer.lr", lr, "a number > 0", _is_number(lr) and lr > 0)  # type: ignore[operator]
     _number("optimizer.weight_decay", decay, "a number >= 0", _is_number(decay) and decay >= 0)  # type: ignore[operator]
     _number("batch.size", config.batch.size, "a whole number >= 1", config.batch.size >= 1)

@@ -12,6 +12,7 @@ from ssc_sweep.findings.table import arm_table, paired_difference, print_study
 from ssc_sweep.study.folder import RunFolder, StudyFolder, write_json, write_text, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.plan import Plan, write_plan
+from ssc_sweep.study.rule import Rule
 
 
 def finished(folder: RunFolder, rmse: float | None, status: str = "finished") -> None:
@@ -31,7 +32,7 @@ def folder(tmp_path: Path) -> StudyFolder:
         Arm("control", "control", None, None, ()),
         Arm("lr/optimizer.lr=1e-4", "optimizer.lr=1e-4", "lr", "control", ("optimizer.lr=1e-4",)),
     )
-    write_plan(study, Plan((0, 1, 2), arms, 15.0, {"lr": conf}))
+    write_plan(study, Plan((0, 1, 2), arms, Rule(15.0), {"lr": conf}))
     for seed, rmse in enumerate((40.0, 60.0, 50.0)):
         finished(study.run("control", seed), rmse)
     for seed, rmse in enumerate((10.0, 20.0)):

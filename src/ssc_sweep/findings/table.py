@@ -56,7 +56,7 @@ def arm_table(study: Study) -> Table:
         show_edge=False,
     )
     table.add_column("arm", overflow="fold", min_width=12)
-    for name in ("n", "mean", "sd", "median", "range", "acc.", f"< {plan.target:g}"):
+    for name in ("n", "mean", "sd", "median", "range", "acc.", f"< {plan.rule.target:g}"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("minus control, 95% CI", justify="right", min_width=14)
     shown = None
@@ -71,7 +71,7 @@ def arm_table(study: Study) -> Table:
     table.add_section()
     # One number a split: arms share the splits of their seeds.
     baseline = runs.drop_duplicates(["seed", "mean_predictor_rmse"])["mean_predictor_rmse"].dropna()
-    table.add_row("predict the mean", *_numbers(baseline), "", _works(baseline, len(baseline), plan.target), "")
+    table.add_row("predict the mean", *_numbers(baseline), "", _works(baseline, len(baseline), plan.rule.target), "")
     return table
 
 
@@ -95,7 +95,7 @@ def _cells(study: Study, arm: Arm) -> list[str]:
     mine = runs[runs["arm"] == arm.folder]
     by_seed = rmse_by_seed(runs, arm.folder)
     rmse = by_seed.dropna()
-    works = _works(rmse, len(mine), study.plan.target)
+    works = _works(rmse, len(mine), study.plan.rule.target)
     accuracy = f"{mine['accuracy'].mean():.3f}" if mine["accuracy"].notna().any() else "-"
     paired = paired_difference(by_seed, rmse_by_seed(runs, arm.control)) if arm.control else None
     difference = f"{paired.mean:+.1f} [{paired.low:+.1f}, {paired.high:+.1f}]" if paired else "-"

@@ -98,7 +98,7 @@ class FlowSSC(Model):
         """The loss of the module's docstring, per run."""
         x, y = self.x_stats.normalise(batch.x), self.y_stats.normalise(batch.y)
         log_p_t = torch.log_softmax(self.classifier(x), dim=-1)
-        ll_x = self._ll_x(x) if self.inert else x.new_zeros(x.shape[:2])
+        ll_x = self._ll_x(x) if self.inert else 0.0
         if not batch.any_hidden:
             ll_y, log_scale = self.y_flow.density(y, self._context(x, batch.t))
             ce = -log_p_t.gather(-1, batch.t.unsqueeze(-1)).squeeze(-1).mean(dim=1)

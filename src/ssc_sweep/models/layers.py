@@ -114,14 +114,16 @@ class RunningStats(nn.Module):
     def precompute(self, rows: Tensor) -> None:
         """Take the statistics from all rows (R, n, d); a running average starts anew at its first batch."""
         self.whole = self.of(rows)
-        self.shift, self.scale = self.whole
+        self.shift.copy_(self.whole[0])
+        self.scale.copy_(self.whole[1])
         self.fresh = True
 
     def update(self, batch: Tensor) -> None:
         """Move the running statistics towards those of the batch (R, B, d)."""
         weight = (self.momentum > 0).to(self.momentum) if self.fresh else self.momentum
         shift, scale = self.of(batch)
-        self.shift, self.scale = torch.lerp(self.shift, shift, weight), torch.lerp(self.scale, scale, weight)
+        self.shift.lerp_(shift, weight)
+        self.scale.lerp_(scale, weight)
         self.fresh = False
 
     def of(self, rows: Tensor) -> tuple[Tensor, Tensor]:

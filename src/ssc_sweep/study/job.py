@@ -11,6 +11,7 @@ from ssc_sweep.config import STUDY_KEYS, RunConfig, check
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import Arm, folder_name
 from ssc_sweep.study.plan import Plan, read_plan, study_folder, write_plan
+from ssc_sweep.study.rule import Rule
 
 CONTROL = "control"
 
@@ -63,7 +64,7 @@ def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
     return Job(check(cfg), study.run(arm, cfg.seed), tuple(overrides), study)
 
 
-def describe(jobs: Sequence[Job]) -> None:
+def describe(jobs: Sequence[Job], rule: Rule) -> None:
     """Add to study.yaml the arms and seeds that no sweeper of ours has planned: of one run, or of Hydra's sweepers."""
     study = jobs[0].study
     before = read_plan(study) if study.study.exists() else None
@@ -75,4 +76,4 @@ def describe(jobs: Sequence[Job]) -> None:
             new[folder, job.config.seed] = Arm(folder, folder, None, None, job.overrides)
     if new:
         arms = tuple({folder: arm for (folder, _), arm in new.items()}.values())
-        write_plan(study, Plan(tuple(sorted({seed for _, seed in new})), arms, jobs[0].config.target))
+        write_plan(study, Plan(tuple(sorted({seed for _, seed in new})), arms, rule))

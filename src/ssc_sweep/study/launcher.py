@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from ssc_sweep.study.job import Job, Outcome, describe, make_job
 from ssc_sweep.study.progress import progress_bar
+from ssc_sweep.study.rule import read_rule
 
 
 @dataclass
@@ -51,10 +52,11 @@ class StackLauncher(Launcher):
         # Imported here: torch takes a second that --help and wrong overrides should not cost.
         from ssc_sweep.study.execute import execute
 
+        config = self.config
         setup_globals()
         jobs = [make_job(self._compose(overrides), overrides) for overrides in job_overrides]
         with progress_bar(len(jobs), sum(job.config.epochs for job in jobs)) as advance:
-            outcomes = execute(jobs, advance, lambda: describe(jobs))
+            outcomes = execute(jobs, advance, lambda: describe(jobs, read_rule(config)))
         return [_job_return(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:

@@ -13,6 +13,7 @@ from typing import Any
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
+from ssc_sweep.study.rule import Rule
 
 PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", "optuna", "causaldata")
 
@@ -21,12 +22,12 @@ PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", 
 class Plan:
     """What a study trains: every arm with every seed.
 
-    `hypotheses` and `arms` are fixed before the first run starts; `target` is the RMSE below which a run works.
+    Hypotheses, arms and the rule that judges them are fixed before the first run starts.
     """
 
     seeds: tuple[int, ...]
     arms: tuple[Arm, ...]
-    target: float
+    rule: Rule
     hypotheses: dict[str, HypothesisConf] = field(default_factory=dict)
 
 
@@ -53,19 +54,28 @@ def provenance() -> dict[str, Any]:
 
 
 def write_plan(folder: StudyFolder, plan: Plan) -> None:
-    """Write study.yaml. A study that is started again keeps its first provenance and gains the arms it lacks."""
+    """Write study.yaml. A study that is started again keeps its first provenance and gains the arms it lacks.
+
+    Raises:
+        UserError: it was started under another rule, or the folder cannot be written.
+    """
     arms = list(plan.arms)
     seeds = set(plan.seeds)
     hypotheses = dict(plan.hypotheses)
     origin = provenance()
     if folder.study.exists():
         before, origin = read_plan(folder), read_provenance(folder)
+        if before.rule != plan.rule:
+            raise UserError(
+                f"{folder.path} was started under another rule: {before.rule}, now {plan.rule}. A rule is fixed before "
+                "the first run: choose another study=<name>, or give the rule as it was."
+            )
         known = {(arm.folder, arm.label, arm.hypothesis) for arm in before.arms}
         arms = [*before.arms, *(a for a in arms if (a.folder, a.label, a.hypothesis) not in known)]
         seeds |= set(before.seeds)
         hypotheses = before.hypotheses | hypotheses
     content = origin | {
-        "target": plan.target,
+        "rule": asdict(plan.rule),
         "seeds": sorted(seeds),
         "hypotheses": {name: asdict(conf) for name, conf in hypotheses.items()},
         "arms": [asdict(arm) | {"overrides": list(arm.overrides)} for arm in arms],
@@ -79,7 +89,7 @@ def read_plan(folder: StudyFolder) -> Plan:
     return Plan(
         seeds=tuple(content["seeds"]),
         arms=tuple(Arm(**arm | {"overrides": tuple(arm["overrides"])}) for arm in content["arms"]),
-        target=content["target"],
+        rule=Rule(**content["rule"]),
         hypotheses={name: HypothesisConf(**conf) for name, conf in content["hypotheses"].items()},
     )
 

@@ -11,6 +11,7 @@ from ssc_sweep.errors import RunsFailed
 from ssc_sweep.study.execute import execute
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.progress import progress_bar
+from ssc_sweep.study.rule import read_rule
 
 
 def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
@@ -22,10 +23,10 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
     """
     job = make_job(cfg, hydra.overrides.task)
     if hydra.mode == RunMode.MULTIRUN:
-        (outcome,) = execute([job], checked=lambda: describe([job]))
+        (outcome,) = execute([job], checked=lambda: describe([job], read_rule(cfg)))
     else:
         with progress_bar(1, job.config.epochs) as advance:
-            (outcome,) = execute([job], advance, lambda: describe([job]))
+            (outcome,) = execute([job], advance, lambda: describe([job], read_rule(cfg)))
     if outcome.error is not None:
         raise RunsFailed(1, 1, outcome.error) from outcome.error
     print(_line(job, outcome))

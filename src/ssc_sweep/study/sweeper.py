@@ -28,6 +28,7 @@ from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf, as_override, folder_name, read_hypothesis, value_text
 from ssc_sweep.study.job import CONTROL, Job
 from ssc_sweep.study.plan import Plan, study_folder, write_plan
+from ssc_sweep.study.rule import read_rule
 
 # Overrides that steer the study; the sweeper sets them for each job.
 OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs")
@@ -98,6 +99,10 @@ class HypothesisSweeper(Sweeper):
                 raise UserError(f"{own[key].input_line} has several values: {key} takes one for the whole study.")
         names = self._hypothesis_names(own.get("hypothesis"))
         hypotheses = {name: self._read(name) for name in names}
+        if not names and "hypothesis" in self.config:
+            # An experiment brings arms of its own.
+            names = [str(self.config.hydra.runtime.choices.get("experiment"))]
+            hypotheses = {names[0]: read_hypothesis(names[0], self.config.hypothesis)}
         swept = [o for o in rest if o.is_sweep_override()]
         fixed = tuple(str(o.input_line) for o in rest if not o.is_sweep_override())
         axes = [[f"{o.get_key_element()}={value}" for value in _values(o)] for o in swept]
@@ -105,7 +110,7 @@ class HypothesisSweeper(Sweeper):
         for point in itertools.product(*axes):
             arms.extend(_arms(fixed, point, hypotheses))
         return Plan(
-            seeds=self._seeds(own, bool(names)), arms=self._merge_equal(arms), target=self.config.target,
+            seeds=self._seeds(own, bool(names)), arms=self._merge_equal(arms), rule=read_rule(self.config),
             hypotheses=hypotheses,
         )  # fmt: skip
 

@@ -1,0 +1,107 @@
+"""Statistics of paired differences: sign-flip test and interval, Holm's adjustment, equivalence.
+
+Test and interval: sign flips. If the change did nothing, each x_i could as well have had the other sign, so the mean
+is compared with the means under all 2^n sign patterns (Fisher 1935, The Design of Experiments, section 21;
+scipy.stats.permutation_test gives the same p, but no interval). Flipping the signs of a subset S lowers the mean below
+delta exactly if the mean over S exceeds delta, so inverting the test needs no search: the interval lies between two
+order statistics of the means over all non-empty subsets (Hartigan 1969, Using subsample values as typical values,
+JASA 64, 1303-1317). It excludes 0 exactly if p < alpha: same means, same count.
+
+Why not a BCa bootstrap (Efron 1987, JASA 82, 171-185): it is right only as n grows. Simulated 95% intervals covered
+
+    noise of x                                      10 seeds: flips  BCa     20 seeds: flips  BCa
+    t with 3 degrees of freedom                               95.5%  86.7%             95.3%  89.9%
+    two arms with the noise of real failing runs              95.1%  90.0%             94.9%  91.9%
+    one such arm against a calm one                           94.7%  93.1%             94.9%  93.7%
+    log-normal: strong skew to one side                       91.3%  87.7%             92.0%  90.7%
+
+The flips are exact for differences symmetric about their centre, whatever the tails. Strong skew misleads both.
+
+Speed: all patterns up to 15 pairs; beyond, the same 2^15 patterns, drawn once from a fixed seed. p is then right within
++-0.0035 at 0.05 (and valid as it stands: Phipson & Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9:39), and the order of
+the seeds does not change it. No p lies below 2^-14, which is enough for 800 tests in a study.
+"""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+
+PATTERNS = 2**15  # sign patterns: all of them up to 15 pairs, a fixed draw beyond
+EQUAL = 1e-12  # relative: differences below this are rounding, not findings
+
+
+def spread(x: Floats) -> float:
+    """Standard deviation, 0 where only rounding tells the values apart, NaN below two values."""
+    if len(x) < 2:
+        return math.nan
+    sd = float(x.std(ddof=1))
+    return sd if sd > EQUAL * float(np.abs(x).max()) else 0.0
+
+
+def sign_flip(x: Floats, alpha: float) -> tuple[Floats, Floats, Floats]:
+    """Test that the differences centre on 0, and give the 1 - alpha interval of their centre.
+
+    Args:
+        x: differences, shape (..., n): any number of arms with n pairs each.
+        alpha: level.
+
+    Returns:
+        Two-sided p, lower and upper end, each of shape (...). The ends are infinite where n is too small for alpha.
+    """
+    x = np.take_along_axis(x, np.argsort(np.abs(x), axis=-1, kind="stable"), axis=-1)  # the order of seeds is no news
+    subsets, sizes = _subsets(x.shape[-1])
+    means = x @ subsets.T / sizes
+    means[np.abs(means) <= EQUAL * np.abs(x).max(axis=-1, initial=0.0, keepdims=True)] = 0.0
+    total = means.shape[-1] + 1  # the pattern as observed flips nothing and counts on both sides
+    rarer = 1 + np.minimum((means <= 0).sum(axis=-1), (means >= 0).sum(axis=-1))
+    p = np.minimum(1.0, 2 * rarer / total)
+    # A centre delta is kept if at least k subset means lie on either side of it, that is if its p is at least alpha.
+    k = math.ceil(alpha * total / 2 - EQUAL) - 1
+    if k < 1:
+        return p, np.full(p.shape, -np.inf), np.full(p.shape, np.inf)
+    means.partition((k - 1, total - 1 - k), axis=-1)
+    return p, means[..., k - 1], means[..., total - 1 - k]
+
+
+@lru_cache(maxsize=8)
+def _subsets(n: int) -> tuple[Floats, Floats]:
+    """Non-empty subsets of n pairs as rows of 0 and 1, shape (patterns - 1, n), and their sizes."""
+    if 2**n <= PATTERNS:
+        rows = (np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1
+    else:
+        drawn = np.random.default_rng(0).integers(0, 2, (PATTERNS + 100, n))
+        rows = drawn[drawn.any(axis=1)][: PATTERNS - 1]
+        assert len(rows) == PATTERNS - 1
+    return rows.astype(np.float64), rows.sum(axis=1).astype(np.float64)
+
+
+def holm(p: Floats) -> Floats:
+    """Adjust p-values for all tests along the last axis: the i-th smallest of m times m - i + 1, never decreasing."""
+    order = np.argsort(p, axis=-1)
+    factors = np.arange(p.shape[-1], 0, -1)
+    stepped = np.maximum.accumulate(np.take_along_axis(p, order, axis=-1) * factors, axis=-1)
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, np.minimum(stepped, 1.0), axis=-1)
+    return adjusted
+
+
+def equivalence(x: Floats, log_margin: float) -> float:
+    """Two one-sided t tests against -margin and +margin: the larger p. 1, i.e. no evidence, below two values."""
+    sd = spread(x)
+    if math.isnan(sd):
+        return 1.0
+    if sd == 0:
+        return 0.0 if abs(x[0]) < log_margin else 1.0
+    above = stats.ttest_1samp(x, -log_margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(x, log_margin, alternative="less").pvalue
+    return float(max(above, below))
+
+
+def fewest(level: float) -> int:
+    """Return the smallest n at which a two-sided sign-flip p can fall below the level: 2 / 2^n < level."""
+    return math.floor(math.log2(2 / level)) + 1
