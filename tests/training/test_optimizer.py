@@ -33,7 +33,7 @@ def gradients(step: int, dtype: torch.dtype) -> list[Tensor]:
 
 
 def gradient_norm(values: list[Tensor], runs: int) -> Tensor:
-    return torch.linalg.vector_norm(gradient_norms(values, runs), dim=0)
+    return torch.linalg.vector_norm(gradient_norms([value.view(runs, -1) for value in values]), dim=0)
 
 
 def of_run(tensor: Tensor, run: int) -> Tensor:
@@ -56,7 +56,7 @@ def test_stack_equals_torch(name: str, dtype: torch.dtype, tolerance: float, lim
         values = gradients(step, dtype)
         norm = gradient_norm(values, RUNS)
         clipped.append(norm > limit)
-        optimizer.step(values, (norm / limit).clamp(min=1))
+        optimizer.step([value.view(RUNS, -1) for value in values], (norm / limit).clamp(min=1))
     share = torch.stack(clipped).double().mean(0)
     assert (share[0], share[2]) == (0, float(limit == LIMIT))
 
@@ -102,7 +102,7 @@ def test_a_run_that_turned_nan_leaves_the_others_alone(name: str, dtype: torch.d
             values = gradients(step, dtype)
             for value in values:
                 value.view(RUNS, -1)[1] *= poison
-            optimizer.step(values, gradient_norm(values, RUNS).clamp(min=1))
+            optimizer.step([value.view(RUNS, -1) for value in values], gradient_norm(values, RUNS).clamp(min=1))
         results.append([torch.cat([of_run(p.detach(), run).flatten() for p in parameters]) for run in range(RUNS)])
     sound, poisoned = results
     assert torch.equal(sound[0], poisoned[0])

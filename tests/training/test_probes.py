@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssc_sweep.models.contract import Loss
+from ssc_sweep.models.contract import Batch, Loss
 from ssc_sweep.training.measure import Predictions
 from ssc_sweep.training.probes import FIRST_STEPS, Bad, History
 
@@ -17,6 +17,10 @@ def record(h: History, totals: list[float], rows: list[list[float]], norms: list
     """One step: totals (R,), a part by row (R, B), gradient norms of three parameters (3, R)."""
     h.begin_step()
     h.record("fit", Loss(torch.tensor(totals), {"ll": torch.tensor(rows)}), torch.tensor(norms))
+
+
+def validation(rows: int) -> Batch:
+    return Batch(torch.zeros(1, rows, 1), torch.zeros(1, rows, dtype=torch.int64), torch.zeros(1, rows, 1), False)
 
 
 def test_one_epoch_by_hand() -> None:
@@ -77,7 +81,7 @@ def test_predictions_that_are_not_numbers() -> None:
     for epoch, final in ((1, False), (2, True)):
         record(h, [1.0], [[0.0]], [[1.0]] * 3)
         h.close_epoch(epoch)
-        h.measured(nothing, np.zeros((1, 2, 1)), np.zeros((1, 2), np.int64), limit=100.0, final=final)
+        h.measured(nothing, validation(2), limit=100.0, final=final)
         assert h.bad == [Bad(step=2, tensor="prediction") if final else None]
     assert "val_rmse" not in h.rows[0][0]
 
@@ -87,5 +91,5 @@ def test_share_of_predictions_at_the_clamp() -> None:
     record(h, [1.0], [[0.0]], [[1.0]] * 3)
     h.close_epoch(1)
     predictions = Predictions(np.array([[[100.0], [-100.0], [3.0], [99.0]]]), np.zeros((1, 4, 2)))
-    h.measured(predictions, np.zeros((1, 4, 1)), np.zeros((1, 4), np.int64), limit=100.0, final=True)
+    h.measured(predictions, validation(4), limit=100.0, final=True)
     assert h.rows[0][0]["val_clamped"] == 0.5

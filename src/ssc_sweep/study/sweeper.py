@@ -51,7 +51,9 @@ def _values(override: Override) -> list[str]:
         if not override.is_discrete_sweep():
             raise UserError(f"{override.input_line} is a range without steps: name its values, e.g. a,b,c.")
         return list(override.sweep_string_iterator())
-    return [override.get_value_element_as_str()]
+    value = override.value()
+    # Hydra's own way to choose several of a group, hypothesis=[lr,ema], means the same here.
+    return [str(item) for item in value] if isinstance(value, list) else [override.get_value_element_as_str()]
 
 
 class HypothesisSweeper(Sweeper):

@@ -18,7 +18,11 @@ Slices = list[list[Tensor]]
 
 def by_run(tensors: Sequence[Tensor], runs: int) -> Slices:
     """Split tensors (R * members, ...) into the views of each run: result[r][i] is run r's part of tensors[i]."""
-    return [list(parts) for parts in zip(*(t.view(runs, -1).unbind(0) for t in tensors), strict=True)]
+    return _transpose([tensor.view(runs, -1) for tensor in tensors])
+
+
+def _transpose(tensors: Sequence[Tensor]) -> Slices:
+    return [list(parts) for parts in zip(*(tensor.unbind(0) for tensor in tensors), strict=True)]
 
 
 class Optimizer(ABC):
@@ -42,13 +46,13 @@ class Optimizer(ABC):
         return by_run([torch.zeros_like(p, requires_grad=False) for p in parameters], self.runs)
 
     def step(self, gradients: Sequence[Tensor], divisor: Tensor) -> None:
-        """Update every run by its gradient divided by its `divisor` (R,)."""
+        """Update every run by its gradients, (R, size) for each parameter, divided by its `divisor` (R,)."""
         if divisor.dtype == torch.float64:
             # The kernels read grad_scale in float32: a float64 run would lose half of its digits.
             for gradient in gradients:
-                gradient.view(self.runs, -1).div_(divisor.unsqueeze(1))
+                gradient.div_(divisor.unsqueeze(1))
             divisor = torch.ones_like(divisor, dtype=torch.float32)
-        slices = by_run(gradients, self.runs)
+        slices = _transpose(gradients)
         for run, scale in enumerate(divisor.unbind(0)):
             self.update(run, slices[run], scale)
 

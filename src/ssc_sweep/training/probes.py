@@ -11,7 +11,8 @@ Columns: kind (step | epoch), epoch, step; then for each objective
     <objective>.gradient_norm[.<module>]        before clipping, mean over steps
     <objective>.clipped_norm[.<module>]         after clipping
     <objective>.clipped_share                   share of steps that were clipped
-then the model's probes, and val_rmse, val_accuracy, val_clamped (share of predictions at the model's clamp).
+then the model's probes, and val_rmse, val_accuracy, val_clamped (share of predictions at the model's clamp): on
+`loop.PROBED_ROWS` validation rows drawn for the run, after the last epoch on all.
 """
 
 from collections.abc import Sequence
@@ -21,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssc_sweep.data.cohort import Floats, Ints
-from ssc_sweep.models.contract import Loss
+from ssc_sweep.data.cohort import Floats
+from ssc_sweep.models.contract import Batch, Loss
 from ssc_sweep.training.measure import Predictions
 
 Row = dict[str, str | int | float]
@@ -118,15 +119,16 @@ class History:
                 last = {name: float(values[-1, run]) for name, values in probes.items()} if good == len(steps) else {}
                 self.rows[run].append({"kind": "epoch", "epoch": epoch, "step": first + good - 1, **row, **last})
 
-    def measured(self, predictions: Predictions, y: Floats, t: Ints, limit: float, final: bool) -> None:
+    def measured(self, predictions: Predictions, rows: Batch, limit: float, final: bool) -> None:
         """Add validation scores to the newest row of every run that is still good.
 
         A prediction that is NaN or Inf has no scores; after the last epoch (`final`) it makes the run a bad one.
 
         Args:
-            y, t: outcomes (R, n, d_y) and treatments (R, n) of the validation rows.
+            predictions: for `rows`, validation rows of every run.
             limit: predictions are clamped to +- this, in the unit of the outcome.
         """
+        y, t = rows.y.double().cpu().numpy(), rows.t.cpu().numpy()
         for run in range(self.runs):
             if self.bad[run] is not None:
                 continue

@@ -1,7 +1,7 @@
 """The rows of a stack: the data splits of R runs as tensors with a leading run axis."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,6 +36,21 @@ def assemble(splits: Sequence[DataSplit], dtype: torch.dtype, device: torch.devi
     )
 
 
+def draw_rows(batch: Batch, seeds: Sequence[int], size: int) -> Batch:
+    """For each run, `size` rows drawn from its stream "probe", or all where there are no more."""
+    n = batch.x.shape[1]
+    if n <= size:
+        return batch
+    drawn = np.stack([stream(seed, "probe").permutation(n)[:size] for seed in seeds])
+    return _take(batch, torch.from_numpy(drawn).to(batch.x.device))
+
+
+def _take(batch: Batch, rows: torch.Tensor) -> Batch:
+    """For each run, its rows at the positions `rows`, (R, m)."""
+    runs = torch.arange(len(rows), device=rows.device).unsqueeze(1)
+    return replace(batch, x=batch.x[runs, rows], t=batch.t[runs, rows], y=batch.y[runs, rows])
+
+
 class Batches:
     """The batches of each epoch: every run walks through its rows in an order of its own stream, anew each epoch."""
 
@@ -54,8 +69,8 @@ class Batches:
         """Yield the batches of the next epoch; the last one may be smaller."""
         rows = self.train.x.shape[1]
         order = torch.from_numpy(np.stack([draw.permutation(rows) for draw in self.draws])).to(self.train.x.device)
-        runs = torch.arange(len(self.draws), device=order.device).unsqueeze(1)
-        x, t, y = self.train.x[runs, order], self.train.t[runs, order], self.train.y[runs, order]
+        shuffled = _take(self.train, order)
         for start in self.starts:
             part = slice(start, start + self.size)
-            yield Batch(x[:, part], t[:, part], y[:, part], self.train.any_hidden, last=start == self.starts[-1])
+            x, t, y = shuffled.x[:, part], shuffled.t[:, part], shuffled.y[:, part]
+            yield Batch(x, t, y, self.train.any_hidden, last=start == self.starts[-1])
