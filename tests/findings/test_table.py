@@ -17,7 +17,13 @@ from ssc_sweep.study.rule import Rule
 
 def finished(folder: RunFolder, rmse: float | None, status: str = "finished") -> None:
     metrics: dict[str, object] = dict.fromkeys(METRICS, 1)
-    metrics |= {"status": status, "rmse": rmse, "accuracy": None if rmse is None else 0.75, "unit": "kg"}
+    metrics |= {
+        "status": status,
+        "model": "FlowSSC",
+        "rmse": rmse,
+        "accuracy": None if rmse is None else 0.75,
+        "unit": "kg",
+    }
     metrics |= {"mean_predictor_rmse": 8.0, "first_bad": None if rmse else {"step": 7, "tensor": "fit.loss"}}
     write_json(folder.metrics, metrics)
     write_yaml(folder.overrides, ["optimizer.lr=1e-4"])
@@ -78,6 +84,6 @@ def test_table_by_hand(folder: StudyFolder) -> None:
 def test_unfinished_and_failed_runs_are_named(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
     write_text(folder.run("control", 3).failed, "Traceback")
     write_yaml(folder.run("control", 4).config, {})
-    print_study(collect(folder))
+    print_study(collect(folder), [])
     shown = capsys.readouterr().out
     assert all(part in shown for part in ("8 runs:", "5 finished", "1 failed", "1 unfinished", "1 diverged"))

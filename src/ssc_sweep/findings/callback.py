@@ -15,8 +15,8 @@ class PrintFindings(Callback):
         folder = study_folder(config.outputs, config.study)
         if not folder.study.exists() or not folder.runs():
             return
-        # Imported here: pandas and scipy take time that a wrong override should not cost.
-        from ssc_sweep.findings.collect import collect
+        # Imported here: pandas, scipy and matplotlib take time that a wrong override should not cost.
+        from ssc_sweep.findings.report import build
         from ssc_sweep.findings.table import print_study
 
-        print_study(collect(folder))
+        print_study(*build(folder))

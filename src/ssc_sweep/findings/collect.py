@@ -1,54 +1,210 @@
-"""Read a study folder back: one table row a run."""
+"""Read a study folder back: one table row a run, and what each run recorded while it trained.
 
+Nothing on disk is trusted. A run that is half-written, edited by hand or from another version keeps its row, but no
+number: its status is "unfinished" or "left out" and the column left_out says why.
+"""
+
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from ssc_sweep.study.folder import RunFolder, StudyFolder, read_yaml, write_file
-from ssc_sweep.study.plan import Plan, read_plan
+from ssc_sweep.errors import UserError
+from ssc_sweep.findings.reading import (
+    LEFT_OUT,
+    METRICS,
+    UNFINISHED,
+    Unreadable,
+    load_yaml,
+    one_line,
+    read_overrides,
+    read_run,
+)
+from ssc_sweep.study.folder import StudyFolder, write_file
+from ssc_sweep.study.hypothesis import Arm, HypothesisConf
+from ssc_sweep.study.job import Status
+from ssc_sweep.study.plan import Plan
+from ssc_sweep.study.rule import Rule
 
-# Columns of summary.csv that come from metrics.json.
-METRICS = (
-    "status", "rmse", "accuracy", "mean_predictor_rmse", "unit", "rows_train", "rows_val", "covariates", "steps",
-    "parameters", "seconds", "stack",
-)  # fmt: skip
+COLUMNS = ("arm", "seed", *METRICS, "first_bad_step", "first_bad_tensor", "overrides", "folder", "left_out")
+TEXT = ("arm", "status", "model", "unit", "first_bad_tensor", "overrides", "folder", "left_out")
+# Stands in a plan whose study.yaml has no usable rule: no run works under it. `Study.rule` is None then.
+NO_RULE = Rule(target=5e-324)
+# A run with one of these has ended; without an RMSE it is lost, and counts as such in the verdicts.
+ENDED = (Status.FINISHED.value, Status.DIVERGED.value, Status.FAILED.value)
+PLAN_KEYS = ("command", "started", "git", "versions", "machine", "rule", "seeds", "hypotheses", "arms")
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as it lies on disk: its plan and one row a run (columns: see `summarise`)."""
+    """A study as it lies on disk.
+
+    Attributes:
+        plan: its hypotheses, arms and seeds; arms are taken from the folders where study.yaml lacks them.
+        rule: what its verdicts follow; None where study.yaml has no usable one.
+        runs: one row a run, as in summary.csv (columns: COLUMNS).
+        history: the history.csv of every run that counts, under each other, with the columns arm and seed.
+        provenance: what study.yaml says of command, time, commit, versions and machine.
+        remarks: what was wrong with the study as a whole, a sentence each.
+    """
 
     folder: StudyFolder
     plan: Plan
+    rule: Rule | None
     runs: pd.DataFrame
+    history: pd.DataFrame
+    provenance: dict[str, Any]
+    remarks: tuple[str, ...]
 
 
-def _row(folder: RunFolder, study: StudyFolder) -> dict[str, object]:
-    arm = folder.path.parent.relative_to(study.path).as_posix()
-    row: dict[str, object] = {"arm": arm, "seed": int(folder.path.name.removeprefix("seed="))}
-    if folder.done.exists():
-        metrics = folder.read_metrics()
-        row |= {name: metrics[name] for name in METRICS}
-        row["first_bad_step"] = metrics["first_bad"] and metrics["first_bad"]["step"]
-        row["first_bad_tensor"] = metrics["first_bad"] and metrics["first_bad"]["tensor"]
-    else:
-        row["status"] = "failed" if folder.failed.exists() else "unfinished"
-    row["overrides"] = " ".join(read_yaml(folder.overrides)) if folder.overrides.exists() else ""
-    row["folder"] = folder.path.relative_to(study.path).as_posix()
-    return row
+def cell(value: object) -> object:
+    """Make a cell that no spreadsheet takes for a formula: ' before a leading = + - @ or ' (undone by `uncell`)."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "'", "\t", "\r")) else value
+
+
+def uncell(value: str) -> str:
+    return value.removeprefix("'")
+
+
+def _read_runs(study: StudyFolder, planned: Collection[str]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Rows, histories and remarks; of arms outside `planned` no number is read, unless nothing is planned."""
+    rows, histories, remarks = [], [], []
+    for folder in study.runs():
+        name = folder.path.relative_to(study.path).as_posix()
+        if not re.fullmatch(r"seed=(0|-?[1-9]\d*)", folder.path.name):
+            remarks.append(f"The folder {name} is left out: its name is not seed=<number>, so it is no run.")
+            continue
+        arm = folder.path.parent.relative_to(study.path).as_posix()
+        seed = int(folder.path.name.removeprefix("seed="))
+        row: dict[str, object] = {"arm": arm, "seed": seed}
+        row |= {"overrides": read_overrides(folder), "folder": name}
+        if planned and arm not in planned:
+            row |= {"status": LEFT_OUT, "left_out": "study.yaml does not name its arm"}
+        elif folder.done.exists():
+            try:
+                history = read_run(folder, row)
+            except Unreadable as error:
+                row |= {"status": LEFT_OUT, "left_out": str(error)}
+            else:
+                if history is not None:
+                    histories.append(history.assign(arm=arm, seed=seed))
+        elif folder.failed.exists():
+            row["status"] = Status.FAILED.value
+        else:
+            row |= {"status": UNFINISHED, "left_out": "no DONE: it was broken off, or is still running"}
+        rows.append(row)
+    empty = pd.DataFrame({"kind": [], "epoch": [], "step": [], "arm": [], "seed": []})
+    history = pd.concat(histories, ignore_index=True) if histories else empty
+    return pd.DataFrame(rows, columns=list(COLUMNS)), history, remarks
 
 
 def summarise(folder: StudyFolder) -> pd.DataFrame:
     """One row a run: arm, seed, status, its metrics (RMSE in the outcome's unit), overrides and folder.
 
-    A run that diverged, failed or is unfinished has no RMSE: NaN here, an empty cell in summary.csv.
+    A run that diverged, failed, is unfinished or left out has no RMSE: NaN here, an empty cell in summary.csv.
     """
-    columns = ["arm", "seed", *METRICS, "first_bad_step", "first_bad_tensor", "overrides", "folder"]
-    return pd.DataFrame([_row(run, folder) for run in folder.runs()], columns=columns)
+    return _read_runs(folder, [arm.folder for arm in _arms(_read_study_yaml(folder)[0])])[0]
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table that is safe to open in a spreadsheet: no cell starts a formula."""
+    safe = table.map(cell)
+    write_file(path, lambda beside: safe.to_csv(beside, index=False))
+
+
+def read_summary(path: Path) -> pd.DataFrame:
+    """Read summary.csv back, with names as they were before they were made safe."""
+    # A name may read "NA" or "1e5"; only an empty cell is missing.
+    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+    for name in TEXT:
+        table[name] = table[name].map(uncell, na_action="ignore")
+    table["overrides"] = table["overrides"].fillna("")
+    return table
+
+
+def _arm(entry: object) -> Arm | None:
+    """An arm as study.yaml has it; what an older version did not write is taken as absent."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("folder"), str):
+        return None
+    hypothesis, control, overrides = entry.get("hypothesis"), entry.get("control"), entry.get("overrides")
+    return Arm(
+        folder=entry["folder"],
+        label=str(entry.get("label", entry["folder"])),
+        hypothesis=None if hypothesis is None else str(hypothesis),
+        control=None if control is None else str(control),
+        overrides=tuple(str(text) for text in overrides) if isinstance(overrides, list) else (),
+    )
+
+
+def _hypotheses(content: Mapping[str, Any], arms: tuple[Arm, ...]) -> dict[str, HypothesisConf]:
+    """The hypotheses of study.yaml, and a bare one for each that only arms name."""
+    found = content.get("hypotheses")
+    confs = {str(name): conf for name, conf in found.items()} if isinstance(found, dict) else {}
+    names = dict.fromkeys([*confs, *(arm.hypothesis for arm in arms if arm.hypothesis is not None)])
+    hypotheses = {}
+    for name in names:
+        conf = confs.get(name)
+        known = conf if isinstance(conf, dict) else {}
+        text = {key: str(known.get(key, "")) for key in ("letter", "claim", "expect")}
+        hypotheses[name] = HypothesisConf(**text, arms=known.get("arms") or [])
+    return hypotheses
+
+
+def _arms(content: Mapping[str, Any]) -> tuple[Arm, ...]:
+    entries = content.get("arms")
+    return tuple(arm for entry in (entries if isinstance(entries, list) else []) if (arm := _arm(entry)))
+
+
+def _read_study_yaml(folder: StudyFolder) -> tuple[dict[str, Any], list[str]]:
+    """Read study.yaml as far as it goes, and say what is wrong with it."""
+    try:
+        content = load_yaml(folder.study)
+    except Unreadable as error:
+        return {}, [f"{error}."]
+    if not isinstance(content, dict):
+        return {}, ["study.yaml holds no mapping."]
+    lacking = [key for key in PLAN_KEYS if key not in content]
+    wrong = f"study.yaml lacks {', '.join(lacking)}: it is of another version, or was edited."
+    return content, [wrong] if lacking else []
+
+
+def _make_rule(content: Mapping[str, Any]) -> Rule:
+    """Make the study's rule; before there were rules, study.yaml had a target only.
+
+    Raises:
+        UserError, TypeError: a value is missing, unknown or out of bounds.
+    """
+    given = content.get("rule")
+    return Rule(**given) if isinstance(given, dict) else Rule(content.get("target"))  # type: ignore[arg-type]
+
+
+def _make_plan(content: Mapping[str, Any], runs: pd.DataFrame, rule: Rule) -> Plan:
+    """Make the plan; where study.yaml names no arms or seeds, they are those of the folders."""
+    arms = _arms(content) or tuple(Arm(name, name, None, None, ()) for name in sorted(runs["arm"].unique()))
+    seeds = content.get("seeds")
+    numbers = [seed for seed in seeds if isinstance(seed, int)] if isinstance(seeds, list) else list(runs["seed"])
+    return Plan(tuple(sorted({int(seed) for seed in numbers})), arms, rule, _hypotheses(content, arms))
 
 
 def collect(folder: StudyFolder) -> Study:
     """Read the study and write its summary.csv; everything after this works on what was read back."""
-    table = summarise(folder)
-    write_file(folder.summary, lambda beside: table.to_csv(beside, index=False))
-    return Study(folder, read_plan(folder), pd.read_csv(folder.summary, keep_default_na=True))
+    content, remarks = _read_study_yaml(folder)
+    planned = {arm.folder for arm in _arms(content)}
+    if not planned:
+        remarks.append("study.yaml names no arms: they are taken from the folders, and nothing says what to compare.")
+    table, history, wrong = _read_runs(folder, planned)
+    write_csv(folder.summary, table)
+    runs = read_summary(folder.summary)
+    try:
+        rule = _make_rule(content)
+    except (UserError, TypeError) as error:
+        rule = None
+        remarks.append(f"study.yaml has no usable rule, so there are no verdicts: {one_line(error)}")
+    if rule and "rule" not in content:
+        remarks.append(f"study.yaml fixes only a target, so the rest of the rule is today's: {rule}.")
+    plan = _make_plan(content, runs, rule or NO_RULE)
+    provenance = {key: content.get(key) for key in PLAN_KEYS[:5]}
+    return Study(folder, plan, rule, runs, history, provenance, (*remarks, *wrong))

@@ -1,5 +1,6 @@
 """The table at the end of a study: one row an arm, and predict-the-mean beside them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from rich.table import Table
 from scipy import stats
 
 from ssc_sweep.findings.collect import Study
+from ssc_sweep.findings.judging import ArmVerdict
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
 
@@ -110,11 +112,26 @@ def _endings(runs: pd.DataFrame) -> str:
     return f"{len(runs)} runs: {', '.join(parts)}{lost}"
 
 
-def print_study(study: Study) -> None:
-    """Print the table, how the runs ended, and where it all lies."""
+def verdict_lines(verdicts: Sequence[ArmVerdict]) -> list[str]:
+    """One line an arm: its verdict, and how many seeds would decide where these do not."""
+    lines = []
+    for verdict in verdicts:
+        if verdict.judgement is None:
+            lines.append(f"{verdict.letter} {verdict.arm.label}: no verdict: {verdict.note}")
+            continue
+        needed = verdict.judgement.seeds_needed
+        more = f" About {needed} would decide." if needed else ""
+        lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.judgement.verdict}{more}")
+    return lines
+
+
+def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
+    """Print the table, the verdicts, how the runs ended, and where it all lies."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)  # a pipe or a file has no width of its own
     console.print(arm_table(study))
-    console.print(_endings(study.runs), highlight=False)
-    console.print(f"study folder: {escape(str(study.folder.path))}", highlight=False, soft_wrap=True)
+    for line in (*verdict_lines(verdicts), _endings(study.runs)):
+        console.print(escape(line), highlight=False)
+    for line in (f"study folder: {study.folder.path}", f"report: {study.folder.path / 'report.html'}"):
+        console.print(escape(line), highlight=False, soft_wrap=True)

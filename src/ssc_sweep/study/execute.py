@@ -99,6 +99,7 @@ def _train_stack(jobs: list[Job], splits: list[DataSplit], advance: Callable[[in
         scores = predictions.scores(run, data.val.y, data.val.t) if bad is None else {"rmse": None, "accuracy": None}
         metrics = {
             "status": Status.FINISHED if bad is None else Status.DIVERGED,
+            "model": type(model).__name__,
             **scores,
             "mean_predictor_rmse": mean_predictor_rmse(data.train.y, data.val.y),
             "unit": data.cohort.unit,

@@ -26,7 +26,7 @@ class Schedule:
 
 # Between epochs the validation scores are taken on this many validation rows, drawn for each run; after the last epoch
 # on all of them. On all rows they would cost a sixth of the training.
-PROBED_ROWS = 128
+PROBED_ROWS = 256
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:

@@ -1,0 +1,71 @@
+"""python -m ssc_sweep.findings outputs/<study> ...: make the findings of finished studies again, without training."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from ssc_sweep.errors import UserError
+from ssc_sweep.study.folder import StudyFolder, write_text
+
+
+def _study(path: Path) -> StudyFolder:
+    """Check that the path is a study's folder.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not path.is_dir():
+        raise UserError(f"there is no folder {path}. Give the folder of a study, such as outputs/<study>.")
+    folder = StudyFolder(path)
+    if not folder.study.is_file():
+        raise UserError(f"{path} holds no study.yaml, so it is no study. Give the folder of one: outputs/<study>.")
+    return folder
+
+
+def rebuild(paths: Sequence[Path]) -> list[Path]:
+    """Make the findings of each study again, and an index where there are several; return the pages."""
+    folders = [_study(path) for path in dict.fromkeys(path.resolve() for path in paths)]
+    # Imported here: pandas, scipy and matplotlib take time that a wrong path should not cost.
+    from ssc_sweep.findings.report import build, environment
+
+    built = [build(folder) for folder in folders]
+    pages = [folder.path / "report.html" for folder in folders]
+    if len(folders) > 1:
+        parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
+        studies = [
+            {
+                "name": study.folder.path.relative_to(parent).as_posix(),
+                "href": "./" + quote(f"{study.folder.path.relative_to(parent).as_posix()}/report.html", safe="/=,+"),
+                "study": study,
+                "verdicts": verdicts,
+            }
+            for study, verdicts in built
+        ]
+        write_text(parent / "index.html", environment().get_template("index.html.j2").render(studies=studies))
+        pages.append(parent / "index.html")
+    return pages
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Exit codes: 0 done, 2 the input is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ssc_sweep.findings",
+        description="Read studies from disk and write summary.csv, verdicts.csv, figures/ and report.html into each; "
+        "for several, also an index.html beside them. Nothing is trained.",
+    )
+    parser.add_argument("study", nargs="+", type=Path, help="folder of a study, such as outputs/<study>")
+    try:
+        pages = rebuild(parser.parse_args(arguments).study)
+    except UserError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    for page in pages:
+        print(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The verdicts of a study read from disk: which arm is compared with which control, and what came of it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+
+import pandas as pd
+
+from ssc_sweep.findings.collect import ENDED, Study, cell
+from ssc_sweep.findings.verdicts import Evidence, Judgement, Verdict, judge_study
+from ssc_sweep.study.hypothesis import Arm
+
+VERDICT_COLUMNS = (
+    "hypothesis", "letter", "arm", "label", "control", "verdict", "seeds_needed", "p_holm", "p_lost_holm",
+    *(field.name for field in fields(Evidence)), "note",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ArmVerdict:
+    """One arm of one hypothesis: its judgement, or the reason why there is none."""
+
+    arm: Arm
+    letter: str
+    claim: str
+    expect: str
+    control_label: str
+    judgement: Judgement | None
+    note: str
+    median: float
+    median_control: float
+
+    @property
+    def claim_holds(self) -> str:
+        """Whether the arm went the way that the claim predicts."""
+        if self.judgement is None:
+            return "undecided"
+        predicted = {
+            "improves": (Verdict.MAKES_IT_WORK, Verdict.HELPS),
+            "worsens": (Verdict.WORSE,),
+            "no_difference": (Verdict.NO_DIFFERENCE,),
+        }.get(self.expect)
+        if predicted is None or self.judgement.verdict in (Verdict.TOO_FEW_SEEDS, Verdict.CONTROL_WORKS):
+            return "undecided"
+        return "yes" if self.judgement.verdict in predicted else "no"
+
+    def row(self) -> dict[str, object]:
+        """A row of verdicts.csv."""
+        named = {"hypothesis": self.arm.hypothesis, "letter": self.letter, "arm": self.arm.folder}
+        named |= {"label": self.arm.label, "control": self.arm.control, "note": self.note}
+        return named | (self.judgement.row() if self.judgement else {})
+
+
+def rmse_of(study: Study, arm: str) -> pd.Series:
+    """RMSE by seed of the arm's runs that have ended; NaN for a lost one."""
+    mine = study.runs[(study.runs["arm"] == arm) & study.runs["status"].isin(ENDED)]
+    return mine.set_index("seed")["rmse"].sort_index()
+
+
+def unit_of(study: Study) -> str:
+    units = study.runs["unit"].dropna().unique()
+    return str(units[0]) if len(units) == 1 else "mixed units" if len(units) else "unknown unit"
+
+
+def judge_arms(study: Study) -> list[ArmVerdict]:
+    """Judge every arm that has a control, Holm-adjusted over the study."""
+    labels = {arm.folder: arm.label for arm in study.plan.arms}
+    tested = [arm for arm in study.plan.arms if arm.control is not None]
+    pairs = {}
+    for arm in tested:
+        mine, control = rmse_of(study, arm.folder).align(rmse_of(study, arm.control or ""), join="inner")
+        if len(mine):
+            pairs[arm.folder] = (mine, control)
+    judged = judge_study(pairs, study.rule) if study.rule and pairs else {}
+    verdicts = []
+    for arm in tested:
+        conf = study.plan.hypotheses.get(arm.hypothesis or "")
+        note = "" if arm.folder in judged else "No verdict: no seed at which both the arm and its control have ended."
+        if study.rule is None:
+            note = "No verdict: study.yaml has no usable rule."
+        verdicts.append(
+            ArmVerdict(
+                arm=arm,
+                letter=conf.letter if conf else "",
+                claim=conf.claim if conf else "",
+                expect=conf.expect if conf else "",
+                control_label=labels.get(arm.control or "", str(arm.control)),
+                judgement=judged.get(arm.folder),
+                note=note,
+                median=float(rmse_of(study, arm.folder).median()),
+                median_control=float(rmse_of(study, arm.control or "").median()),
+            )
+        )
+    return verdicts
+
+
+def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
+    """Python that recomputes the verdicts from summary.csv; to be pasted in the study's folder."""
+    pairs = {cell(v.arm.folder): cell(v.arm.control) for v in verdicts if v.judgement}
+    rule = ", ".join(f"{name}={value!r}" for name, value in asdict(study.rule).items()) if study.rule else ""
+    lines = [
+        "import pandas as pd",
+        "from ssc_sweep.findings.verdicts import Rule, judge_study",
+        "",
+        f'runs = pd.read_csv("summary.csv").query("status in {list(ENDED)}")',
+        'rmse = {arm: table.set_index("seed")["rmse"] for arm, table in runs.groupby("arm")}',
+        "controls = {",
+        *(f"    {arm!r}: {control!r}," for arm, control in pairs.items()),
+        "}",
+        'both = {arm: rmse[arm].align(rmse[control], join="inner") for arm, control in controls.items()}',
+        f"judged = judge_study(both, Rule({rule}))",
+        "for arm, judgement in judged.items():",
+        '    print(arm, judgement.verdict, judgement.seeds_needed or "", judgement.evidence, sep="\\n  ")',
+    ]
+    return "\n".join(lines)

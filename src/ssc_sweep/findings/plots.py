@@ -1,0 +1,238 @@
+"""Figures: each one a pure function, data -> Figure.
+
+Drawn narrow and with large letters, so that they can be read on a phone. Arms differ in colour (Okabe & Ito 2008,
+safe for the colour-blind), in marker and in line style. Made without pyplot: nothing is shown, nothing is global.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from numpy.typing import ArrayLike
+
+CONTROL_COLOUR = "#000000"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
+MARKERS = ("s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)))
+MOST_ARMS = len(COLOURS)  # more arms than this beside the control go into a figure of their own
+
+WIDTH = 4.8  # inches; 346 points, so that 11-point letters stay legible on a screen of 400 pixels
+STYLE: dict[Any, Any] = {
+    "font.size": 11,
+    "axes.titlesize": 11.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 10.5,
+    "svg.fonttype": "none",  # letters stay letters: a smaller file, and text that can be searched
+    "svg.hashsalt": "ssc_sweep",  # the same data give the same file
+    "font.family": "sans-serif",
+}
+
+
+@dataclass(frozen=True)
+class ArmRuns:
+    """One arm as the figures need it.
+
+    Attributes:
+        label: its name in the legend.
+        rmse: RMSE by seed, NaN for a run without one.
+        history: one row an epoch and run; columns as in history.csv, and seed.
+    """
+
+    label: str
+    rmse: pd.Series
+    history: pd.DataFrame
+
+
+def plain(value: float, _: object = None) -> str:
+    """A number as a person writes it: 0.02, 15, 2,500, 3e+07."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e5 else f"{value:.3g}"
+
+
+def _short(label: str, length: int = 46) -> str:
+    text = label if len(label) <= length else f"{label[: length - 1]}…"
+    # A dollar would start mathematics; a label that starts with _ would be left out of the legend.
+    return text.replace("$", r"\$").replace("_", " _", text.startswith("_"))
+
+
+def _style(i: int) -> tuple[str, str, Any]:
+    """Colour, marker, line style of the i-th arm; 0 is the control."""
+    if i == 0:
+        return CONTROL_COLOUR, "o", "-"
+    return COLOURS[(i - 1) % MOST_ARMS], MARKERS[(i - 1) % MOST_ARMS], LINES[(i - 1) % MOST_ARMS]
+
+
+def _plain_log(ax: Axes, which: str) -> None:
+    """A log axis whose ticks are plain numbers, also where it spans less than a decade."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    (ax.set_xscale if which == "x" else ax.set_yscale)("log")
+    low, high = sorted(axis.get_view_interval())
+    if high / low < 3:
+        axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
+    elif high / low < 30:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7) if high / low < 8 else (1, 2, 5)))
+    if high / low < 30:
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(plain))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def strip(arms: Sequence[ArmRuns], target: float, mean_predictor: float, unit: str) -> Figure:
+    """Every seed of every arm on a log RMSE axis; runs without an RMSE stand at the right edge.
+
+    Args:
+        arms: the control first.
+        target: a run works below it; NaN for none.
+        mean_predictor: RMSE of predicting the mean; NaN for none.
+        unit: of all RMSE.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 1.35 + 0.62 * len(arms)), layout="constrained")
+        ax = figure.add_subplot()
+        known = np.concatenate([arm.rmse.dropna().to_numpy(dtype=float) for arm in arms])
+        marks = [value for value in (target, mean_predictor) if np.isfinite(value)]
+        span = np.concatenate([known, marks]) if len(known) or marks else np.array([1.0, 10.0])
+        low, high = span.min() / 1.15, span.max() * 1.15
+        edge = high * (high / low) ** 0.06
+        lost_any = any(arm.rmse.isna().any() for arm in arms)
+        ax.set_xlim(low, edge * (high / low) ** 0.04 if lost_any else high)
+        for i, arm in enumerate(arms):
+            colour, marker, _ = _style(i)
+            rmse = arm.rmse.dropna().to_numpy(dtype=float)
+            lost = int(arm.rmse.isna().sum())
+            # Seeds lie beside each other in their order, so that equal values can be told apart.
+            place = i + np.linspace(-0.14, 0.14, len(arm.rmse))[arm.rmse.notna().to_numpy()]
+            ax.plot(rmse, place, marker, color=colour, ms=5, alpha=0.65, mew=0)
+            if len(rmse):
+                ax.plot([np.median(rmse)] * 2, [i - 0.24, i + 0.24], color=colour, lw=2.5)
+            if lost:
+                ax.plot(edge, i, ">", color=colour, ms=9, mfc="white", mew=1.8, clip_on=False)
+            note = f", {lost} lost" if lost else ""
+            ax.annotate(
+                f"{_short(arm.label, 40)}{note}", (0, i - 0.3), xycoords=("axes fraction", "data"), va="bottom",
+                xytext=(2, 0), textcoords="offset points", color=colour, bbox={"fc": "white", "ec": "none", "pad": 0.5},
+                zorder=5,
+            )  # fmt: skip
+        if np.isfinite(target):
+            ax.axvline(target, color="#444444", ls="--", lw=1.3, label=f"target {target:g}")
+        if np.isfinite(mean_predictor):
+            ax.axvline(mean_predictor, color="#444444", ls=":", lw=1.6, label=f"predict the mean {mean_predictor:.3g}")
+        ax.set_ylim(len(arms) - 0.6, -0.85)
+        ax.set_yticks([])
+        ax.grid(visible=False, axis="y")
+        ax.spines["left"].set_visible(False)
+        ax.set_xlabel(f"RMSE, {unit} (log axis)")
+        _plain_log(ax, "x")
+        if marks:
+            figure.legend(loc="outside upper left", ncols=2, handlelength=1.6, columnspacing=1.2)
+        return figure
+
+
+def _quartiles(history: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Epoch -> quartiles over the runs that have a value: columns 0.25, 0.5, 0.75."""
+    known = history[np.isfinite(history[column])]
+    return known.groupby("epoch")[column].quantile(np.array([0.25, 0.5, 0.75])).unstack().dropna()  # noqa: PD010
+
+
+def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
+    """One panel a column (column -> title): median over seeds by epoch, band between the quartiles."""
+    with mpl.rc_context(STYLE):
+        rows = max(len(panels), 1)
+        figure = Figure(figsize=(WIDTH, 0.5 + 0.24 * len(arms) + 1.75 * rows), layout="constrained")
+        axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+        for ax, (column, title) in zip(axes, panels.items(), strict=False):
+            lowest = np.inf
+            for i, arm in enumerate(arms):
+                colour, marker, line = _style(i)
+                if column not in arm.history or not np.isfinite(arm.history[column]).any():
+                    continue
+                bands = _quartiles(arm.history, column)
+                lowest = min(lowest, float(bands.to_numpy().min()))
+                epochs = bands.index.to_numpy(dtype=float)
+                ax.fill_between(epochs, bands[0.25], bands[0.75], color=colour, alpha=0.15, lw=0)
+                every = max(1, len(bands) // 8)
+                ax.plot(epochs, bands[0.5], color=colour, ls=line, marker=marker, ms=4.5, markevery=every, lw=1.6)
+            ax.set_title(title)
+            if not np.isfinite(lowest):
+                ax.text(0.5, 0.5, "not recorded", transform=ax.transAxes, ha="center", color="#555555")
+            elif lowest > 0:
+                _plain_log(ax, "y")
+            else:
+                ax.set_yscale("symlog", linthresh=1.0)
+                ax.yaxis.set_major_formatter(FuncFormatter(plain))
+        axes[-1].set_xlabel("epoch")
+        axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        for i, arm in enumerate(arms):
+            colour, marker, line = _style(i)
+            axes[0].plot([], [], color=colour, ls=line, marker=marker, ms=4.5, lw=1.6, label=_short(arm.label))
+        figure.legend(loc="outside upper left", ncols=1, handlelength=2.6, labelspacing=0.25)
+        return figure
+
+
+def _columns(arms: Sequence[ArmRuns]) -> list[str]:
+    """Columns of all histories in the order of their first appearance."""
+    return list(dict.fromkeys(name for arm in arms for name in arm.history.columns))
+
+
+def training_curves(arms: Sequence[ArmRuns], unit: str) -> Figure:
+    """Validation RMSE and each objective's loss by epoch."""
+    losses = {name: f"training {name.replace('.', ' ')}" for name in _columns(arms) if name.endswith(".loss")}
+    return _bands({"val_rmse": f"validation RMSE, {unit}"} | losses, arms)
+
+
+def gradient_norms(arms: Sequence[ArmRuns]) -> Figure:
+    """Gradient norms before clipping by epoch: in total and by module."""
+    panels = {}
+    for name in _columns(arms):
+        objective, norm, module = name.partition(".gradient_norm")
+        if norm:
+            panels[name] = f"{objective}, {module.removeprefix('.') or 'all modules'}"
+    return _bands(panels, arms)
+
+
+def statistics(arms: Sequence[ArmRuns]) -> Figure:
+    """How far the model's running statistics lie from those of all training rows, and the largest |z|, by epoch."""
+    panels = {
+        "x_scale_off": "scale of x: distance from the true one, sd",
+        "y_scale_off": "scale of y: distance from the true one, sd",
+        "largest_z_val": "largest |z| of a validation row",
+    }
+    return _bands(panels, arms)
+
+
+def sparkline(values: ArrayLike) -> str:
+    """The points of a polyline in a box of 100 x 30: log axis where all values are above 0. Empty below two values."""
+    known = np.asarray(values, dtype=float)
+    if len(known) < 2:
+        return ""
+    known = known[np.linspace(0, len(known) - 1, min(len(known), 100)).round().astype(int)]
+    y = np.log(known) if (known > 0).all() else np.arcsinh(known)
+    height = (y - y.min()) / max(float(np.ptp(y)), 1e-12)
+    x = np.linspace(1, 99, len(known))
+    return " ".join(f"{a:.0f},{29 - 28 * b:.1f}" for a, b in zip(x, height, strict=True))
+
+
+def as_svg(figure: Figure) -> str:
+    with mpl.rc_context(STYLE):
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+        return text.getvalue()
+
+
+def as_png(figure: Figure) -> bytes:
+    with mpl.rc_context(STYLE):
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=160)
+        return content.getvalue()

@@ -1,0 +1,187 @@
+"""The report of a study: verdicts.csv, figures/ and report.html, one file that opens from disk without network.
+
+All that a study folder holds is text from outside: the templates escape it, and CSV cells cannot start a formula.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from ssc_sweep.findings import plots
+from ssc_sweep.findings.collect import Study, collect, write_csv
+from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
+from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
+from ssc_sweep.findings.questions import Answer, answer_all
+from ssc_sweep.findings.views import ORDER, never_started, tracebacks, view_runs
+from ssc_sweep.study.folder import StudyFolder, write_file, write_text
+from ssc_sweep.study.hypothesis import Arm, folder_name
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in the report and its files in figures/."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    source: str  # data URI
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A hypothesis, or a part of a plain grid, with its figures."""
+
+    title: str
+    claim: str
+    pictures: tuple[Picture, ...]
+
+
+def _chapters(study: Study) -> list[tuple[str, str, str, list[Arm]]]:
+    """(file name, title, claim, arms with the control first) for each figure set; at most MOST_ARMS arms in one."""
+    arms = {arm.folder: arm for arm in study.plan.arms}
+    controls = {arm.control for arm in study.plan.arms if arm.control}
+    groups: dict[tuple[str | None, str | None], list[Arm]] = {}
+    for arm in study.plan.arms:
+        if arm.folder not in controls or arm.control:
+            groups.setdefault((arm.hypothesis, arm.control), []).append(arm)
+    if not groups:
+        groups[None, None] = list(study.plan.arms)
+    chapters = []
+    for (name, control), members in groups.items():
+        conf = study.plan.hypotheses.get(name or "")
+        title = f"{conf.letter} {name}".strip() if conf else "All arms"
+        first = [arms[control]] if control in arms else []
+        size = plots.MOST_ARMS + (0 if first else 1)
+        for start in range(0, len(members), size):
+            part = f", part {start // size + 1}" if len(members) > size else ""
+            stem = folder_name([f"{name or 'arms'}{part.replace(', part ', '-')}"])
+            chapters.append((stem, title + part, conf.claim if conf else "", first + members[start : start + size]))
+    return chapters
+
+
+def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str, Figure]]:
+    """(suffix, title, caption, alt text, figure) for one chapter."""
+    by_epoch = study.history[study.history["kind"] == "epoch"]
+    runs = [ArmRuns(arm.label, rmse_of(study, arm.folder), by_epoch[by_epoch["arm"] == arm.folder]) for arm in arms]
+    unit = unit_of(study)
+    mine = study.runs[study.runs["arm"].isin([arm.folder for arm in arms])]
+    mean_predictor = float(mine["mean_predictor_rmse"].median())
+    known = "; ".join(
+        f"{run.label}: median {plain(float(run.rmse.median()))} {unit} over {run.rmse.notna().sum()} runs, "
+        f"{run.rmse.isna().sum()} lost"
+        for run in runs
+    )
+    target = study.rule.target if study.rule else math.nan
+    lines = {"target": target, "predict the mean": mean_predictor}
+    marks = ", ".join(f"{name} {plain(value)}" for name, value in lines.items() if math.isfinite(value)) or "no lines"
+    band = (
+        "Median over seeds by epoch; the band holds the middle half. A run that turns bad leaves "
+        "at that epoch. Arms that behave alike lie over each other."
+    )
+    found = [
+        (
+            "seeds",
+            "Every seed",
+            f"Each point is one run, the bar the median ({marks}). A run without an RMSE (diverged or failed) has no "
+            "point; an open triangle at the right edge counts such runs.",
+            f"RMSE of every seed on a log axis. {known}. {marks}.",
+            plots.strip(runs, target, mean_predictor, unit),
+        ),
+        ("curves", "Training", band, "", plots.training_curves(runs, unit)),
+        ("gradients", "Gradient norms before clipping", band, "", plots.gradient_norms(runs)),
+        ("statistics", "Statistics of the model", band, "", plots.statistics(runs)),
+    ]
+    names = ", ".join(run.label for run in runs)
+    return [
+        (suffix, title, caption, alt or f"{title} by epoch on log axes, median and quartiles, for {names}.", figure)
+        for suffix, title, caption, alt, figure in found
+    ]
+
+
+def draw(study: Study) -> list[Chapter]:
+    """Draw all figures, and write each as SVG and PNG to figures/."""
+    folder = study.folder.path / "figures"
+    chapters = []
+    for stem, title, claim, arms in _chapters(study):
+        pictures = []
+        for suffix, name, caption, alt, figure in _figures(study, arms):
+            svg, png, path = as_svg(figure), as_png(figure), folder / f"{stem}-{suffix}"
+            write_text(path.with_name(f"{path.name}.svg"), svg)
+            write_file(path.with_name(f"{path.name}.png"), lambda beside, content=png: beside.write_bytes(content))  # type: ignore[misc]
+            source = "data:image/svg+xml," + quote(svg, safe=" =:;/,()@&?!*+-.'")
+            pictures.append(Picture(path.name, name, caption, alt, source))
+        chapters.append(Chapter(title, claim, tuple(pictures)))
+    return chapters
+
+
+def _p(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _number(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    return "∞" if math.isinf(value) else plain(value)
+
+
+def environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader([HERE / "templates", HERE / "assets"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"p": _p, "number": _number}
+    return made
+
+
+def render(
+    study: Study, verdicts: Sequence[ArmVerdict], chapters: Sequence[Chapter], questions: Sequence[Answer]
+) -> str:
+    """Make the page."""
+    runs = view_runs(study)
+    counts = {status: sum(run.status == status for run in runs) for status in ORDER}
+    groups: dict[str | None, list[ArmVerdict]] = {}
+    for verdict in verdicts:
+        groups.setdefault(verdict.arm.hypothesis, []).append(verdict)
+    known = study.runs.drop_duplicates(["seed", "mean_predictor_rmse"])["mean_predictor_rmse"].dropna()
+    content: Mapping[str, Any] = {
+        "name": study.folder.path.resolve().name,
+        "study": study,
+        "unit": unit_of(study),
+        "groups": groups,
+        "verdicts": verdicts,
+        "mean_predictor": float(known.median()),
+        "snippet": snippet(study, verdicts),
+        "questions": questions,
+        "chapters": chapters,
+        "runs": runs,
+        "counts": {status: count for status, count in counts.items() if count},
+        "tracebacks": tracebacks(runs),
+        "left_out": [run for run in runs if run.reason],
+        "never_started": never_started(study),
+    }
+    return environment().get_template("report.html.j2").render(content)
+
+
+def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict]]:
+    """Read the study and write summary.csv, verdicts.csv, figures/ and report.html."""
+    study = collect(folder)
+    verdicts = judge_arms(study)
+    write_csv(folder.path / "verdicts.csv", pd.DataFrame([v.row() for v in verdicts], columns=list(VERDICT_COLUMNS)))
+    page = render(study, verdicts, draw(study), answer_all(study, verdicts))
+    write_text(folder.path / "report.html", page)
+    return study, verdicts

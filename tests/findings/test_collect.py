@@ -1,0 +1,168 @@
+"""What a study folder says, and what it must not be believed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from ssc_sweep.findings.collect import cell, collect, read_summary, uncell
+from ssc_sweep.study.folder import RunFolder, StudyFolder, write_text
+from ssc_sweep.study.rule import Rule
+from tests.findings.studies import FAST, fail, finish, make_study
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyFolder:
+    return make_study(tmp_path / "study", seeds=3)
+
+
+def change(folder: RunFolder, **values: object) -> None:
+    metrics = json.loads(folder.metrics.read_text()) | values
+    folder.metrics.write_text(json.dumps(metrics))
+
+
+def lose(folder: RunFolder, key: str) -> None:
+    metrics = json.loads(folder.metrics.read_text())
+    del metrics[key]
+    folder.metrics.write_text(json.dumps(metrics))
+
+
+def cut(path: Path, length: int) -> None:
+    path.write_text(path.read_text()[:length])
+
+
+def drop_last_line(path: Path) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+DAMAGE: dict[str, tuple[Callable[[RunFolder], object], str]] = {
+    "metrics missing": (lambda run: run.metrics.unlink(), "metrics.json cannot be read"),
+    "metrics cut off": (lambda run: cut(run.metrics, 40), "metrics.json cannot be read"),
+    "metrics no mapping": (lambda run: run.metrics.write_text("[1]"), "holds no mapping"),
+    "metrics not text": (lambda run: run.metrics.write_bytes(b"\xff\xfe\x00"), "metrics.json cannot be read"),
+    "key missing": (lambda run: lose(run, "accuracy"), "lacks accuracy"),
+    "rmse a word": (lambda run: change(run, rmse="NaN"), "rmse='NaN'"),
+    "rmse NaN": (lambda run: change(run, rmse=float("nan")), "rmse=nan"),
+    "rmse infinite": (lambda run: change(run, rmse=float("inf")), "rmse=inf"),
+    "rmse null": (lambda run: change(run, rmse=None), "rmse=None"),
+    "rmse zero": (lambda run: change(run, rmse=0), "rmse=0"),
+    "rmse negative": (lambda run: change(run, rmse=-3.0), "rmse=-3.0"),
+    "rmse true": (lambda run: change(run, rmse=True), "rmse=True"),
+    "status unknown": (lambda run: change(run, status="fine"), "status 'fine'"),
+    "diverged with a number": (lambda run: change(run, status="diverged"), "for a run that diverged"),
+    "first_bad odd": (lambda run: change(run, first_bad="yes"), "first_bad='yes'"),
+    "history cut in a line": (lambda run: cut(run.history, 250), "history.csv is cut off"),
+    "history cut in its last number": (lambda run: cut(run.history, -2), "history.csv is cut off"),
+    "history cut between lines": (lambda run: drop_last_line(run.history), "ends at step 20 of 30"),
+    "history empty": (lambda run: run.history.write_text(""), "history.csv is cut off"),
+    "history with words": (lambda run: run.history.write_text("kind,epoch,step\nepoch,1,many\n"), "holds text in step"),
+    "history of another version": (lambda run: run.history.write_text("epoch,loss\n1,2\n"), "another version"),
+    "config of another seed": (lambda run: run.config.write_text("seed: 5\n"), "of seed 5"),
+    "config not YAML": (lambda run: run.config.write_text("a: [1"), "config.yaml cannot be read"),
+    "done and failed": (lambda run: run.failed.write_text(""), "both DONE and FAILED"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_run_is_named_and_has_no_number(study: StudyFolder, name: str) -> None:
+    damage, reason = DAMAGE[name]
+    damage(study.run(FAST, 1))
+    read = collect(study)
+    run = read.runs[(read.runs["arm"] == FAST) & (read.runs["seed"] == 1)].iloc[0]
+    assert run["status"] == "left out"
+    assert reason in run["left_out"]
+    assert pd.isna(run["rmse"]) and pd.isna(run["accuracy"])
+    assert not ((read.history["arm"] == FAST) & (read.history["seed"] == 1)).any()
+    assert read.runs["rmse"].notna().sum() == 8
+
+
+def test_whole_runs_have_their_numbers(study: StudyFolder) -> None:
+    read = collect(study)
+    assert set(read.runs["status"]) == {"finished"}
+    assert read.runs["left_out"].isna().all()
+    assert read.runs.loc[read.runs["arm"] == FAST, "rmse"].tolist() == [10.0, 10.3, 10.6]
+    assert len(read.history) == 9 * 4
+    assert read.remarks == ()
+    assert read.rule is not None and read.rule.target == 15.0
+
+
+def test_unfinished_failed_and_diverged_runs_have_no_number(study: StudyFolder) -> None:
+    study.run(FAST, 0).done.unlink()
+    fail(study.run(FAST, 1))
+    finish(study.run(FAST, 2), None)
+    mine = collect(study).runs.query("arm == @FAST")
+    assert mine["status"].tolist() == ["unfinished", "failed", "diverged"]
+    assert mine["rmse"].isna().all()
+    assert mine["first_bad_step"].tolist()[2] == 7
+
+
+def test_strangers_in_the_folder_are_left_out(study: StudyFolder) -> None:
+    finish(study.run("control copy", 0), 1.0)
+    write_text(study.path / "control" / "seed=one" / "DONE", "")
+    write_text(study.path / "DONE", "")
+    read = collect(study)
+    stranger = read.runs[read.runs["arm"] == "control copy"].iloc[0]
+    assert stranger["left_out"] == "study.yaml does not name its arm"
+    assert pd.isna(stranger["rmse"])
+    assert len(read.runs) == 10
+    assert sum("is no run" in remark for remark in read.remarks) == 2
+
+
+@pytest.mark.parametrize("key", ["command", "rule", "seeds", "hypotheses", "arms", "versions"])
+def test_a_study_of_another_version_is_read_as_far_as_it_goes(study: StudyFolder, key: str) -> None:
+    content = yaml.safe_load(study.study.read_text())
+    del content[key]
+    study.study.write_text(yaml.safe_dump(content))
+    read = collect(study)
+    assert key in read.remarks[0]
+    assert read.runs["rmse"].notna().sum() == 9
+    assert {arm.folder for arm in read.plan.arms} == {"control", FAST, "lr/optimizer.lr=1e-5"}
+    assert read.plan.seeds == (0, 1, 2)
+    assert (read.rule is None) == (key == "rule")
+
+
+@pytest.mark.parametrize("text", ["", "a: [1", "- 1\n", "arms: 3\nseeds: x\nhypotheses: []\ntarget: -1\n"])
+def test_a_broken_study_yaml_does_not_stop_reading(study: StudyFolder, text: str) -> None:
+    study.study.write_text(text)
+    read = collect(study)
+    assert read.remarks
+    assert read.rule is None
+    assert len(read.plan.arms) == 3
+
+
+def test_the_rule_is_read_from_study_yaml(study: StudyFolder) -> None:
+    content = yaml.safe_load(study.study.read_text()) | {"rule": {"target": 12.0, "margin": 0.2}}
+    study.study.write_text(yaml.safe_dump(content))
+    assert collect(study).rule == Rule(12.0, margin=0.2)
+
+
+def test_a_study_from_before_there_were_rules_is_judged_by_its_target(study: StudyFolder) -> None:
+    content = yaml.safe_load(study.study.read_text()) | {"target": 12.0}
+    del content["rule"]
+    study.study.write_text(yaml.safe_dump(content))
+    read = collect(study)
+    assert read.rule == Rule(12.0)
+    assert "fixes only a target" in read.remarks[1]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+x=1", "-2", "@a", "'quoted", "\tx", "plain", "''=1"])
+def test_cells_are_no_formulas_and_read_back(text: str) -> None:
+    written = cell(text)
+    assert isinstance(written, str)
+    assert not written.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert uncell(written) == text
+
+
+def test_names_that_look_like_formulas_or_missing_values_survive_the_summary(study: StudyFolder) -> None:
+    content = yaml.safe_load(study.study.read_text())
+    for name in ("+new=1", "NA", "1e5"):
+        content["arms"].append({"folder": name})
+        finish(study.run(name, 0), 20.0)
+    study.study.write_text(yaml.safe_dump(content))
+    collect(study)
+    assert "\n'+new=1,0," in study.summary.read_text()
+    names = read_summary(study.summary)["arm"]
+    assert {"+new=1", "NA", "1e5"} <= set(names)

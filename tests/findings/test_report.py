@@ -1,0 +1,235 @@
+"""The report of hand-made studies: what it says, what it leaves out, and that nothing in a folder can break it."""
+
+import contextlib
+import io
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+import yaml
+
+from ssc_sweep.findings.__main__ import main
+from ssc_sweep.findings.collect import collect
+from ssc_sweep.findings.report import build, judge_arms, render, snippet
+from ssc_sweep.findings.verdicts import Verdict
+from ssc_sweep.study.folder import StudyFolder
+from tests.findings.studies import FAST, SLOW, TRACE, fail, finish, make_study
+
+
+class Page(HTMLParser):
+    """Tags and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page(folder: StudyFolder) -> Page:
+    return Page((folder.path / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    folder = make_study(tmp_path_factory.mktemp("outputs") / "whole")
+    build(folder)
+    return folder
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> StudyFolder:
+    folder = make_study(tmp_path / "outputs" / "damaged")
+    fail(folder.run("control", 7))
+    fail(folder.run(FAST, 7))
+    finish(folder.run(SLOW, 6), None)
+    folder.run(FAST, 6).done.unlink()
+    folder.run(FAST, 5).history.write_text("kind,ep")
+    folder.run(FAST, 4).metrics.write_text("{")
+    shutil.rmtree(folder.run(SLOW, 0).path)
+    return folder
+
+
+def test_verdicts_come_first_and_in_sentences(whole: StudyFolder) -> None:
+    text = " ".join(page(whole).text.split())
+    places = [text.index(part) for part in (Verdict.MAKES_IT_WORK, Verdict.TOO_FEW_SEEDS, "Does the loss diverge")]
+    assert places == sorted(places)
+    assert places[-1] < text.index("Every seed.") < text.index("All runs")
+    assert "8 of 8 runs below 15 kg; of the control 0." in text
+    assert "Predicting the mean has an RMSE of 8 kg" in text
+    assert "Does the loss diverge, and when?" in text and "NaN or Inf: 0 of 24 runs" in text
+    assert "What went wrong" not in text
+
+
+def test_verdicts_csv_holds_the_judgements(whole: StudyFolder) -> None:
+    table = pd.read_csv(whole.path / "verdicts.csv")
+    assert table["arm"].tolist() == [FAST, SLOW]
+    assert table["verdict"].tolist() == [Verdict.MAKES_IT_WORK, Verdict.TOO_FEW_SEEDS]
+    assert table["n_pairs"].tolist() == [8, 8]
+    assert table.loc[0, "ratio"] < 0.3
+
+
+def test_the_snippet_recomputes_the_verdicts(whole: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = re.search(r'<pre id="snippet".*?>(.*?)</pre>', (whole.path / "report.html").read_text(), re.DOTALL)
+    assert shown is not None
+    code = Page(shown[1]).text
+    study = collect(whole)
+    verdicts = judge_arms(study)
+    assert code == snippet(study, verdicts)
+    monkeypatch.chdir(whole.path)
+    names: dict[str, object] = {}
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, names)
+    assert names["judged"] == {v.arm.folder: v.judgement for v in verdicts}
+    assert Verdict.MAKES_IT_WORK in printed.getvalue()
+
+
+def test_the_page_needs_nothing_from_outside(whole: StudyFolder) -> None:
+    found = page(whole)
+    links = [a["href"] or "" for a in found.all("a")]
+    assert all(link.startswith(("./", "#")) for link in links)
+    assert all((whole.path / unquote(link)).exists() for link in links if link.startswith("./"))
+    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+    assert all((image["src"] or "").startswith("data:") for image in found.all("img"))
+    assert not [script for script in found.all("script") if "src" in script]
+
+
+def test_pictures_have_alt_texts_captions_and_files(whole: StudyFolder) -> None:
+    found = page(whole)
+    assert len(found.all("img")) == 4
+    assert all(len(image["alt"] or "") > 20 for image in found.all("img"))
+    assert "control: median 43.5 kg over 8 runs, 0 lost" in (found.all("img")[0]["alt"] or "")
+    assert all(svg.get("aria-label") for svg in found.all("svg"))
+    assert len(found.all("figcaption")) == len(found.all("figure"))
+    names = {path.name for path in (whole.path / "figures").iterdir()}
+    stems = {f"lr-{suffix}" for suffix in ("seeds", "curves", "gradients", "statistics")}
+    assert names == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "png")}
+
+
+def test_panels_show_what_differs_from_the_control(whole: StudyFolder) -> None:
+    text = " ".join(page(whole).text.split())
+    assert "optimizer.lr: 0.0005 in the control, 0.0001 here" in text
+    assert "val_rmse: first 120, lowest 40, last 40" in text
+    assert "End of the log:epoch=1 epoch=2 epoch=3" in text
+
+
+def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder) -> None:
+    _, verdicts = build(damaged)
+    text = page(damaged).text
+    flat = " ".join(text.split())
+    assert TRACE.strip() in text
+    assert flat.count("boom") == 1 + 2  # once for both failed runs, and at the end of each one's log
+    assert "2 failed, 2 left out, 1 unfinished, 1 diverged, 17 finished" in flat
+    for reason in ("history.csv is cut off", "metrics.json cannot be read", "no DONE", f"{SLOW}: seed 0"):
+        assert reason in flat
+    states = [row["data-status"] for row in page(damaged).all("tr") if "data-status" in row]
+    assert states[:6] == ["failed", "failed", "left out", "left out", "unfinished", "diverged"]
+    fast, slow = (v.judgement for v in verdicts)
+    assert fast is not None and slow is not None
+    assert (fast.evidence.n_seeds, fast.evidence.n_pairs, fast.evidence.n_lost) == (5, 4, 1)
+    assert (slow.evidence.n_seeds, slow.evidence.n_pairs) == (7, 5)
+
+
+def test_nothing_in_a_folder_becomes_code_or_a_formula(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "outputs" / "<i>study", seeds=2)
+    evil = '=HYPERLINK("x"),<img src=x onerror=alert(1)>'
+    content = yaml.safe_load(folder.study.read_text())
+    content["arms"][1] |= {"folder": evil, "label": f"{evil}</code>", "hypothesis": "../<u>"}
+    content["hypotheses"]["../<u>"] = {"claim": "<script>alert(1)</script>", "expect": "{{ 7 * 7 }}"}
+    content |= {"command": "<script>alert(2)</script>", "git": "@cmd", "versions": {"<s>": "</style>"}}
+    folder.study.write_text(yaml.safe_dump(content))
+    for seed in (0, 1):
+        finish(folder.run(evil, seed), 12.0)
+        folder.run(evil, seed).log.write_text("</pre><script>alert(3)</script>")
+        folder.run(evil, seed).history.write_text(folder.run(evil, seed).history.read_text().replace("fit.", "<q>."))
+    build(folder)
+    found = page(folder)
+    assert len(found.all("script")) == 1
+    assert all(tag not in dict(found.tags) for tag in ("i", "u", "s", "q"))
+    assert not [image for image in found.all("img") if "onerror" in image]
+    for name in ("summary.csv", "verdicts.csv"):
+        read = pd.read_csv(folder.path / name, dtype=str)
+        assert any(evil in text for text in read["arm"])
+        assert not any(text.startswith(("=", "+", "@")) for column in read for text in read[column].dropna())
+    assert all(path.parent == folder.path / "figures" for path in folder.path.rglob("*.svg"))
+
+
+@pytest.mark.parametrize("key", ["command", "rule", "seeds", "hypotheses", "arms", "versions", "machine"])
+def test_a_study_of_another_version_still_gets_a_report(tmp_path: Path, key: str) -> None:
+    folder = make_study(tmp_path / "study", seeds=2)
+    content = yaml.safe_load(folder.study.read_text())
+    del content[key]
+    folder.study.write_text(yaml.safe_dump(content))
+    study = collect(folder)
+    assert f"lacks {key}" in render(study, judge_arms(study), (), ())
+
+
+def test_a_study_without_one_whole_run_still_gets_a_report(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=1)
+    for run in folder.runs():
+        run.done.unlink()
+    folder.study.write_text(folder.study.read_text().replace("target: 15.0\n", ""))
+    build(folder)
+    assert "study.yaml has no usable rule" in page(folder).text
+
+
+def test_many_arms_are_drawn_in_parts(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=1)
+    content = yaml.safe_load(folder.study.read_text())
+    content |= {"hypotheses": {}, "arms": [{"folder": f"x={i}"} for i in range(9)]}
+    folder.study.write_text(yaml.safe_dump(content))
+    for i in range(9):
+        finish(folder.run(f"x={i}", 0), 20.0 + i)
+    build(folder)
+    assert (folder.path / "figures" / "arms-2-seeds.svg").exists()
+    assert "nothing to judge" in page(folder).text
+
+
+def test_command_rebuilds_and_makes_an_index(
+    whole: StudyFolder, damaged: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole.path, damaged.path.parent / "whole")
+    paths = [str(damaged.path.parent / name) for name in ("damaged", "whole")]
+    for name in ("report.html", "summary.csv", "verdicts.csv"):
+        (damaged.path.parent / "whole" / name).unlink()
+    assert main(paths) == 0
+    index = damaged.path.parent / "index.html"
+    assert capsys.readouterr().out.split() == [f"{path}/report.html" for path in paths] + [str(index)]
+    links = [link["href"] for link in Page(index.read_text()).all("a")]
+    assert links == ["./damaged/report.html", "./whole/report.html"]
+    assert all((damaged.path.parent / "whole" / name).exists() for name in ("report.html", "verdicts.csv"))
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_a_wrong_folder_is_one_line_and_exit_code_2(
+    tmp_path: Path, make: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "nothing"
+    if make:
+        path.mkdir()
+    assert main([str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("error: ") and str(path) in error
+
+
+def test_the_report_needs_no_torch() -> None:
+    code = "import sys; import ssc_sweep.findings.__main__, ssc_sweep.findings.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
