@@ -61,7 +61,10 @@ def _ends(epochs: pd.DataFrame, arms: Sequence[str], column: str) -> tuple[pd.Se
 
 
 def _labels(study: Study) -> dict[str, str]:
-    return {arm.folder: arm.label for arm in reversed(study.plan.arms)}
+    labels: dict[str, str] = {}
+    for arm in study.plan.arms:
+        labels.setdefault(arm.folder, arm.label)
+    return labels
 
 
 def _named(columns: pd.Index, ending: str) -> list[str]:
