@@ -4,8 +4,8 @@ It shares no code with ours. Couplings that transform nothing and the untrained 
 """
 
 import warnings
-from collections.abc import Iterator
 from itertools import chain
+from typing import NamedTuple
 
 import torch
 from nflows.distributions.normal import StandardNormal
@@ -128,38 +128,64 @@ def couplings(flow: Flow) -> list[Coupling]:
     return [transform for transform in flow._transform._transforms if isinstance(transform, Coupling)]
 
 
-def residual_net_pairs(ours: layers.ResidualNet, theirs: nn.Module) -> Iterator[tuple[layers.Linear, nn.Linear]]:
-    """Yield each of our linear layers with its counterpart in nflows' ResidualNet."""
-    yield ours.first, theirs.initial_layer
-    for block, their_block in zip(ours.blocks, theirs.blocks, strict=True):
-        yield block.first, their_block.linear_layers[0]
-        yield block.second, their_block.linear_layers[1]
-        if block.gate is not None:
-            yield block.gate, their_block.context_layer
-    yield ours.last, theirs.final_layer
+class Piece(NamedTuple):
+    """Columns of one of our parameters (M, d_in or 1, d_out), and the inputs of torch's (d_out, d_in) or (d_out,)."""
+
+    ours: nn.Parameter
+    theirs: nn.Parameter
+    columns: slice = slice(None)
+    inputs: slice = slice(None)
+
+    def of_ours(self, member: Tensor) -> Tensor:
+        """The piece of a tensor like one member of our parameter."""
+        return member[:, self.columns]
+
+    def of_theirs(self, tensor: Tensor) -> Tensor:
+        """The same piece of a tensor like their parameter, in our layout."""
+        return tensor[None] if tensor.ndim == 1 else tensor[:, self.inputs].T
+
+    @torch.no_grad()
+    def copy(self, member: int) -> None:
+        """Give their parameter the values of one member of ours."""
+        to, values = self.of_theirs(self.theirs), self.of_ours(self.ours[member])
+        assert to.shape == values.shape
+        to.copy_(values)
 
 
-def linear_pairs(ours: FlowSSC, theirs: Reference) -> list[tuple[layers.Linear, nn.Linear]]:
-    """Return each linear layer of our model, built with inert=True, with its counterpart."""
-    assert ours.x_flow is not None
+def linear_pieces(
+    ours: layers.Linear, theirs: nn.Linear, columns: slice = slice(None), inputs: slice = slice(None)
+) -> list[Piece]:
+    return [Piece(ours.weight, theirs.weight, columns, inputs), Piece(ours.bias, theirs.bias, columns)]
+
+
+def residual_net_pieces(ours: layers.ResidualNet, theirs: nn.Module) -> list[Piece]:
+    """Return each of our weights with its counterpart in nflows' ResidualNet; its first layer reads (x, context)."""
+    d_in = 0 if ours.input is None else ours.input.shape[1]
+    first, *gates = [slice(start, start + ours.width) for start in range(0, ours.context.bias.shape[2], ours.width)]
+    pieces = linear_pieces(ours.context, theirs.initial_layer, first, slice(d_in, None))
+    if ours.input is not None:
+        pieces.append(Piece(ours.input, theirs.initial_layer.weight, inputs=slice(d_in)))
+    for i, (block, their_block) in enumerate(zip(ours.blocks, theirs.blocks, strict=True)):
+        pieces += linear_pieces(block.first, their_block.linear_layers[0])
+        pieces += linear_pieces(block.second, their_block.linear_layers[1])
+        if gates:
+            pieces += linear_pieces(ours.context, their_block.context_layer, gates[i])
+    return [*pieces, *linear_pieces(ours.last, theirs.final_layer)]
+
+
+def all_pieces(ours: FlowSSC, theirs: Reference) -> list[Piece]:
+    """Return all weights of our model, built with inert=True, with their counterparts."""
     their_layers = [layer for layer in theirs.classifier if isinstance(layer, nn.Linear)]
-    nets = [
-        residual_net_pairs(net, coupling.transform_net)
+    parts = [linear_pieces(*pair) for pair in zip(ours.classifier.layers, their_layers, strict=True)]
+    parts += [
+        residual_net_pieces(net, coupling.transform_net)
         for flow, their_flow in ((ours.y_flow, theirs.y_flow), (ours.x_flow, theirs.x_flow))
         for net, coupling in zip(flow.nets, couplings(their_flow), strict=True)
     ]
-    return [*zip(ours.classifier.layers, their_layers, strict=True), *chain.from_iterable(nets)]
-
-
-@torch.no_grad()
-def copy_linear(ours: layers.Linear, member: int, theirs: nn.Linear) -> None:
-    """Give `theirs` the weights of one member of `ours`: ours is (d_in, d_out), torch's (d_out, d_in)."""
-    assert theirs.weight.shape == ours.weight[member].T.shape
-    theirs.weight.copy_(ours.weight[member].T)
-    theirs.bias.copy_(ours.bias[member, 0])
+    return list(chain.from_iterable(parts))
 
 
 def copy_weights(ours: FlowSSC, run: int, theirs: Reference) -> None:
     """Give the reference the weights of run `run` of a model built with inert=True."""
-    for our_layer, their_layer in linear_pairs(ours, theirs):
-        copy_linear(our_layer, run, their_layer)
+    for piece in all_pieces(ours, theirs):
+        piece.copy(run)

@@ -1,6 +1,7 @@
 """Our flow_ssc against the plain one in nflows, and against what its formulas say."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from ssc_sweep.data.splitting import Rows
 from ssc_sweep.models.contract import HIDDEN, Batch, Sizes
 from ssc_sweep.models.flow_ssc import FlowSSC
 from ssc_sweep.training.stack import _batch
-from tests.nflows_reference import Reference, copy_weights, couplings, linear_pairs
+from tests.nflows_reference import Reference, all_pieces, copy_weights, couplings
 
 EMA, PRECOMPUTED = StatsMode("ema", 0.05), StatsMode("precomputed", 0.05)
 D_X, WIDTH, X_WIDTH, ROWS = 5, 16, 8, 12
@@ -85,7 +86,7 @@ def test_loss_and_gradients_equal_the_reference(sizes: Sizes, labels: str) -> No
     seen, batch = prepare(model, labels)
     total = model.loss(batch).total
     ours = gradients(model, total)
-    modules = {id(module): name for name, module in model.named_modules()}
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     for run in range(2):
         reference = reference_of(model, run, seen)
         x, y = reference.normalise(batch.x[run], batch.y[run])
@@ -93,18 +94,17 @@ def test_loss_and_gradients_equal_the_reference(sizes: Sizes, labels: str) -> No
         loss = reference.loss(batch.x[run], batch.t[run], batch.y[run])
         torch.testing.assert_close(total[run], loss, rtol=1e-8, atol=1e-8)
         loss.backward()
-        compared = set()
-        for our_layer, their_layer in linear_pairs(model, reference):
-            name = modules[id(our_layer)]
-            if f"{name}.weight" not in ours:
+        compared: Counter[str] = Counter()
+        for piece in all_pieces(model, reference):
+            name = names[id(piece.ours)]
+            if name not in ours:
                 # Never learns: x flow and couplings that transform nothing.
-                assert their_layer.weight.grad is None or not their_layer.weight.grad.any(), name
+                assert piece.theirs.grad is None or not piece.theirs.grad.any(), name
                 continue
-            for kind, theirs in (("weight", their_layer.weight.grad.T), ("bias", their_layer.bias.grad[None])):
-                mine = ours[f"{name}.{kind}"][run]
-                torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
-                compared.add(f"{name}.{kind}")
-        assert compared == set(ours)
+            mine, theirs = piece.of_ours(ours[name][run]), piece.of_theirs(piece.theirs.grad)
+            torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
+            compared[name] += mine.numel()
+        assert compared == {name: gradient[run].numel() for name, gradient in ours.items()}
 
 
 @both_sizes

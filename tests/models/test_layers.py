@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ssc_sweep.models.layers import MLP, Linear, ResidualNet, RunningStats
 from ssc_sweep.streams import stream
-from tests.nflows_reference import copy_linear, residual_net_pairs
+from tests.nflows_reference import linear_pieces, residual_net_pieces
 
 MEMBERS, ROWS = 3, 4
 
@@ -25,7 +25,8 @@ def test_linear() -> None:
     ours, x = Linear(5, 2, draws()), normal(MEMBERS, ROWS, 5)
     theirs = nn.Linear(5, 2, dtype=torch.float64)
     for member in range(MEMBERS):
-        copy_linear(ours, member, theirs)
+        for piece in linear_pieces(ours, theirs):
+            piece.copy(member)
         torch.testing.assert_close(ours(x)[member], theirs(x[member]))
 
 
@@ -40,7 +41,8 @@ def test_mlp() -> None:
     theirs = nn.Sequential(linears[0], nn.ReLU(), linears[1], nn.ReLU(), linears[2])
     for member in range(MEMBERS):
         for layer, linear in zip(ours.layers, linears, strict=True):
-            copy_linear(layer, member, linear)
+            for piece in linear_pieces(layer, linear):
+                piece.copy(member)
         torch.testing.assert_close(ours(x)[member], theirs(x[member]))
 
 
@@ -48,26 +50,36 @@ def test_mlp() -> None:
 def test_residual_net(d_context: int) -> None:
     ours = ResidualNet(2, d_context, 8, 4, draws())
     theirs = nets.ResidualNet(2, 4, 8, context_features=d_context or None).double()
-    x, context = normal(MEMBERS, ROWS, 2), normal(MEMBERS, ROWS, d_context) if d_context else None
+    x, context = normal(MEMBERS, ROWS, 2), normal(MEMBERS, ROWS, d_context)
     with torch.no_grad():
         # Fresh blocks change next to nothing; here they must count.
         for block in ours.blocks:
             block.second.weight *= 300
     for member in range(MEMBERS):
-        for layer, linear in residual_net_pairs(ours, theirs):
-            copy_linear(layer, member, linear)
-        expected = theirs(x[member], None if context is None else context[member])
+        for piece in residual_net_pieces(ours, theirs):
+            piece.copy(member)
+        expected = theirs(x[member], context[member] if d_context else None)
         torch.testing.assert_close(ours(x, context)[member], expected)
 
 
 def test_weights_start_within_their_bounds() -> None:
     net = ResidualNet(3, 6, 100, 4, draws())
     block = net.blocks[0]
-    for layer, bound in ((net.first, 1 / 3), (block.first, 0.1), (block.second, 1e-3), (block.gate, 6**-0.5)):
-        for weights in (layer.weight, layer.bias):
-            assert weights.dtype == torch.float64
-            assert 0.9 * bound < weights.abs().max() <= bound
-            assert abs(weights.mean()) < 0.1 * bound
+    first, gates = slice(100), slice(100, None)
+    for weights, bound in (
+        (net.context.weight[..., first], 1 / 3),
+        (net.context.bias[..., first], 1 / 3),
+        (net.input, 1 / 3),
+        (net.context.weight[..., gates], 6**-0.5),
+        (net.context.bias[..., gates], 6**-0.5),
+        (block.first.weight, 0.1),
+        (block.first.bias, 0.1),
+        (block.second.weight, 1e-3),
+        (block.second.bias, 1e-3),
+    ):
+        assert weights.dtype == torch.float64
+        assert 0.9 * bound < weights.abs().max() <= bound
+        assert abs(weights.mean()) < 0.1 * bound
 
 
 def test_a_member_starts_the_same_whoever_stands_beside_it() -> None:

@@ -25,7 +25,7 @@ MIN_SCALE = 1e-3
 
 
 class CouplingFlow(nn.Module):
-    """p(y | context) for R runs; y has shape (R, B, d), the context (R, B, d_context) or None.
+    """p(y | context) for R runs; y has shape (R, B, d), the context (R, B, d_context), d_context >= 0.
 
     Args:
         name: first part of the names of the random streams that draw the weights.
@@ -61,19 +61,19 @@ class CouplingFlow(nn.Module):
         nets = self.nets if self.together else [net for net, moved in zip(self.nets, self.moved, strict=True) if moved]
         return [parameter for net in nets for parameter in net.parameters()]
 
-    def _all_at_once(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _all_at_once(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and shift of every coupling where none of them depends on y: (R, couplings, B, 1) each."""
-        assert context is not None, "a flow of one dimension without context has nothing to condition on"
         copies = len(self.moved)
-        out = self.nets[0](None, context.repeat_interleave(copies, dim=0))
+        context = context.repeat_interleave(copies, dim=0)
+        out = self.nets[0](context[..., :0], context)
         return _scale_and_shift(out.view(self.runs, copies, *out.shape[1:]))
 
-    def forward(self, y: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, y: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """y -> (z, log |dz/dy|): (R, B, d) -> (R, B, d), (R, B)."""
         if self.together:
             scales, shifts = self._all_at_once(context)
             for scale, shift in zip(scales.unbind(1), shifts.unbind(1), strict=True):
-                y = torch.addcmul(shift, y, scale)
+                y = y * scale + shift
             return y, scales.log().sum(dim=(1, 3))
         log_scales = []
         for net, passed, moved in zip(self.nets, self.passed, self.moved, strict=True):
@@ -82,7 +82,7 @@ class CouplingFlow(nn.Module):
             y = _replace(y, moved, y[..., moved] * scale + shift).flip(-1)
         return y, torch.cat(log_scales, dim=-1).sum(dim=-1)
 
-    def inverse(self, z: Tensor, context: Tensor | None) -> Tensor:
+    def inverse(self, z: Tensor, context: Tensor) -> Tensor:
         """z -> y, the inverse of `forward`: (R, B, d) -> (R, B, d)."""
         if self.together:
             scales, shifts = self._all_at_once(context)
@@ -95,7 +95,7 @@ class CouplingFlow(nn.Module):
             z = _replace(z, moved, (z[..., moved] - shift) / scale)
         return z
 
-    def density(self, y: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def density(self, y: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """log p(y | context), and log |dz/dy|, the log of the product of all scales: (R, B) each."""
         z, log_det = self(y, context)
         return log_det - 0.5 * (z.square().sum(dim=-1) + self.d * math.log(2 * math.pi)), log_det

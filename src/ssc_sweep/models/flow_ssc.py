@@ -129,7 +129,7 @@ class FlowSSC(Model):
     def _ll_x(self, x: Tensor) -> Tensor:
         """log p(x) of normalised rows under the flow that never learns, without gradient: (R, B)."""
         with torch.no_grad():
-            return self.x_flow.density(x, None)[0]
+            return self.x_flow.density(x, x[..., :0])[0]
 
     def _context(self, x: Tensor, t: Tensor) -> Tensor:
         return torch.cat([x, one_hot(t, self.sizes.treatments, x.dtype)], dim=-1)

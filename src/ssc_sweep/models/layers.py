@@ -11,12 +11,15 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 Draws = Sequence[np.random.Generator]
+# One for all weights, or one for each output.
+Bound = float | NDArray[np.float64]
 
 
-def uniform(draws: Draws, shape: tuple[int, ...], bound: float) -> nn.Parameter:
+def uniform(draws: Draws, shape: tuple[int, ...], bound: Bound) -> nn.Parameter:
     """Return a parameter (M, *shape), member m drawn from U(-bound, bound) by draws[m]."""
     values = np.stack([draw.uniform(-bound, bound, shape) for draw in draws])
     return nn.Parameter(torch.from_numpy(values))
@@ -25,7 +28,7 @@ def uniform(draws: Draws, shape: tuple[int, ...], bound: float) -> nn.Parameter:
 class Linear(nn.Module):
     """(M, B, d_in) -> (M, B, d_out): x W + b for each member."""
 
-    def __init__(self, d_in: int, d_out: int, draws: Draws, bound: float | None = None) -> None:
+    def __init__(self, d_in: int, d_out: int, draws: Draws, bound: Bound | None = None) -> None:
         super().__init__()
         bound = (1 / max(d_in, 1)) ** 0.5 if bound is None else bound
         self.weight = uniform(draws, (d_in, d_out), bound)
@@ -49,41 +52,44 @@ class MLP(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """h + g * W2 relu(W1 relu(h)), gated by g = sigmoid(V context) where there is a context.
+    """h + g * W2 relu(W1 relu(h)), the gate g being 1 where there is none.
 
     W2 starts in U(-1e-3, 1e-3): a fresh block is close to the identity (nflows' ResidualBlock).
     """
 
-    def __init__(self, width: int, d_context: int, draws: Draws) -> None:
+    def __init__(self, width: int, draws: Draws) -> None:
         super().__init__()
         self.first = Linear(width, width, draws)
         self.second = Linear(width, width, draws, bound=1e-3)
-        self.gate = Linear(d_context, width, draws) if d_context else None
 
-    def forward(self, h: Tensor, context: Tensor | None) -> Tensor:
+    def forward(self, h: Tensor, gate: Tensor | None) -> Tensor:
         update = self.second(torch.relu(self.first(torch.relu(h))))
-        if self.gate is None:
-            return h + update
-        return torch.addcmul(h, update, torch.sigmoid(self.gate(context)))
+        return h + (update if gate is None else gate * update)
 
 
 class ResidualNet(nn.Module):
     """Linear, two residual blocks, linear: (M, B, d_in) and context (M, B, d_context) -> (M, B, d_out).
 
-    The context is appended to the input and gates the blocks (nflows' ResidualNet). Either may be None.
+    The context is appended to the input, and a sigmoid of a linear map of it gates each block (nflows' ResidualNet).
+    All that the context feeds is one product. Either may have no columns; without a context there are no gates.
     """
 
     def __init__(self, d_in: int, d_context: int, width: int, d_out: int, draws: Draws) -> None:
         super().__init__()
-        self.first = Linear(d_in + d_context, width, draws)
-        self.blocks = nn.ModuleList(ResidualBlock(width, d_context, draws) for _ in range(2))
+        first, gate = max(d_in + d_context, 1) ** -0.5, max(d_context, 1) ** -0.5
+        bounds = np.repeat([first, gate, gate] if d_context else [first], width)
+        self.width = width
+        self.context = Linear(d_context, len(bounds), draws, bounds)
+        self.input = uniform(draws, (d_in, width), first) if d_in else None
+        self.blocks = nn.ModuleList(ResidualBlock(width, draws) for _ in range(2))
         self.last = Linear(width, d_out, draws)
 
-    def forward(self, x: Tensor | None, context: Tensor | None) -> Tensor:
-        given = [part for part in (x, context) if part is not None]
-        h = self.first(given[0] if len(given) == 1 else torch.cat(given, dim=-1))
-        for block in self.blocks:
-            h = block(h, context)
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        h, *gates = self.context(context).split(self.width, dim=-1)
+        if self.input is not None:
+            h = torch.baddbmm(h, x, self.input)
+        for block, gate in zip(self.blocks, gates or [None, None], strict=True):
+            h = block(h, None if gate is None else torch.sigmoid(gate))
         return self.last(h)
 
 
