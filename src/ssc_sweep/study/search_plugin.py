@@ -1,0 +1,101 @@
+"""Hydra sweeper `search`: hydra-optuna-sweeper with trials of several seeds, confirmation, a target and survival.
+
+Its own config stays valid (sampler, direction, storage, study_name, n_trials, n_jobs, max_failure_rate,
+custom_search_space, params); conf/experiment/search.yaml explains the rest. This module is loaded by every command,
+so Optuna is imported only where a search begins: see `ssc_sweep.study.search`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
+from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf, SamplerConfig
+from omegaconf import DictConfig
+
+ALLOWED_SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
+
+
+@dataclass
+class TPEConf(SamplerConfig):
+    """`hydra/sweeper/sampler=tpe_default`: TPE as Optuna itself sets it, multivariate and with the constant liar."""
+
+    _target_: str = "optuna.samplers.TPESampler"
+    seed: int | None = None
+
+
+@dataclass
+class SearchSweeperConf(OptunaSweeperConf):
+    """Config of `hydra/sweeper=search`; conf/experiment/search.yaml says what each field means."""
+
+    _target_: str = "ssc_sweep.study.search_plugin.SearchSweeper"
+    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe_default"}])
+    n_jobs: int = 10
+    max_failure_rate: float = 1.0
+    seeds_per_trial: int = 5
+    score: Any = "mean"
+    objectives: list[str] = field(default_factory=lambda: ["rmse"])
+    confirm_best: int = 3
+    confirm_seeds: int = 10
+    stop_at_target: bool = True
+    time_budget_s: float | None = None
+
+
+def _store(group: str, name: str, node: type) -> None:
+    ConfigStore.instance().store(group=group, name=name, node=node, provider="ssc_sweep")
+
+
+_store("hydra/sweeper", "search", SearchSweeperConf)
+_store("hydra/sweeper/sampler", "tpe_default", TPEConf)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a search has beyond hydra-optuna-sweeper: see conf/experiment/search.yaml."""
+
+    seeds_per_trial: int
+    score: str | float
+    objectives: tuple[str, ...]
+    confirm_best: int
+    confirm_seeds: int
+    stop_at_target: bool
+    time_budget_s: float | None
+
+
+class SearchSweeper(Sweeper):
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        sampler: Any,
+        seeds_per_trial: int,
+        score: str | float,
+        objectives: Sequence[str],
+        confirm_best: int,
+        confirm_seeds: int,
+        stop_at_target: bool,
+        time_budget_s: float | None,
+        **plugin: Any,
+    ) -> None:
+        """`plugin` goes to hydra-optuna-sweeper as it is."""
+        self.sampler, self.plugin = sampler, plugin
+        self.settings = Settings(
+            seeds_per_trial, score, tuple(objectives), confirm_best, confirm_seeds, stop_at_target, time_budget_s
+        )
+        self.search: Sweeper | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from ssc_sweep.study.search import Search
+
+        sampler = instantiate(self.sampler, _execution_whitelist_=ALLOWED_SAMPLERS)
+        self.search = Search(self.settings, sampler, self.plugin)
+        self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
+        assert self.search is not None
+        return self.search.sweep(arguments)
