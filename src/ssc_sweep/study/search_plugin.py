@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf, SamplerConfig
 from omegaconf import DictConfig
 
+from ssc_sweep.errors import UserError
+
+# Seeds below are those of trials, seeds from here on confirm.
+FIRST_CONFIRM_SEED = 1000
 ALLOWED_SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
@@ -65,6 +68,41 @@ class Settings:
     stop_at_target: bool
     time_budget_s: float | None
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of every trial."""
+        return tuple(range(self.seeds_per_trial))
+
+    def described(self) -> dict[str, Any]:
+        """What must be the same in every trial of a study, as JSON."""
+        return {"seeds_per_trial": self.seeds_per_trial, "score": self.score, "objectives": list(self.objectives)}
+
+    def check(self, n_trials: object, n_jobs: object, directions: Sequence[str]) -> None:
+        """Check the bounds of the sweeper's values.
+
+        Raises:
+            UserError: one is out of bounds.
+        """
+        for name, value, low, high in (
+            ("n_trials", n_trials, 1, 1_000_000),
+            ("hydra.sweeper.n_jobs", n_jobs, 1, 1000),
+            ("hydra.sweeper.seeds_per_trial", self.seeds_per_trial, 1, FIRST_CONFIRM_SEED),
+            ("hydra.sweeper.confirm_best", self.confirm_best, 1, 1000),
+            ("hydra.sweeper.confirm_seeds", self.confirm_seeds, 2, 1000),
+        ):
+            if not isinstance(value, int) or not low <= value <= high:
+                raise UserError(f"{name}={value} is out of bounds: allowed is a whole number from {low} to {high}.")
+        budget, how = self.time_budget_s, self.score
+        if budget is not None and not budget > 0:
+            raise UserError(f"time_budget_s={budget} is out of bounds: allowed is a number above 0, or null.")
+        if how != "mean" and not (isinstance(how, int | float) and 0.5 <= how <= 1):
+            raise UserError(f"hydra.sweeper.score={how} is unknown: allowed is mean, or a share from 0.5 to 1.")
+        if self.objectives[:1] != ("rmse",) or len(self.objectives) != len(directions) or directions[0] != "minimize":
+            raise UserError(
+                f"hydra.sweeper.objectives={list(self.objectives)} with direction={list(directions)}: allowed is rmse "
+                "first, minimized, and one direction an objective."
+            )
+
 
 class SearchSweeper(Sweeper):
     """See the module."""
@@ -96,6 +134,6 @@ class SearchSweeper(Sweeper):
         self.search = Search(self.settings, sampler, self.plugin)
         self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
-    def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
+    def sweep(self, arguments: list[str]) -> None:
         assert self.search is not None
-        return self.search.sweep(arguments)
+        self.search.sweep(arguments)

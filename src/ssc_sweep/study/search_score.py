@@ -1,12 +1,12 @@
 """What a trial is worth: the score of its seeds, read from their folders."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import RunFolder
 
 
@@ -25,8 +25,11 @@ class Seeds:
     reason: str | None
 
 
-def read_seeds(folders: Sequence[RunFolder]) -> Seeds:
-    """Read the runs of one configuration; a seed that failed or diverged is named, never turned into a number."""
+def read_seeds(folders: Sequence[RunFolder], objectives: Sequence[str]) -> Seeds:
+    """Read the runs of one configuration.
+
+    A seed that failed, diverged or lacks an objective is named in the reason, never turned into a number.
+    """
     rmse: list[float | None] = []
     metrics, reasons = [], []
     for folder in folders:
@@ -36,6 +39,7 @@ def read_seeds(folders: Sequence[RunFolder]) -> Seeds:
             value = metrics[-1]["rmse"]
             if value is None:
                 reasons.append(f"{folder.path.name} {metrics[-1]['status']}")
+            reasons += [f"metrics.json has no number {o}" for o in objectives[1:] if not _is_number(metrics[-1].get(o))]
         elif folder.failed.exists():
             reasons.append(f"{folder.path.name} failed: {folder.failed.read_text().strip().splitlines()[-1]}")
         else:
@@ -44,23 +48,20 @@ def read_seeds(folders: Sequence[RunFolder]) -> Seeds:
     return Seeds(tuple(rmse), tuple(metrics), "; ".join(reasons) or None)
 
 
-def score(seeds: Seeds, objectives: Sequence[str], how: str | float, maximised: Sequence[bool]) -> list[float]:
-    """One number an objective: the mean over seeds, or the quantile on the bad side.
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
-    Raises:
-        UserError: a run has no such metric.
-    """
+
+def score(seeds: Seeds, objectives: Sequence[str], how: str | float, directions: Sequence[str]) -> list[float]:
+    """One number an objective: the mean over seeds, or the quantile on its bad side."""
+    assert seeds.reason is None
     values = []
-    for name, up in zip(objectives, maximised, strict=True):
-        missing = [m for m in seeds.metrics if not isinstance(m.get(name), int | float)]
-        if missing:
-            numbers = [key for key, value in missing[0].items() if isinstance(value, int | float)]
-            raise UserError(f"objectives: a run has no number {name}: allowed is {', '.join(numbers)}.")
-        column = [float(m[name]) for m in seeds.metrics]
+    for name, direction in zip(objectives, directions, strict=True):
+        column = [float(metrics[name]) for metrics in seeds.metrics]
         if isinstance(how, str):
             values.append(float(np.mean(column)))
         else:
-            values.append(float(np.quantile(column, 1 - how if up else how)))
+            values.append(float(np.quantile(column, how if direction == "minimize" else 1 - how)))
     return values
 
 

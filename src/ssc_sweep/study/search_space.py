@@ -7,10 +7,17 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 
 from ssc_sweep.config import RunConfig, check
 from ssc_sweep.errors import UserError
+from ssc_sweep.study.hypothesis import value_text
 
 # A search sets these itself, for each run or for the whole study.
 OWN_KEYS = ("study", "outputs", "arm", "seed", "seeds", "hypothesis", "n_trials", "time_budget_s", "storage")
@@ -78,13 +85,20 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
         UserError: a parameter is unknown, or a value of it is not allowed.
     """
     for name, distribution in space.distributions.items():
+        values: Sequence[Any] = ()
         if isinstance(distribution, CategoricalDistribution):
-            values: Sequence[Any] = distribution.choices
-        else:
-            values = dict.fromkeys((distribution.low, distribution.high))  # type: ignore[attr-defined]
+            values = distribution.choices
+        elif isinstance(distribution, IntDistribution | FloatDistribution):
+            values = (distribution.low, distribution.high)
         for value in values:
             try:
                 check(compose([*space.fixed_overrides, f"{name}={value}"]))
             except UserError as error:
                 raise UserError(f"search space: {error}") from error
     return check(compose(space.fixed_overrides))
+
+
+def label(params: dict[str, Any]) -> str:
+    """Parameters as people read them, numbers to three digits."""
+    short = {key: float(f"{value:.3g}") if isinstance(value, float) else value for key, value in params.items()}
+    return ", ".join(f"{key}={value_text(value)}" for key, value in short.items())

@@ -35,7 +35,6 @@ def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
     url = storage or f"sqlite:///{(folder.path / DATABASE).resolve()}"
     shown = _without_password(url)
     try:
-        folder.path.mkdir(parents=True, exist_ok=True)
         if url.startswith("journal:"):
             return JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
         return optuna.storages.get_storage(url)
