@@ -1,15 +1,9 @@
 """The Optuna search, from the command line to its folders: trials of several seeds, the target, survival."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import optuna
 import pytest
-import yaml
 from optuna.trial import TrialState
 
 from ssc_sweep.study.folder import read_yaml
@@ -194,54 +188,14 @@ def test_a_study_of_another_search_is_bad_input(command: Command, word: str) -> 
     assert len(load(command.folder).trials) == 2
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    env.pop("HYDRA_FULL_ERROR", None)
-    call = [sys.executable, "-m", "ssc_sweep", *SMALL, IMPOSSIBLE, *words]
-    return subprocess.Popen(call, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def test_killed_and_started_again_it_goes_on(tmp_path: Path, command: Command) -> None:
-    words = ("n_trials=6", "dataset.rows=400", "epochs=20")
-    process = start(tmp_path, *words)
-    while not list(tmp_path.glob("outputs/s/trial=0002/seed=0/config.yaml")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    left = load(tmp_path).trials
-    assert TrialState.RUNNING in {trial.state for trial in left}
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/s/**/DONE")}
-    ended = command(*SMALL, IMPOSSIBLE, *words)
-    assert ended.code == 1, ended.err
-    trials = load(tmp_path).trials
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 6
-    assert [trial.params for trial in trials[: len(left)]] == [trial.params for trial in left]
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert not list(tmp_path.glob("outputs/s/.owners/*"))
-
-
-def two_processes(folder: Path, storage: str) -> optuna.Study:
-    """Let two processes work on one study of 12 trials and return it."""
-    words = ("n_trials=12", f"storage={storage}", "dataset.rows=100", "epochs=3")
-    processes = [start(folder, *words) for _ in range(2)]
-    for process in processes:
-        _, err = process.communicate(timeout=120)
-        assert process.returncode == 1 and "the search ended" in err, err
-    study = load(folder)  # the folder's own copy
-    assert sorted(trial.number for trial in study.trials) == list(range(12))
-    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
-    assert len({trial.user_attrs["owner"] for trial in study.trials}) == 2
-    assert len({trial.user_attrs["folder"] for trial in study.trials}) == 12
-    arms = [arm["folder"] for arm in yaml.safe_load((folder / "outputs/s/study.yaml").read_text())["arms"]]
-    assert sorted(name for name in arms if name.startswith("trial=")) == [f"trial={n:04d}" for n in range(12)]
-    return study
-
-
-def test_two_processes_share_a_journal(tmp_path: Path) -> None:
-    two_processes(tmp_path, f"journal:{tmp_path / 'journal.log'}")
-
-
-def test_two_processes_share_a_sqlite_file(tmp_path: Path) -> None:
-    (tmp_path / "outputs").mkdir()
-    two_processes(tmp_path, f"sqlite:///{tmp_path / 'shared.db'}")
+def test_unpromising_trials_stop_early_and_are_recorded_as_pruned(command: Command) -> None:
+    healthy = ("dataset.rows=200", "dataset.wave_columns=0", "epochs=6", "stats_mode=precomputed")
+    words = ("optimizer.lr=tag(log,interval(1e-9,1e-2))", "hydra/sweeper/sampler=random", "hydra.sweeper.n_jobs=1")
+    command(*SMALL, IMPOSSIBLE, "n_trials=10", "hydra.sweeper.sampler.seed=1", *healthy, *words)
+    trials = load(command.folder).trials
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert pruned and {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    for trial in pruned:
+        assert trial.user_attrs["rmse"] == [None, None] and max(trial.intermediate_values) < 6
+        metrics = read_yaml(Path(trial.user_attrs["folder"]) / "seed=0" / "metrics.json")
+        assert metrics["status"] == "pruned" and metrics["rmse"] is None

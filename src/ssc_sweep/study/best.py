@@ -17,25 +17,19 @@ def best_path(folder: StudyFolder) -> Path:
 
 
 def write_best(
-    folder: StudyFolder,
-    trial: int,
-    overrides: Sequence[str],
-    searched: float,
-    confirmed: Sequence[float | None],
-    met: bool,
+    folder: StudyFolder, trial: int, overrides: Sequence[str], rmse: tuple[float, Sequence[float | None]], met: bool
 ) -> None:
     """Write best.yaml: the overrides that make the winner, and what it is worth.
 
     Args:
-        searched: score of its trial, in the outcome's unit.
-        confirmed: RMSE of each fresh seed; None where there is none.
+        rmse: score of the trial, and the RMSE of each fresh seed, None where there is none; in the outcome's unit.
         met: whether it holds the target.
     """
     content = {
         "trial": trial,
         "overrides": [text for text in overrides if not text.startswith(("experiment=", "search_space="))],
-        "searched_rmse": searched,
-        "confirmed_rmse": list(confirmed),
+        "searched_rmse": rmse[0],
+        "confirmed_rmse": list(rmse[1]),
         "target_met": met,
     }
     write_yaml(best_path(folder), content)

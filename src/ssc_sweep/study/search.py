@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Literal, cast
+from typing import Any
 
 import optuna
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
@@ -27,13 +27,15 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ssc_sweep.errors import RunsFailed, TargetMissed, UserError
 from ssc_sweep.study.best import write_best
 from ssc_sweep.study.hypothesis import Arm, as_override
+from ssc_sweep.study.launcher import StackLauncher
 from ssc_sweep.study.plan import Plan, study_folder, write_plan
 from ssc_sweep.study.rule import read_rule
 from ssc_sweep.study.search_plugin import FIRST_CONFIRM_SEED, Settings
+from ssc_sweep.study.search_prune import Pruning
 from ssc_sweep.study.search_record import FINISHED, Record, mean
 from ssc_sweep.study.search_score import read_seeds, score
 from ssc_sweep.study.search_space import check_space, label, read_space
-from ssc_sweep.study.search_storage import Owner, copy_to_folder, locked, open_storage
+from ssc_sweep.study.search_storage import LOCK, Owner, copy_to_folder, locked, open_study
 
 
 class Search(OptunaSweeperImpl):
@@ -61,7 +63,15 @@ class Search(OptunaSweeperImpl):
         base = check_space(self.space, self._compose)
         self._prepare_grid()
         self.folder = study_folder(self.config.outputs, self.config.study)
-        self.study = self._open_study(base.content())
+        described = {
+            "space": self.space.described(),
+            "base": base.content(),
+            "directions": self.directions,
+            "target": self.rule.target,
+            **self.settings.described(),
+        }
+        name = str(self.study_name or self.folder.path.name)
+        self.study = open_study(self.storage, self.folder, name, self.sampler, described)
         self.record = Record(self.study, self.rule)
         self.owner = Owner(self.folder)
         try:
@@ -82,38 +92,6 @@ class Search(OptunaSweeperImpl):
             points = {name: self._to_grid_sampler_choices(d) for name, d in self.space.distributions.items()}
             self.sampler = self.sampler(points)
             self.n_trials = min(self.n_trials, math.prod(len(values) for values in points.values()))
-
-    def _open_study(self, base: dict[str, Any]) -> optuna.Study:
-        """Create the study, or load it and make sure that it is this search."""
-        described = {
-            "space": self.space.described(),
-            "base": base,
-            "directions": self.directions,
-            "target": self.rule.target,
-            **self.settings.described(),
-        }
-        self.folder.make()
-        with locked(self.folder.path / ".lock"):
-            study = optuna.create_study(
-                study_name=str(self.study_name or self.folder.path.name),
-                storage=open_storage(self.storage, self.folder),
-                sampler=self.sampler,
-                directions=cast(list[Literal["minimize", "maximize"]], self.directions),
-                load_if_exists=True,
-            )
-            before = study.user_attrs.get("search")
-            if before is None and not study.get_trials(deepcopy=False):
-                study.set_user_attr("search", described)
-                return study
-        changed = [key for key, value in described.items() if before is None or before.get(key) != value]
-        if changed:
-            raise UserError(
-                f"study={self.folder.path.name} belongs to another search: its {changed[0]} differs. "
-                "Choose another study=<name>, or give the search as it was."
-            )
-        # Its first points were proposed before, by this very seed.
-        study.sampler.reseed_rng()
-        return study
 
     def _search(self) -> str:
         """Run batches of trials until something ends them; return what did."""
@@ -138,7 +116,7 @@ class Search(OptunaSweeperImpl):
 
     def _claim(self) -> list[tuple[Trial, Arm]]:
         """Take the trials that a dead process left, otherwise new ones, and write their arms into study.yaml."""
-        with locked(self.folder.path / ".lock"):
+        with locked(self.folder.path / LOCK):
             running = self.record.trials(TrialState.RUNNING)
             lost = [trial for trial in running if self.owner.finds_lost(trial, self.storage is None)]
             trials = [Trial(self.study, trial._trial_id) for trial in lost[: self.n_jobs]]
@@ -169,7 +147,7 @@ class Search(OptunaSweeperImpl):
             batch.append((trial, Arm(name, label(trial.params), None, None, tuple(words))))
         return batch
 
-    def _launch(self, arms: Sequence[Arm], seeds: Sequence[int]) -> dict[str, UserError]:
+    def _launch(self, arms: Sequence[Arm], seeds: Sequence[int], prune: Pruning | None = None) -> dict[str, UserError]:
         """Train all seeds of all arms. Where a config does not fit its data, only its arm is left out.
 
         Returns:
@@ -180,20 +158,23 @@ class Search(OptunaSweeperImpl):
         jobs = [
             [*arm.overrides, *study, as_override("arm", arm.folder), f"seed={seed}"] for arm in arms for seed in seeds
         ]
+        if isinstance(self.launcher, StackLauncher):
+            self.launcher.go_on = prune
         try:
             self.job_idx += len(self.launcher.launch(jobs, initial_job_idx=self.job_idx))
         except UserError as error:
             if len(arms) == 1:
                 return {arms[0].folder: error}
             # Nothing has been trained: the launcher checks all jobs first.
-            return dict(chain.from_iterable(self._launch([arm], seeds).items() for arm in arms))
+            return dict(chain.from_iterable(self._launch([arm], seeds, prune).items() for arm in arms))
         return {}
 
     def _train(self, batch: Sequence[tuple[Trial, Arm]]) -> None:
         """Train a batch of trials and tell Optuna how each ended."""
         s = self.settings
         arms = list(dict.fromkeys(arm for _, arm in batch))
-        wrong = self._launch(arms, s.seeds)
+        prune = Pruning({arm.folder: trial for trial, arm in batch}, s.seeds)
+        wrong = self._launch(arms, s.seeds, prune if s.prune and len(self.directions) == 1 else None)
         reasons = []
         for trial, arm in batch:
             seeds = read_seeds([self.folder.run(arm.folder, seed) for seed in s.seeds], s.objectives)
@@ -202,9 +183,9 @@ class Search(OptunaSweeperImpl):
             if reason is None:
                 self._tell(trial, score(seeds, s.objectives, s.score, self.directions), TrialState.COMPLETE)
             else:
-                reasons.append(reason)
                 trial.set_user_attr("reason", reason)
-                self._tell(trial, None, TrialState.FAIL)
+                self._tell(trial, None, TrialState.PRUNED if seeds.pruned else TrialState.FAIL)
+                reasons += [] if seeds.pruned else [reason]
         self.wrong |= wrong
         if len(reasons) / len(batch) > self.max_failure_rate:
             raise RunsFailed(len(reasons), len(batch), RuntimeError(reasons[0]))
@@ -231,7 +212,7 @@ class Search(OptunaSweeperImpl):
             }
             if not arms:
                 return
-            with locked(self.folder.path / ".lock"):
+            with locked(self.folder.path / LOCK):
                 write_plan(self.folder, Plan(seeds, tuple(arms.values()), self.rule))
             self._launch(list(arms.values()), seeds)
             for number, arm in arms.items():
@@ -250,11 +231,11 @@ class Search(OptunaSweeperImpl):
         found = "none was confirmed"
         if winner is not None:
             found = f"the best has {mean(known[winner]):.2f} on fresh seeds (trial={winner:04d})"
-            (trial,) = [t for t in self.record.trials(TrialState.COMPLETE) if t.number == winner]
-            met = self.record.holds(winner)
-            write_best(self.folder, winner, self._overrides(trial), trial.values[0], known[winner], met)
+            trial = self.record.trials()[winner]
+            rmse = (trial.values[0], known[winner])
+            write_best(self.folder, winner, self._overrides(trial), rmse, self.record.holds(winner))
         if self.storage is not None:
-            with locked(self.folder.path / ".lock"):
+            with locked(self.folder.path / LOCK):
                 copy_to_folder(self.study, self.folder)
         if not self.record.met():
             raise TargetMissed(

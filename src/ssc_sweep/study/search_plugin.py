@@ -46,6 +46,7 @@ class SearchSweeperConf(OptunaSweeperConf):
     confirm_seeds: int = 10
     stop_at_target: bool = True
     time_budget_s: float | None = None
+    prune: bool = True
 
 
 def _store(group: str, name: str, node: type) -> None:
@@ -67,6 +68,7 @@ class Settings:
     confirm_seeds: int
     stop_at_target: bool
     time_budget_s: float | None
+    prune: bool
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -118,12 +120,13 @@ class SearchSweeper(Sweeper):
         confirm_seeds: int,
         stop_at_target: bool,
         time_budget_s: float | None,
+        prune: bool,
         **plugin: Any,
     ) -> None:
         """`plugin` goes to hydra-optuna-sweeper as it is."""
         self.sampler, self.plugin = sampler, plugin
         self.settings = Settings(
-            seeds_per_trial, score, tuple(objectives), confirm_best, confirm_seeds, stop_at_target, time_budget_s
+            seeds_per_trial, score, tuple(objectives), confirm_best, confirm_seeds, stop_at_target, time_budget_s, prune
         )
         self.search: Sweeper | None = None
 

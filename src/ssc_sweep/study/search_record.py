@@ -22,7 +22,8 @@ class Record:
     rule: Rule
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False, states=states)
+        """Trials in these states, in all of them if none is named, by number."""
+        return self.study.get_trials(deepcopy=False, states=states or None)
 
     def ranked(self) -> list[FrozenTrial]:
         """Trials with a score, best RMSE first, one of each configuration; of several objectives the Pareto front."""

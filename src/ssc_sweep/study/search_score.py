@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ssc_sweep.study.folder import RunFolder
+from ssc_sweep.study.job import Status
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,13 @@ class Seeds:
         rmse: one a seed, in the outcome's unit; None where a run has none.
         metrics: of each run that came to its end.
         reason: why there is no score; None where every seed has an RMSE.
+        pruned: whether the reason is that the trial was stopped early, and nothing worse.
     """
 
     rmse: tuple[float | None, ...]
     metrics: tuple[dict[str, Any], ...]
     reason: str | None
+    pruned: bool
 
 
 def read_seeds(folders: Sequence[RunFolder], objectives: Sequence[str]) -> Seeds:
@@ -45,7 +48,8 @@ def read_seeds(folders: Sequence[RunFolder], objectives: Sequence[str]) -> Seeds
         else:
             reasons.append(f"{folder.path.name} was not trained")
         rmse.append(value)
-    return Seeds(tuple(rmse), tuple(metrics), "; ".join(reasons) or None)
+    pruned = bool(reasons) and all(reason.endswith(Status.PRUNED) for reason in reasons)
+    return Seeds(tuple(rmse), tuple(metrics), "; ".join(reasons) or None, pruned)
 
 
 def _is_number(value: object) -> bool:

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
@@ -24,6 +25,7 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder
 
 DATABASE = "search.db"
+LOCK = ".lock"
 
 
 def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
@@ -48,6 +50,38 @@ def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
             f"storage={shown} cannot be reached: {reason}. Allowed is null for a file in the study's folder, "
             "postgresql://user@host/database, sqlite:///file, or journal:file."
         ) from error
+
+
+def open_study(
+    storage: str | None, folder: StudyFolder, name: str, sampler: BaseSampler, described: dict[str, Any]
+) -> optuna.Study:
+    """Create the study, or load it and make sure that it is the search described.
+
+    Raises:
+        UserError: the storage cannot be reached, or holds another search of this name.
+    """
+    folder.make()
+    with locked(folder.path / LOCK):
+        study = optuna.create_study(
+            study_name=name,
+            storage=open_storage(storage, folder),
+            sampler=sampler,
+            directions=described["directions"],
+            load_if_exists=True,
+        )
+        before = study.user_attrs.get("search")
+        if before is None and not study.get_trials(deepcopy=False):
+            study.set_user_attr("search", described)
+            return study
+    changed = [key for key, value in described.items() if before is None or before.get(key) != value]
+    if changed:
+        raise UserError(
+            f"study={folder.path.name} belongs to another search: its {changed[0]} differs. "
+            "Choose another study=<name>, or give the search as it was."
+        )
+    # Its first points were proposed before, by this very seed.
+    sampler.reseed_rng()
+    return study
 
 
 def _without_password(url: str) -> str:
