@@ -29,7 +29,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def test_killed_and_started_again_it_goes_on(tmp_path: Path, command: Command) -> None:
-    words = ("n_trials=6", "dataset.rows=400", "epochs=20")
+    words = ("n_trials=6", "dataset.rows=400", "epochs=20", "hydra.sweeper.prune=false")
     process = start(tmp_path, *words)
     while not list(tmp_path.glob("outputs/s/trial=0002/seed=0/config.yaml")):
         assert process.poll() is None, process.communicate()
@@ -57,7 +57,7 @@ def two_processes(folder: Path, storage: str) -> optuna.Study:
         assert process.returncode == 1 and "the search ended" in err, err
     study = load(folder)  # the folder's own copy
     assert sorted(trial.number for trial in study.trials) == list(range(12))
-    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
+    assert {trial.state for trial in study.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
     assert len({trial.user_attrs["owner"] for trial in study.trials}) == 2
     assert len({trial.user_attrs["folder"] for trial in study.trials}) == 12
     arms = [arm["folder"] for arm in read_yaml(folder / "outputs/s/study.yaml")["arms"]]

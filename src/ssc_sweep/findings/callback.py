@@ -19,4 +19,12 @@ class PrintFindings(Callback):
         from ssc_sweep.findings.collect import collect
         from ssc_sweep.findings.table import print_study
 
-        print_study(collect(folder))
+        study = collect(folder)
+        if not (folder.path / "search.db").exists():
+            print_study(study)
+            return
+        from ssc_sweep.findings.search import print_search, read_search
+
+        search = read_search(folder)
+        if search is not None:
+            print_search(search, folder)

@@ -39,5 +39,6 @@ class Pruning:
             return False  # it has lost a seed, so it will have no score
         if len(values) < len(self.seeds):
             return True  # its other seeds are elsewhere, or were finished before a kill
-        trial.report(sum(values) / len(values), epoch)
+        if epoch not in trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
+            trial.report(sum(values) / len(values), epoch)
         return not trial.should_prune()
