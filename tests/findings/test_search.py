@@ -82,7 +82,7 @@ def test_importance_finds_the_parameter_that_matters() -> None:
     assert importance(make([3.0])) == {}
 
 
-@pytest.mark.parametrize("scores", [[20.0, 9.0, None, 11.0], [None], [8.0], [8.0, 8.0]])
+@pytest.mark.parametrize("scores", [[20.0, 9.0, None, 11.0], [None], [8.0], [8.0, 9.0]])
 @pytest.mark.parametrize("second", [False, True])
 def test_every_figure_is_drawn(scores: list[float | None], second: bool) -> None:
     search = make(scores, second=second)
