@@ -79,23 +79,27 @@ def read_space(params: Mapping[str, Any], arguments: Sequence[str], extended: bo
 
 
 def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) -> RunConfig:
-    """Compose a config at every choice, or both bounds, of every parameter; return the one without any of them.
+    """Compose configs until every choice, or both bounds, of every parameter was in one; return the one without any.
 
     Raises:
         UserError: a parameter is unknown, or a value of it is not allowed.
     """
-    for name, distribution in space.distributions.items():
-        values: Sequence[Any] = ()
-        if isinstance(distribution, CategoricalDistribution):
-            values = distribution.choices
-        elif isinstance(distribution, IntDistribution | FloatDistribution):
-            values = (distribution.low, distribution.high)
-        for value in values:
-            try:
-                check(compose([*space.fixed_overrides, f"{name}={value}"]))
-            except UserError as error:
-                raise UserError(f"search space: {error}") from error
+    values = {name: _extremes(distribution) for name, distribution in space.distributions.items()}
+    # Values are checked one by one, so the first ones of all parameters share a config, then the second ones ...
+    for i in range(max(map(len, values.values()), default=0)):
+        words = [f"{name}={some[i % len(some)]}" for name, some in values.items()]
+        try:
+            check(compose([*space.fixed_overrides, *words]))
+        except UserError as error:
+            raise UserError(f"search space: {error}") from error
     return check(compose(space.fixed_overrides))
+
+
+def _extremes(distribution: BaseDistribution) -> Sequence[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return (distribution.low, distribution.high)
 
 
 def label(params: dict[str, Any]) -> str:
