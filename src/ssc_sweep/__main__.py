@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ssc_sweep.config import ALLOWED_TARGETS, conf_dir
-from ssc_sweep.errors import RunsFailed, UserError
+from ssc_sweep.errors import RunsFailed, TargetMissed, UserError
 
 
 @hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=ALLOWED_TARGETS)
@@ -43,19 +43,19 @@ def run(cfg: DictConfig) -> float:
 
 
 def leave(error: Exception) -> NoReturn:
-    """End the program with one line: exit code 1 where runs failed, 2 where the input is wrong."""
+    """End the program with one line: exit code 1 where runs failed or a search missed its target, 2 for wrong input."""
     print("error:", " ".join(str(error).split()), file=sys.stderr)
-    sys.exit(1 if isinstance(error, RunsFailed) else 2)
+    sys.exit(1 if isinstance(error, RunsFailed | TargetMissed) else 2)
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the input is wrong."""
+    """Run the command line. Exit codes: 0 done, 1 a run failed or a target was missed, 2 the input is wrong."""
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     # Makes Hydra hand errors to us instead of printing them itself and leaving with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         run()
-    except (UserError, RunsFailed, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    except (UserError, RunsFailed, TargetMissed, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if wants_traceback:
             raise
         if "add --multirun" in str(error):

@@ -97,7 +97,10 @@ class RunConfig:
 
 
 # Keys of a composed config that steer Hydra or the study and leave each of its runs as it is.
-STUDY_KEYS = ("hydra", "target", "rule", "seeds", "study", "outputs", "arm", "hypothesis", "experiment")
+STUDY_KEYS = (
+    "hydra", "target", "rule", "seeds", "study", "outputs", "arm", "hypothesis", "experiment",
+    "search_space", "n_trials", "time_budget_s", "storage",
+)  # fmt: skip
 
 
 def _number(key: str, value: object, allowed: str, holds: bool) -> None:

@@ -17,3 +17,7 @@ class RunsFailed(Exception):
             f"{failed} of {total} runs failed, the first with {type(first).__name__}: {first}. "
             "The file FAILED in each one's folder has the traceback."
         )
+
+
+class TargetMissed(Exception):
+    """A search came to its end and no configuration was confirmed below the target."""

@@ -17,6 +17,12 @@ class PrintFindings(Callback):
             return
         # Imported here: pandas, scipy and matplotlib take time that a wrong override should not cost.
         from ssc_sweep.findings.report import build
+        from ssc_sweep.findings.search import print_search, read_search
         from ssc_sweep.findings.table import print_study
 
-        print_study(*build(folder))
+        study, verdicts = build(folder)
+        search = read_search(folder)
+        if search is None:
+            print_study(study, verdicts)
+        else:
+            print_search(search, folder)

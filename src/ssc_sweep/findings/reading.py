@@ -68,14 +68,14 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
     if lacking:
         raise Unreadable(f"metrics.json lacks {', '.join(lacking)}")
     status = metrics["status"]
-    if status not in (Status.FINISHED, Status.DIVERGED):
-        raise Unreadable(f"metrics.json has status {status!r}: a run with DONE is finished or diverged")
-    if status == Status.DIVERGED and metrics["rmse"] is not None:
-        raise Unreadable(f"metrics.json has an RMSE of {metrics['rmse']!r} for a run that diverged")
+    if status not in (Status.FINISHED, Status.DIVERGED, Status.PRUNED):
+        raise Unreadable(f"metrics.json has status {status!r}: a run with DONE is finished, diverged or pruned")
+    if status != Status.FINISHED and metrics["rmse"] is not None:
+        raise Unreadable(f"metrics.json has an RMSE of {metrics['rmse']!r} for a run that {status}")
     numbers = [name for name in METRICS if name not in ("status", "model", "unit")]
     for name in numbers:
         value = metrics[name]
-        if value is None and (status == Status.DIVERGED or name == "accuracy"):
+        if value is None and (status != Status.FINISHED or name == "accuracy"):
             continue
         if not _is_number(value) or value < 0 or (name == "rmse" and value == 0):
             raise Unreadable(f"metrics.json has {name}={value!r}, which is no possible value")

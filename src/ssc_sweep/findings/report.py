@@ -19,9 +19,20 @@ from ssc_sweep.findings.collect import Study, collect, write_csv
 from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import Answer, answer_all
+from ssc_sweep.findings.search import (
+    Search,
+    all_trials,
+    best_so_far,
+    confirmations,
+    importances,
+    parallel_coordinates,
+    pareto,
+    read_search,
+)
 from ssc_sweep.findings.views import ORDER, never_started, tracebacks, view_runs
 from ssc_sweep.study.folder import StudyFolder, write_file, write_text
 from ssc_sweep.study.hypothesis import Arm, folder_name
+from ssc_sweep.study.search_space import label
 
 HERE = Path(__file__).parent
 
@@ -108,20 +119,50 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
     ]
 
 
+def picture(study: Study, name: str, title: str, caption: str, alt: str, figure: Figure) -> Picture:
+    """Write a figure to figures/ as SVG and PNG, and make it ready for the page."""
+    svg, png, folder = as_svg(figure), as_png(figure), study.folder.path / "figures"
+    write_text(folder / f"{name}.svg", svg)
+    write_file(folder / f"{name}.png", lambda beside: beside.write_bytes(png))
+    return Picture(name, title, caption, alt, "data:image/svg+xml," + quote(svg, safe=" =:;/,()@&?!*+-.'"))
+
+
 def draw(study: Study) -> list[Chapter]:
-    """Draw all figures, and write each as SVG and PNG to figures/."""
-    folder = study.folder.path / "figures"
-    chapters = []
-    for stem, title, claim, arms in _chapters(study):
-        pictures = []
-        for suffix, name, caption, alt, figure in _figures(study, arms):
-            svg, png, path = as_svg(figure), as_png(figure), folder / f"{stem}-{suffix}"
-            write_text(path.with_name(f"{path.name}.svg"), svg)
-            write_file(path.with_name(f"{path.name}.png"), lambda beside, content=png: beside.write_bytes(content))  # type: ignore[misc]
-            source = "data:image/svg+xml," + quote(svg, safe=" =:;/,()@&?!*+-.'")
-            pictures.append(Picture(path.name, name, caption, alt, source))
-        chapters.append(Chapter(title, claim, tuple(pictures)))
-    return chapters
+    """Draw the figures of every hypothesis, or of the grid."""
+    return [
+        Chapter(
+            title,
+            claim,
+            tuple(
+                picture(study, f"{stem}-{suffix}", name, caption, alt, figure)
+                for suffix, name, caption, alt, figure in _figures(study, arms)
+            ),
+        )
+        for stem, title, claim, arms in _chapters(study)
+    ]
+
+
+def draw_search(study: Study, search: Search) -> list[Picture]:
+    """Draw what a search tried and found."""
+    confirmed = "; ".join(f"trial {c.trial}: {c.mean:.1f}" for c in confirmations(search)) or "none"
+    tried = f"{len(search.record.trials())} trials. Confirmed on fresh seeds: {confirmed}."
+    found: list[tuple[str, str, str, Figure | None]] = [
+        ("best", "Best so far", "Lowest score up to each trial, and what fresh seeds made of it.", best_so_far(search)),
+        ("trials", "All trials", "Score of every trial against the target.", all_trials(search)),
+        (
+            "parallel",
+            "Parallel coordinates",
+            "One line a trial, dark where its score is low.",
+            parallel_coordinates(search),
+        ),
+        ("importances", "Importances", "Share of the score's variance that each knob explains.", importances(search)),
+        ("pareto", "Pareto front", "Trials that no other beats in every objective.", pareto(search)),
+    ]
+    return [
+        picture(study, f"search-{name}", title, caption, f"{title}. {caption} {tried}", figure)
+        for name, title, caption, figure in found
+        if figure is not None
+    ]
 
 
 def _p(value: float | None) -> str:
@@ -144,12 +185,16 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"p": _p, "number": _number}
+    made.filters |= {"p": _p, "number": _number, "overrides": label}
     return made
 
 
 def render(
-    study: Study, verdicts: Sequence[ArmVerdict], chapters: Sequence[Chapter], questions: Sequence[Answer]
+    study: Study,
+    verdicts: Sequence[ArmVerdict],
+    chapters: Sequence[Chapter],
+    questions: Sequence[Answer],
+    search: Search | None = None,
 ) -> str:
     """Make the page."""
     runs = view_runs(study)
@@ -168,6 +213,9 @@ def render(
         "snippet": snippet(study, verdicts),
         "questions": questions,
         "chapters": chapters,
+        "search": search,
+        "confirmations": confirmations(search) if search else [],
+        "search_pictures": draw_search(study, search) if search else [],
         "runs": runs,
         "counts": {status: count for status, count in counts.items() if count},
         "tracebacks": tracebacks(runs),
@@ -182,6 +230,8 @@ def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict]]:
     study = collect(folder)
     verdicts = judge_arms(study)
     write_csv(folder.path / "verdicts.csv", pd.DataFrame([v.row() for v in verdicts], columns=list(VERDICT_COLUMNS)))
-    page = render(study, verdicts, draw(study), answer_all(study, verdicts))
+    search = read_search(folder)
+    # The trials of a search are too many to draw one by one.
+    page = render(study, verdicts, [] if search else draw(study), answer_all(study, verdicts), search)
     write_text(folder.path / "report.html", page)
     return study, verdicts

@@ -19,7 +19,7 @@ LONGEST_TRACE = 12_000  # characters; the whole one is in the run's folder
 
 
 # What is shown first: what went wrong.
-ORDER = (Status.FAILED.value, LEFT_OUT, "unfinished", Status.DIVERGED.value, Status.FINISHED.value)
+ORDER = (Status.FAILED.value, LEFT_OUT, "unfinished", Status.DIVERGED.value, Status.PRUNED.value, Status.FINISHED.value)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.errors import UserError
 from ssc_sweep.models.contract import Model, Sizes
-from ssc_sweep.study.job import Job, Outcome, Status
+from ssc_sweep.study.job import GoOn, Job, Outcome, Status
 from ssc_sweep.study.prepare import Data, prepare, shared, target
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start
 from ssc_sweep.training.loop import Schedule, train
@@ -31,8 +31,16 @@ def _nothing() -> None:
     """Nothing to do between the checks and the training."""
 
 
+def to_the_end(jobs: Sequence[Job], epoch: int, rmse: Sequence[float | None]) -> bool:  # noqa: ARG001
+    """Train every epoch."""
+    return True
+
+
 def execute(
-    jobs: Sequence[Job], advance: Callable[[int, int], None] = _silent, checked: Callable[[], None] = _nothing
+    jobs: Sequence[Job],
+    advance: Callable[[int, int], None] = _silent,
+    checked: Callable[[], None] = _nothing,
+    go_on: GoOn = to_the_end,
 ) -> list[Outcome]:
     """Train every job that is not done yet and return how each ended, in the order of `jobs`.
 
@@ -41,6 +49,7 @@ def execute(
         advance: told (epochs, runs) that came to an end, each summed over runs, whenever some do.
             The first call follows the checks.
         checked: called when every job has been checked, before anything is written or trained.
+        go_on: may stop a stack between two epochs; its runs are then pruned. Needs probes=true.
 
     Raises:
         UserError: a config does not fit its data, or a folder cannot be used. Nothing has been trained then.
@@ -52,15 +61,15 @@ def execute(
         write_start(jobs[index].folder, jobs[index].config.content(), jobs[index].overrides)
     advance(sum(jobs[index].config.epochs for index in outcomes), len(outcomes))
     for part in prepared.stacks:
-        ended = _run_stack([jobs[i] for i in part], prepared.data, advance)
+        ended = _run_stack([jobs[i] for i in part], prepared.data, advance, go_on)
         outcomes.update(zip(part, ended, strict=True))
     return [outcomes[index] for index in range(len(jobs))]
 
 
-def _run_stack(jobs: list[Job], data: Data, advance: Callable[[int, int], None]) -> list[Outcome]:
+def _run_stack(jobs: list[Job], data: Data, advance: Callable[[int, int], None], go_on: GoOn) -> list[Outcome]:
     """Train one stack. If it fails with several runs, each is tried alone, so that only the guilty one fails."""
     try:
-        results = _train_stack(jobs, [data.split(job.config) for job in jobs], advance)
+        results = _train_stack(jobs, [data.split(job.config) for job in jobs], advance, go_on)
         for job, result in zip(jobs, results, strict=True):
             write_run(job.folder, job.config.content(), job.overrides, result)
     except UserError:
@@ -68,7 +77,8 @@ def _run_stack(jobs: list[Job], data: Data, advance: Callable[[int, int], None])
     except Exception as error:
         if len(jobs) > 1:
             # Their epochs have been counted, as far as they came.
-            return [outcome for job in jobs for outcome in _run_stack([job], data, lambda _, runs: advance(0, runs))]
+            uncounted = lambda _, runs: advance(0, runs)  # noqa: E731
+            return [outcome for job in jobs for outcome in _run_stack([job], data, uncounted, go_on)]
         write_failure(jobs[0].folder, jobs[0].config.content(), jobs[0].overrides, traceback.format_exc())
         advance(0, 1)
         return [Outcome(Status.FAILED, {}, error)]
@@ -76,7 +86,9 @@ def _run_stack(jobs: list[Job], data: Data, advance: Callable[[int, int], None])
     return [Outcome(Status(result.metrics["status"]), result.metrics) for result in results]
 
 
-def _train_stack(jobs: list[Job], splits: list[DataSplit], advance: Callable[[int, int], None]) -> list[Result]:
+def _train_stack(
+    jobs: list[Job], splits: list[DataSplit], advance: Callable[[int, int], None], go_on: GoOn
+) -> list[Result]:
     configs = [job.config for job in jobs]
     first, runs = configs[0], len(configs)
     dtype = getattr(torch, first.precision.dtype)
@@ -91,14 +103,17 @@ def _train_stack(jobs: list[Job], splits: list[DataSplit], advance: Callable[[in
     )
     schedule = Schedule(first.epochs, first.batch.size, first.batch.drop_last, first.clip_norm, first.probes)
     start = time.perf_counter()
-    history, predictions = train(model, rows, make_optimizer, schedule, lambda: advance(runs, 0))
+    history, predictions = train(model, rows, make_optimizer, schedule, lambda: advance(runs, 0), partial(go_on, jobs))
     seconds = (time.perf_counter() - start) / runs
     results = []
     for run, (data, config) in enumerate(zip(splits, configs, strict=True)):
         bad = history.bad[run]
-        scores = predictions.scores(run, data.val.y, data.val.t) if bad is None else {"rmse": None, "accuracy": None}
+        status = Status.DIVERGED if bad is not None else Status.PRUNED if history.stopped else Status.FINISHED
+        scores: dict[str, float | None] = {"rmse": None, "accuracy": None}
+        if status is Status.FINISHED:
+            scores |= predictions.scores(run, data.val.y, data.val.t)
         metrics = {
-            "status": Status.FINISHED if bad is None else Status.DIVERGED,
+            "status": status,
             "model": type(model).__name__,
             **scores,
             "mean_predictor_rmse": mean_predictor_rmse(data.train.y, data.val.y),

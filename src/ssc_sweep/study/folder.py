@@ -9,7 +9,8 @@ Every file is written beside its place and moved there in one step, DONE last: a
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,16 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         UserError: the folder cannot be made or written.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write(beside)
         beside.replace(path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}. Choose another folder with outputs=<folder>."
@@ -128,6 +135,15 @@ class StudyFolder:
     @property
     def summary(self) -> Path:
         return self.path / "summary.csv"
+
+    def make(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: it cannot be made.
+        """
+        with _writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
 
     def run(self, arm: str, seed: int) -> RunFolder:
         return RunFolder(self.path / arm / f"seed={seed}")

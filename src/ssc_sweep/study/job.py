@@ -1,6 +1,6 @@
 """A job is a run to be trained, an outcome how it ended. Kept apart from `execute`, which needs torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -21,6 +21,7 @@ class Status(StrEnum):
 
     FINISHED = "finished"
     DIVERGED = "diverged"
+    PRUNED = "pruned"  # stopped early by a search, without a final RMSE
     FAILED = "failed"
 
 
@@ -34,6 +35,10 @@ class Job:
     study: StudyFolder
 
 
+# Told the jobs of a stack, an epoch that is over and each run's RMSE after it; False stops the stack there.
+GoOn = Callable[[Sequence[Job], int, Sequence[float | None]], bool]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended: metrics where it finished or diverged, the error where it failed."""
@@ -44,7 +49,7 @@ class Outcome:
 
     @property
     def value(self) -> float:
-        """RMSE as a search minimises it: NaN for a run that diverged, never a number that could win."""
+        """RMSE as a search minimises it: NaN for a run without one, never a number that could win."""
         rmse = self.metrics["rmse"]
         return float("nan") if rmse is None else float(rmse)
 

@@ -14,7 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from ssc_sweep.study.job import Job, Outcome, describe, make_job
+from ssc_sweep.study.job import GoOn, Job, Outcome, describe, make_job
 from ssc_sweep.study.progress import progress_bar
 from ssc_sweep.study.rule import read_rule
 
@@ -37,6 +37,7 @@ class StackLauncher(Launcher):
     def __init__(self) -> None:
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
+        self.go_on: GoOn | None = None  # a search sets it, to stop unpromising trials between two epochs
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
@@ -50,13 +51,13 @@ class StackLauncher(Launcher):
         """
         assert self.config is not None and self.hydra_context is not None
         # Imported here: torch takes a second that --help and wrong overrides should not cost.
-        from ssc_sweep.study.execute import execute
+        from ssc_sweep.study.execute import execute, to_the_end
 
         config = self.config
         setup_globals()
         jobs = [make_job(self._compose(overrides), overrides) for overrides in job_overrides]
         with progress_bar(len(jobs), sum(job.config.epochs for job in jobs)) as advance:
-            outcomes = execute(jobs, advance, lambda: describe(jobs, read_rule(config)))
+            outcomes = execute(jobs, advance, lambda: describe(jobs, read_rule(config)), self.go_on or to_the_end)
         return [_job_return(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:

@@ -3,11 +3,13 @@
 This is what Hydra calls for `python -m ssc_sweep`, and for every job of a sweep under Hydra's own launchers.
 """
 
+from hydra import compose
 from hydra.conf import HydraConf
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ssc_sweep.errors import RunsFailed
+from ssc_sweep.study.best import with_best
 from ssc_sweep.study.execute import execute
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.progress import progress_bar
@@ -21,7 +23,10 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
         UserError: the config is wrong or does not fit the data.
         RunsFailed: the run raised; its folder holds FAILED.
     """
-    job = make_job(cfg, hydra.overrides.task)
+    overrides = with_best(cfg, hydra.overrides.task)
+    if overrides != list(hydra.overrides.task):
+        cfg = compose(hydra.job.config_name, overrides)
+    job = make_job(cfg, overrides)
     if hydra.mode == RunMode.MULTIRUN:
         (outcome,) = execute([job], checked=lambda: describe([job], read_rule(cfg)))
     else:

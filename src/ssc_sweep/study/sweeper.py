@@ -24,6 +24,7 @@ from omegaconf import DictConfig
 
 from ssc_sweep.config import RunConfig, check
 from ssc_sweep.errors import RunsFailed, UserError
+from ssc_sweep.study.best import with_best
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf, as_override, folder_name, read_hypothesis, value_text
 from ssc_sweep.study.job import CONTROL, Job
@@ -80,6 +81,7 @@ class HypothesisSweeper(Sweeper):
             RunsFailed: some runs raised; the others are finished.
         """
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+        arguments = with_best(self.config, arguments)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*(f"{k}={v}" for k, v in self.params.items()), *arguments])
         plan = self.plan(overrides)

@@ -34,17 +34,24 @@ def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
     return torch.stack([torch.linalg.vector_norm(gradient, dim=1) for gradient in gradients])
 
 
+def to_the_end(epoch: int, rmse: list[float | None]) -> bool:  # noqa: ARG001
+    """Train every epoch."""
+    return True
+
+
 def train(
     model: Model,
     rows: StackRows,
     make_optimizer: Callable[[list[nn.Parameter]], Optimizer],
     schedule: Schedule,
     after_epoch: Callable[[], None],
+    go_on: Callable[[int, list[float | None]], bool] = to_the_end,
 ) -> tuple[History, Predictions]:
     """Train all runs of a stack and return their history and their final predictions for the validation rows.
 
     A run that turns NaN goes on beside the others, which it cannot touch; its history ends at its last good step.
-    The loop ends early only when every run has turned bad.
+    The loop ends early when every run has turned bad, or when `go_on`, told the epoch and each run's RMSE on the rows
+    measured between epochs (None for a bad run), says so; the history then knows where it was stopped.
     """
     batches = Batches(rows.train, model.seeds, schedule.batch_size, schedule.drop_last)
     some = draw_rows(rows.val, model.seeds, PROBED_ROWS)
@@ -75,6 +82,9 @@ def train(
             break
         if schedule.probes and epoch < schedule.epochs:
             history.measured(predict(model, some), some, model.outcome_limit, final=False)
+            if not go_on(epoch, history.newest("val_rmse")):
+                history.stopped = epoch
+                break
     predictions = predict(model, rows.val)
     history.measured(predictions, rows.val, model.outcome_limit, final=True)
     return history, predictions

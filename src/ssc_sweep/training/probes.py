@@ -62,6 +62,7 @@ class History:
     rows: list[list[Row]] = field(init=False)
     bad: list[Bad | None] = field(init=False)
     step: int = 0
+    stopped: int | None = None  # the epoch after which training was stopped early
     _steps: list[_Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,6 +77,11 @@ class History:
     @property
     def all_bad(self) -> bool:
         return all(bad is not None for bad in self.bad)
+
+    def newest(self, name: str) -> list[float | None]:
+        """This column in each run's newest row; None for a run that is bad or lacks it."""
+        values = [rows[-1].get(name) if bad is None else None for rows, bad in zip(self.rows, self.bad, strict=True)]
+        return [float(value) if isinstance(value, float) else None for value in values]
 
     def begin_step(self) -> None:
         self.step += 1

@@ -1,0 +1,142 @@
+"""Hydra sweeper `search`: hydra-optuna-sweeper with trials of several seeds, confirmation, a target and survival.
+
+Its own config stays valid (sampler, direction, storage, study_name, n_trials, n_jobs, max_failure_rate,
+custom_search_space, params); conf/experiment/search.yaml explains the rest. This module is loaded by every command,
+so Optuna is imported only where a search begins: see `ssc_sweep.study.search`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
+from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf, SamplerConfig
+from omegaconf import DictConfig
+
+from ssc_sweep.errors import UserError
+
+# Seeds below are those of trials, seeds from here on confirm.
+FIRST_CONFIRM_SEED = 1000
+ALLOWED_SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
+
+
+@dataclass
+class TPEConf(SamplerConfig):
+    """`hydra/sweeper/sampler=tpe_default`: TPE as Optuna itself sets it, multivariate and with the constant liar."""
+
+    _target_: str = "optuna.samplers.TPESampler"
+    seed: int | None = None
+
+
+@dataclass
+class SearchSweeperConf(OptunaSweeperConf):
+    """Config of `hydra/sweeper=search`; conf/experiment/search.yaml says what each field means."""
+
+    _target_: str = "ssc_sweep.study.search_plugin.SearchSweeper"
+    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe_default"}])
+    n_jobs: int = 10
+    max_failure_rate: float = 1.0
+    seeds_per_trial: int = 5
+    score: Any = "mean"
+    objectives: list[str] = field(default_factory=lambda: ["rmse"])
+    confirm_best: int = 3
+    confirm_seeds: int = 10
+    stop_at_target: bool = True
+    time_budget_s: float | None = None
+    prune: bool = True
+
+
+def _store(group: str, name: str, node: type) -> None:
+    ConfigStore.instance().store(group=group, name=name, node=node, provider="ssc_sweep")
+
+
+_store("hydra/sweeper", "search", SearchSweeperConf)
+_store("hydra/sweeper/sampler", "tpe_default", TPEConf)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a search has beyond hydra-optuna-sweeper: see conf/experiment/search.yaml."""
+
+    seeds_per_trial: int
+    score: str | float
+    objectives: tuple[str, ...]
+    confirm_best: int
+    confirm_seeds: int
+    stop_at_target: bool
+    time_budget_s: float | None
+    prune: bool
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of every trial."""
+        return tuple(range(self.seeds_per_trial))
+
+    def described(self) -> dict[str, Any]:
+        """What must be the same in every trial of a study, as JSON."""
+        return {"seeds_per_trial": self.seeds_per_trial, "score": self.score, "objectives": list(self.objectives)}
+
+    def check(self, n_trials: object, n_jobs: object, directions: Sequence[str]) -> None:
+        """Check the bounds of the sweeper's values.
+
+        Raises:
+            UserError: one is out of bounds.
+        """
+        for name, value, low, high in (
+            ("n_trials", n_trials, 1, 1_000_000),
+            ("hydra.sweeper.n_jobs", n_jobs, 1, 1000),
+            ("hydra.sweeper.seeds_per_trial", self.seeds_per_trial, 1, FIRST_CONFIRM_SEED),
+            ("hydra.sweeper.confirm_best", self.confirm_best, 1, 1000),
+            ("hydra.sweeper.confirm_seeds", self.confirm_seeds, 2, 1000),
+        ):
+            if not isinstance(value, int) or not low <= value <= high:
+                raise UserError(f"{name}={value} is out of bounds: allowed is a whole number from {low} to {high}.")
+        budget, how = self.time_budget_s, self.score
+        if budget is not None and not budget > 0:
+            raise UserError(f"time_budget_s={budget} is out of bounds: allowed is a number above 0, or null.")
+        if how != "mean" and not (isinstance(how, int | float) and 0.5 <= how <= 1):
+            raise UserError(f"hydra.sweeper.score={how} is unknown: allowed is mean, or a share from 0.5 to 1.")
+        if self.objectives[:1] != ("rmse",) or len(self.objectives) != len(directions) or directions[0] != "minimize":
+            raise UserError(
+                f"hydra.sweeper.objectives={list(self.objectives)} with direction={list(directions)}: allowed is rmse "
+                "first, minimized, and one direction an objective."
+            )
+
+
+class SearchSweeper(Sweeper):
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        sampler: Any,
+        seeds_per_trial: int,
+        score: str | float,
+        objectives: Sequence[str],
+        confirm_best: int,
+        confirm_seeds: int,
+        stop_at_target: bool,
+        time_budget_s: float | None,
+        prune: bool,
+        **plugin: Any,
+    ) -> None:
+        """`plugin` goes to hydra-optuna-sweeper as it is."""
+        self.sampler, self.plugin = sampler, plugin
+        self.settings = Settings(
+            seeds_per_trial, score, tuple(objectives), confirm_best, confirm_seeds, stop_at_target, time_budget_s, prune
+        )
+        self.search: Sweeper | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from ssc_sweep.study.search import Search
+
+        sampler = instantiate(self.sampler, _execution_whitelist_=ALLOWED_SAMPLERS)
+        self.search = Search(self.settings, sampler, self.plugin)
+        self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        assert self.search is not None
+        self.search.sweep(arguments)

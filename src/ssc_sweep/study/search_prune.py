@@ -1,0 +1,44 @@
+"""Stop unpromising trials between two epochs, by the study's pruner (Optuna's default: worse than the median).
+
+A stack is stopped when every trial in it may be. A trial that shares its stack with a better one is trained to its
+end, which costs nothing more, and has its score.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optuna.trial import Trial
+
+from ssc_sweep.study.job import Job
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What the launcher asks after each epoch of a stack.
+
+    Attributes:
+        trials: of a batch, by the folder of their arm.
+        seeds: that each of them trains.
+    """
+
+    trials: dict[str, Trial]
+    seeds: Sequence[int]
+
+    def __call__(self, jobs: Sequence[Job], epoch: int, rmse: Sequence[float | None]) -> bool:
+        """Report each trial's mean RMSE after this epoch; return whether any of them is worth going on."""
+        by_arm: dict[str, list[float | None]] = {}
+        for job, value in zip(jobs, rmse, strict=True):
+            by_arm.setdefault(job.folder.path.parent.name, []).append(value)
+        # Every trial reports, also behind one that is promising.
+        promising = [self._promising(self.trials[arm], epoch, values) for arm, values in by_arm.items()]
+        return any(promising)
+
+    def _promising(self, trial: Trial, epoch: int, rmse: list[float | None]) -> bool:
+        values = [value for value in rmse if value is not None]
+        if len(values) < len(rmse):
+            return False  # it has lost a seed, so it will have no score
+        if len(values) < len(self.seeds):
+            return True  # its other seeds are elsewhere, or were finished before a kill
+        if epoch not in trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
+            trial.report(sum(values) / len(values), epoch)
+        return not trial.should_prune()

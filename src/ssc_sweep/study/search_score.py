@@ -1,0 +1,78 @@
+"""What a trial is worth: the score of its seeds, read from their folders."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ssc_sweep.study.folder import RunFolder
+from ssc_sweep.study.job import Status
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """How the runs of one configuration ended.
+
+    Attributes:
+        rmse: one a seed, in the outcome's unit; None where a run has none.
+        metrics: of each run that came to its end.
+        reason: why there is no score; None where every seed has an RMSE.
+        pruned: whether the reason is that the trial was stopped early, and nothing worse.
+    """
+
+    rmse: tuple[float | None, ...]
+    metrics: tuple[dict[str, Any], ...]
+    reason: str | None
+    pruned: bool
+
+
+def read_seeds(folders: Sequence[RunFolder], objectives: Sequence[str]) -> Seeds:
+    """Read the runs of one configuration.
+
+    A seed that failed, diverged or lacks an objective is named in the reason, never turned into a number.
+    """
+    rmse: list[float | None] = []
+    metrics, reasons = [], []
+    for folder in folders:
+        value = None
+        if folder.done.exists():
+            metrics.append(folder.read_metrics())
+            value = metrics[-1]["rmse"]
+            if value is None:
+                reasons.append(f"{folder.path.name} {metrics[-1]['status']}")
+            reasons += [f"metrics.json has no number {o}" for o in objectives[1:] if not _is_number(metrics[-1].get(o))]
+        elif folder.failed.exists():
+            reasons.append(f"{folder.path.name} failed: {folder.failed.read_text().strip().splitlines()[-1]}")
+        else:
+            reasons.append(f"{folder.path.name} was not trained")
+        rmse.append(value)
+    pruned = bool(reasons) and all(reason.endswith(Status.PRUNED) for reason in reasons)
+    return Seeds(tuple(rmse), tuple(metrics), "; ".join(reasons) or None, pruned)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def score(seeds: Seeds, objectives: Sequence[str], how: str | float, directions: Sequence[str]) -> list[float]:
+    """One number an objective: the mean over seeds, or the quantile on its bad side."""
+    assert seeds.reason is None
+    values = []
+    for name, direction in zip(objectives, directions, strict=True):
+        column = [float(metrics[name]) for metrics in seeds.metrics]
+        if isinstance(how, str):
+            values.append(float(np.mean(column)))
+        else:
+            values.append(float(np.quantile(column, how if direction == "minimize" else 1 - how)))
+    return values
+
+
+def works(rmse: Sequence[float | None], target: float, share: float) -> bool:
+    """Whether a configuration holds: every run has an RMSE, their mean and at least `share` of them lie below."""
+    values = [value for value in rmse if value is not None]
+    if len(values) < len(rmse) or not values:
+        return False
+    below = sum(value < target for value in values)
+    return float(np.mean(values)) < target and below >= share * len(rmse)

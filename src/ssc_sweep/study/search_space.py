@@ -1,0 +1,108 @@
+"""What a search may change: parameters in Hydra's sweep grammar, read and checked before the first trial."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+from omegaconf import DictConfig
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+
+from ssc_sweep.config import RunConfig, check
+from ssc_sweep.errors import UserError
+from ssc_sweep.study.hypothesis import value_text
+
+# A search sets these itself, for each run or for the whole study.
+OWN_KEYS = ("study", "outputs", "arm", "seed", "seeds", "hypothesis", "n_trials", "time_budget_s", "storage")
+
+
+@dataclass(frozen=True)
+class Space:
+    """What varies, and what is the same in every trial: values by key, and deletions."""
+
+    distributions: dict[str, BaseDistribution]
+    fixed: dict[str, Any]
+    deleted: list[str]
+
+    @property
+    def fixed_overrides(self) -> list[str]:
+        return [*(f"{key}={value}" for key, value in self.fixed.items()), *self.deleted]
+
+    def described(self) -> dict[str, Any]:
+        """As JSON, to tell whether a study was searched over the same space."""
+        return {name: distribution_to_json(d) for name, d in sorted(self.distributions.items())}
+
+
+def read_space(params: Mapping[str, Any], arguments: Sequence[str], extended: bool) -> Space:
+    """Read the space of the config, and the words of the command line, which win over it.
+
+    Args:
+        extended: whether a custom_search_space adds parameters of its own.
+
+    Raises:
+        UserError: nothing varies, bounds are impossible, or a key belongs to the search.
+    """
+    texts = {str(key): f"{key}={value}" for key, value in params.items()}
+    for override in OverridesParser.create().parse_overrides(list(arguments)):
+        key = override.get_key_element()
+        own = key.lstrip("+~")
+        if own in ("seed", "seeds", "arm", "hypothesis"):
+            raise UserError(
+                f"{override.input_line}: a search sets {own} itself; hydra.sweeper.seeds_per_trial=<n> sets how many."
+            )
+        if own not in OWN_KEYS:
+            texts[key] = str(override.input_line)
+    distributions: dict[str, BaseDistribution] = {}
+    fixed: dict[str, Any] = {}
+    deleted: list[str] = []
+    for text in texts.values():
+        try:
+            varies, same, gone = create_params_from_overrides([text])
+        except ValueError as error:
+            raise UserError(f"search space: {text} has impossible bounds: {error}") from error
+        distributions |= varies
+        fixed |= same
+        deleted += gone
+    if not distributions and not extended:
+        raise UserError(
+            "the search space is empty: choose one with search_space=<name>, or name what may vary, "
+            "e.g. 'optimizer.lr=tag(log,interval(1e-5,1e-2))'."
+        )
+    return Space(distributions, fixed, deleted)
+
+
+def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) -> RunConfig:
+    """Compose configs until every choice, or both bounds, of every parameter was in one; return the one without any.
+
+    Raises:
+        UserError: a parameter is unknown, or a value of it is not allowed.
+    """
+    values = {name: _extremes(distribution) for name, distribution in space.distributions.items()}
+    # Values are checked one by one, so the first ones of all parameters share a config, then the second ones ...
+    for i in range(max(map(len, values.values()), default=0)):
+        words = [f"{name}={some[i % len(some)]}" for name, some in values.items()]
+        try:
+            check(compose([*space.fixed_overrides, *words]))
+        except UserError as error:
+            raise UserError(f"search space: {error}") from error
+    return check(compose(space.fixed_overrides))
+
+
+def _extremes(distribution: BaseDistribution) -> Sequence[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return (distribution.low, distribution.high)
+
+
+def label(params: dict[str, Any]) -> str:
+    """Parameters as people read them, numbers to three digits."""
+    short = {key: float(f"{value:.3g}") if isinstance(value, float) else value for key, value in params.items()}
+    return ", ".join(f"{key}={value_text(value)}" for key, value in short.items())

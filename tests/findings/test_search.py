@@ -1,0 +1,96 @@
+"""What is said about a search: optimism by hand, and that every figure can be drawn from every kind of search."""
+
+import io
+import math
+
+import optuna
+import pytest
+from matplotlib.figure import Figure
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
+
+from ssc_sweep.findings.search import (
+    Search,
+    all_trials,
+    best_so_far,
+    confirmations,
+    importance,
+    importances,
+    parallel_coordinates,
+    pareto,
+)
+from ssc_sweep.study.rule import Rule
+
+SPACE = {
+    "batch": CategoricalDistribution(("b10", "b32")),
+    "epochs": IntDistribution(1, 20),
+    "optimizer.lr": FloatDistribution(1e-5, 1e-2, log=True),
+}
+
+
+def make(scores: list[float | None], target: float = 15.0, second: bool = False) -> Search:
+    """A search whose trials have these scores; None: the trial failed. RMSE follows the learning rate alone."""
+    study = optuna.create_study(directions=["minimize"] * (2 if second else 1))
+    study.set_user_attr("search", {"objectives": ["rmse", "seconds"]})
+    for number, score in enumerate(scores):
+        lr = 10.0 ** -(2 + 3 * number / len(scores))
+        attrs = {"folder": f"trial={number:04d}", "rmse": [score, score]}
+        values = None if score is None else [score, float(number)] if second else [score]
+        params = {"batch": ("b10", "b32")[number % 2], "epochs": 1 + number % 3, "optimizer.lr": lr}
+        state = TrialState.FAIL if score is None else TrialState.COMPLETE
+        study.add_trial(create_trial(state=state, values=values, params=params, distributions=SPACE, user_attrs=attrs))
+    return Search(study, Rule(target), "n_trials=4 trials are done")
+
+
+def test_optimism_is_the_confirmed_mean_minus_the_score() -> None:
+    search = make([20.0, 9.0, 11.0])
+    search.record.confirm(1, [10.0, 12.0, 14.0])
+    (found,) = confirmations(search)
+    assert (found.trial, found.searched, found.mean, found.optimism) == (1, 9.0, 12.0, 3.0)
+    # sd 2, t(0.975, 2) = 4.3027, so 12 +- 4.3027 * 2 / sqrt(3)
+    assert (found.low, found.high) == (pytest.approx(12 - 4.9683, abs=1e-3), pytest.approx(12 + 4.9683, abs=1e-3))
+    assert (found.works, found.seeds, found.holds) == (3, 3, True)
+
+
+def test_a_lost_seed_leaves_no_mean_and_does_not_hold() -> None:
+    search = make([9.0, 10.0])
+    search.record.confirm(0, [9.0, None])
+    search.record.confirm(1, [14.0, 14.0])
+    first, second = confirmations(search)
+    assert (first.trial, first.holds) == (1, True)
+    assert math.isnan(second.mean) and not second.holds and second.works == 1
+    assert search.record.winner() == 1 and search.record.met()
+
+
+def test_a_mean_below_the_target_is_not_enough_where_seeds_do_not_work() -> None:
+    search = make([9.0])
+    search.record.confirm(0, [1.0, 1.0, 1.0, 20.0])
+    assert not search.record.met() and search.record.winner() == 0
+
+
+def test_what_is_confirmed_next_is_the_best_below_the_target_that_was_not() -> None:
+    search = make([14.0, 9.0, 16.0, None])
+    assert [trial.number for trial in search.record.promising()] == [1, 0]
+    search.record.confirm(1, [20.0, 20.0])
+    assert [trial.number for trial in search.record.promising()] == [0]
+
+
+def test_importance_finds_the_parameter_that_matters() -> None:
+    search = make([float(number) + 1 for number in range(40)])
+    found = importance(search)
+    assert max(found, key=lambda name: found[name]) == "optimizer.lr" and sum(found.values()) == pytest.approx(1)
+    assert importance(make([3.0])) == {}
+
+
+@pytest.mark.parametrize("scores", [[20.0, 9.0, None, 11.0], [None], [8.0], [8.0, 9.0]])
+@pytest.mark.parametrize("second", [False, True])
+def test_every_figure_is_drawn(scores: list[float | None], second: bool) -> None:
+    search = make(scores, second=second)
+    if scores[0] is not None:
+        search.record.confirm(0, [9.0, 30.0])
+    for draw in (best_so_far, all_trials, parallel_coordinates, importances):
+        figure = draw(search)
+        assert isinstance(figure, Figure)
+        figure.savefig(io.BytesIO())
+    front = pareto(search)
+    assert (front is not None) is second

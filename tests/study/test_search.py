@@ -1,0 +1,201 @@
+"""The Optuna search, from the command line to its folders: trials of several seeds, the target, survival."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from ssc_sweep.study.folder import read_yaml
+from tests.command import TINY, Command, make_command
+
+command = pytest.fixture(make_command)
+
+SMALL = (
+    "-m", "experiment=search", *TINY, "hydra.sweeper.seeds_per_trial=2", "hydra.sweeper.confirm_seeds=2",
+    "hydra.sweeper.confirm_best=1", "hydra.sweeper.n_jobs=2", "batch=b10",
+    "precision=float32",
+)  # fmt: skip
+EASY, IMPOSSIBLE = "target=1000", "target=1e-6"
+
+
+def load(folder: Path, storage: str | None = None) -> optuna.Study:
+    return optuna.load_study(study_name="s", storage=storage or f"sqlite:///{folder / 'outputs/s/search.db'}")
+
+
+def test_a_trial_is_several_seeds_and_its_score_is_their_mean(command: Command) -> None:
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=3")
+    assert ended.code == 1 and ended.err.splitlines()[-1].startswith("error: the search ended (n_trials=3")
+    study = load(command.folder)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+    for trial in study.trials:
+        folder = Path(trial.user_attrs["folder"])
+        assert folder.name == f"trial={trial.number:04d}"
+        rmse = [read_yaml(folder / f"seed={seed}" / "metrics.json")["rmse"] for seed in (0, 1)]
+        assert trial.user_attrs["rmse"] == rmse and trial.value == pytest.approx(sum(rmse) / 2)
+    arms = {arm["folder"]: arm for arm in read_yaml(command.folder / "outputs/s/study.yaml")["arms"]}
+    assert [name for name in arms if name.startswith("trial=")] == ["trial=0000", "trial=0001", "trial=0002"]
+    assert f"optimizer.lr={study.trials[2].params['optimizer.lr']}" in arms["trial=0002"]["overrides"]
+
+
+def test_the_seeds_of_a_batch_share_stacks(command: Command) -> None:
+    command(*SMALL, IMPOSSIBLE, "n_trials=2")
+    stacks = [read_yaml(path)["stack"] for path in command.folder.glob("outputs/s/trial=*/**/metrics.json")]
+    assert stacks == [4] * 4
+
+
+def test_it_ends_when_a_trial_is_confirmed_below_the_target(command: Command) -> None:
+    ended = command(*SMALL, EASY, "n_trials=20")
+    assert ended.code == 0, ended.err
+    study = load(command.folder)
+    assert len(study.trials) == 2 and study.user_attrs["ending"] == "the target is met"
+    best = read_yaml(command.folder / "outputs/s/best.yaml")
+    assert best["target_met"] and study.user_attrs[f"confirmed:{best['trial']}"] == best["confirmed_rmse"]
+    fresh = [name for name in command.done() if name.startswith("confirm=")]
+    assert fresh == [f"confirm={best['trial']:04d}/seed={seed}" for seed in (1000, 1001)]
+
+
+def test_the_winner_is_repeated_by_name(command: Command) -> None:
+    command(*SMALL, EASY, "n_trials=2")
+    ended = command("experiment=best", "study=s", "seed=1000")
+    assert ended.code == 0, ended.err
+    study = command.folder / "outputs/s"
+    best = read_yaml(study / "best.yaml")
+    again = read_yaml(study / "best/seed=1000/metrics.json")["rmse"]
+    assert again == pytest.approx(best["confirmed_rmse"][0], rel=1e-5)
+    lacking = command("experiment=best", "study=other")
+    assert lacking.code == 2 and "there is no outputs/other/best.yaml" in lacking.err
+
+
+def test_the_same_command_goes_on_and_n_trials_is_a_total(command: Command) -> None:
+    command(*SMALL, IMPOSSIBLE, "n_trials=2")
+    before = {path: path.stat().st_mtime_ns for path in command.folder.glob("outputs/s/**/DONE")}
+    command(*SMALL, IMPOSSIBLE, "n_trials=2")
+    assert len(load(command.folder).trials) == 2
+    command(*SMALL, IMPOSSIBLE, "n_trials=4")
+    assert len(load(command.folder).trials) == 4
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_trial_left_running_keeps_its_number_and_its_finished_runs(command: Command) -> None:
+    command(*SMALL, IMPOSSIBLE, "n_trials=2", "hydra.sweeper.stop_at_target=false")
+    study = load(command.folder)
+    left = study.ask()
+    params = {name: left._suggest(name, d) for name, d in study.trials[0].distributions.items()}
+    command(*SMALL, IMPOSSIBLE, "n_trials=4")
+    trials = load(command.folder).trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    assert trials[2].params == params and Path(trials[2].user_attrs["folder"]).name == "trial=0002"
+
+
+def test_a_repeated_configuration_is_not_trained_again(command: Command) -> None:
+    fixed = ("stats_mode=ema", "batch.size=10,15", "optimizer.lr=1e-3")
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=6", "epochs=1", *fixed)
+    assert ended.code == 1, ended.err
+    assert len(load(command.folder).trials) == 6
+    trained = {name.split("/")[0] for name in command.done() if name.startswith("trial=")}
+    assert len(trained) <= 2
+
+
+def test_a_failed_trial_is_recorded_and_the_search_goes_on(command: Command) -> None:
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=6", "batch.size=10,4000", "hydra.sweeper.sampler.seed=0")
+    assert ended.code == 1, ended.err
+    states = {trial.params["batch.size"]: trial for trial in load(command.folder).trials}
+    assert states[10].state == TrialState.COMPLETE
+    assert states[4000].state == TrialState.FAIL
+    assert "batch.size=4000 is larger than the training rows" in states[4000].user_attrs["reason"]
+
+
+def test_a_diverged_trial_is_a_failure_and_has_no_score(command: Command) -> None:
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=2", "optimizer.lr=1e30", "clip_norm=null", "epochs=3")
+    assert ended.code == 1, ended.err
+    for trial in load(command.folder).trials:
+        assert trial.state == TrialState.FAIL and trial.values is None
+        assert "seed=0 diverged" in trial.user_attrs["reason"]
+
+
+def test_a_time_budget_ends_the_search(command: Command) -> None:
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=1000", "time_budget_s=0.1")
+    assert ended.code == 1 and "the time budget of 0.1 s is spent" in ended.err
+    assert len(load(command.folder).trials) == 2
+
+
+def test_several_objectives_give_a_pareto_front(command: Command) -> None:
+    two = ("hydra.sweeper.objectives=[rmse,seconds]", "hydra.sweeper.direction=[minimize,minimize]")
+    ended = command(*SMALL, EASY, "n_trials=4", "hydra.sweeper.stop_at_target=false", *two)
+    assert ended.code == 0, ended.err
+    assert all(len(trial.values) == 2 for trial in load(command.folder).trials)
+
+
+def test_a_quantile_can_be_the_score(command: Command) -> None:
+    command(*SMALL, IMPOSSIBLE, "n_trials=2", "hydra.sweeper.score=1")
+    assert all(trial.value == max(trial.user_attrs["rmse"]) for trial in load(command.folder).trials)
+
+
+def test_other_launchers_and_samplers_work(command: Command) -> None:
+    words = ("hydra/launcher=basic", "hydra/sweeper/sampler=grid", "stats_mode=ema", "epochs=1,2")
+    ended = command(*SMALL, IMPOSSIBLE, "optimizer.lr=1e-3", "n_trials=5", *words)
+    assert ended.code == 1, ended.err
+    assert sorted(trial.params["epochs"] for trial in load(command.folder).trials) == [1, 2]
+
+
+def test_plain_hydra_optuna_sweeper_works(command: Command) -> None:
+    words = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "optimizer.lr=interval(1e-4,1e-3)")
+    ended = command("-m", *TINY, *words)
+    assert ended.code == 0, ended.err
+    assert len(command.done()) == 2
+
+
+BAD = {
+    "modle.width=8,16": "Could not override 'modle.width'",
+    "model.widht=8,16": "Could not override 'model.widht'",
+    "optimizer.lr=interval(1e-2,1e-5)": "has impossible bounds",
+    "optimizer.lr=tag(log,interval(0,1))": "has impossible bounds",
+    "optimizer.lr=interval(-1,1)": "optimizer.lr=-1.0 is out of bounds",
+    "batch=b10,b11": "b11",
+    "n_trials=0": "n_trials=0 is out of bounds",
+    "hydra.sweeper.score=median": "score=median is unknown",
+    "hydra.sweeper.objectives=[nll]": "allowed is rmse first",
+    "time_budget_s=-1": "time_budget_s=-1.0 is out of bounds",
+    "seed=3": "a search sets seed itself",
+    "storage=postgresql://nobody:secret@127.0.0.1:1/none": "cannot be reached",
+    "storage=nonsense://x": "cannot be reached",
+    "storage=journal:/nowhere/at/all.log": "cannot be reached",
+}
+
+
+@pytest.mark.parametrize("word", BAD)
+def test_bad_input_is_one_line_and_trains_nothing(command: Command, word: str) -> None:
+    ended = command(*SMALL, EASY, "n_trials=2", word)
+    assert ended.code == 2, ended.err
+    (line,) = ended.err.strip().splitlines()
+    assert line.startswith("error:") and BAD[word] in line and "secret" not in line
+    assert command.done() == []
+
+
+def test_an_empty_space_is_bad_input(command: Command) -> None:
+    ended = command("-m", "hydra/sweeper=search", *TINY)
+    assert ended.code == 2 and "the search space is empty" in ended.err
+
+
+@pytest.mark.parametrize(
+    "word", ["optimizer.lr=interval(1e-4,1e-3)", "dataset.rows=80", "hydra.sweeper.seeds_per_trial=3"]
+)
+def test_a_study_of_another_search_is_bad_input(command: Command, word: str) -> None:
+    command(*SMALL, IMPOSSIBLE, "n_trials=2")
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=4", word)
+    assert ended.code == 2 and "belongs to another search" in ended.err
+    assert len(load(command.folder).trials) == 2
+
+
+def test_unpromising_trials_stop_early_and_are_recorded_as_pruned(command: Command) -> None:
+    healthy = ("dataset.rows=200", "dataset.wave_columns=0", "epochs=6", "stats_mode=precomputed")
+    words = ("optimizer.lr=tag(log,interval(1e-9,1e-2))", "hydra/sweeper/sampler=random", "hydra.sweeper.n_jobs=1")
+    command(*SMALL, IMPOSSIBLE, "n_trials=10", "hydra.sweeper.sampler.seed=1", *healthy, *words)
+    trials = load(command.folder).trials
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert pruned and {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    for trial in pruned:
+        assert trial.user_attrs["rmse"] == [None, None] and max(trial.intermediate_values) < 6
+        metrics = read_yaml(Path(trial.user_attrs["folder"]) / "seed=0" / "metrics.json")
+        assert metrics["status"] == "pruned" and metrics["rmse"] is None

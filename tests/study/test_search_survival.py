@@ -1,0 +1,117 @@
+"""A search that is killed, and searches that share a storage: a journal, a SQLite file, a real PostgreSQL server."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from ssc_sweep.study.folder import read_yaml
+from tests.command import Command, make_command
+from tests.study.test_search import IMPOSSIBLE, SMALL, load
+
+command = pytest.fixture(make_command)
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    env.pop("HYDRA_FULL_ERROR", None)
+    call = [sys.executable, "-m", "ssc_sweep", *SMALL, IMPOSSIBLE, *words]
+    return subprocess.Popen(call, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_killed_and_started_again_it_goes_on(tmp_path: Path, command: Command) -> None:
+    words = ("n_trials=6", "dataset.rows=400", "epochs=20", "hydra.sweeper.prune=false")
+    process = start(tmp_path, *words)
+    while not list(tmp_path.glob("outputs/s/trial=0002/seed=0/config.yaml")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    left = load(tmp_path).trials
+    assert TrialState.RUNNING in {trial.state for trial in left}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/s/**/DONE")}
+    ended = command(*SMALL, IMPOSSIBLE, *words)
+    assert ended.code == 1, ended.err
+    trials = load(tmp_path).trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 6
+    assert [trial.params for trial in trials[: len(left)]] == [trial.params for trial in left]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert not list(tmp_path.glob("outputs/s/.owners/*"))
+
+
+def two_processes(folder: Path, storage: str) -> optuna.Study:
+    """Let two processes work on one study of 12 trials and return it."""
+    words = ("n_trials=12", f"storage={storage}", "dataset.rows=100", "epochs=3")
+    processes = [start(folder, *words) for _ in range(2)]
+    for process in processes:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 1 and "the search ended" in err, err
+    study = load(folder)  # the folder's own copy
+    assert sorted(trial.number for trial in study.trials) == list(range(12))
+    assert {trial.state for trial in study.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert len({trial.user_attrs["owner"] for trial in study.trials}) == 2
+    assert len({trial.user_attrs["folder"] for trial in study.trials}) == 12
+    arms = [arm["folder"] for arm in read_yaml(folder / "outputs/s/study.yaml")["arms"]]
+    assert sorted(name for name in arms if name.startswith("trial=")) == [f"trial={n:04d}" for n in range(12)]
+    return study
+
+
+def test_two_processes_share_a_journal(tmp_path: Path) -> None:
+    two_processes(tmp_path, f"journal:{tmp_path / 'journal.log'}")
+
+
+def test_two_processes_share_a_sqlite_file(tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir()
+    two_processes(tmp_path, f"sqlite:///{tmp_path / 'shared.db'}")
+
+
+def server_tool(name: str) -> str | None:
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *map(str, places)]))
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server that lives as long as the test."""
+    initdb, server = server_tool("initdb"), server_tool("postgres")
+    if initdb is None or server is None:
+        pytest.skip("no PostgreSQL server is installed: apt-get install postgresql")
+    pytest.importorskip("psycopg", reason="the driver psycopg is not installed: pip install 'ssc_sweep[postgres]'")
+    # The server refuses to run as root.
+    user = "postgres" if os.geteuid() == 0 else None
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = Path(
+        subprocess.run(["mktemp", "-d"], user=user, capture_output=True, text=True, check=True).stdout.strip()
+    )
+    data, log = folder / "data", folder / "log"
+    make = [initdb, "-D", str(data), "-U", "tester", "-A", "trust", "--no-sync"]
+    subprocess.run(make, user=user, cwd=folder, capture_output=True, check=True)
+    call = [server, "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
+    with log.open("w") as output:
+        process = subprocess.Popen(call, user=user, cwd=folder, stdout=output, stderr=output)
+    try:
+        for _ in range(200):
+            if "ready to accept connections" in log.read_text():
+                break
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        yield f"postgresql://tester@127.0.0.1:{port}/postgres"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=20)
+        shutil.rmtree(folder)
+
+
+def test_two_processes_share_a_postgres_server(tmp_path: Path, postgres: str) -> None:
+    two_processes(tmp_path, postgres)
