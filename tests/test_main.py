@@ -228,3 +228,19 @@ def test_the_exit_code_of_a_process(tmp_path: Path) -> None:
     ended = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "error: optimizer.lr=0 is out of bounds: allowed is a number > 0.\n"
+
+
+def test_an_arm_has_one_config_whatever_its_seeds(command: Command) -> None:
+    assert command("-m", "hypothesis=lr", *TINY, "seed=0,1").code == 0
+    ended = command("-m", "hypothesis=lr", *TINY, "seed=2,3", "epochs=2")
+    assert ended.code == 2
+    assert "an arm has one config" in ended.err
+    assert not [name for name in command.done() if name.endswith(("seed=2", "seed=3"))]
+
+
+@pytest.mark.parametrize("asked", ["hypothesis=lr", "experiment=test_matrix", "experiment=search"])
+def test_a_study_without_m_says_what_to_type(command: Command, asked: str) -> None:
+    ended = command(asked, *TINY)
+    assert ended.code == 2
+    assert f"python -m ssc_sweep -m {asked}" in ended.err
+    assert command.done() == []

@@ -22,12 +22,11 @@ def run(cfg: DictConfig) -> float:
     """Train the run of `cfg` and return its RMSE (NaN if it diverged), as Hydra's launchers and sweepers want it."""
     composed = HydraConfig.get()
     alone = composed.mode != RunMode.MULTIRUN
-    if alone and "hypothesis" in cfg:
-        name = composed.runtime.choices["hypothesis"]
+    if alone and ("hypothesis" in cfg or "n_trials" in cfg):
         leave(
             UserError(
-                f"hypothesis={name} is a study of several arms and seeds, not one run: add -m, as in "
-                f"'python -m ssc_sweep -m hypothesis={name}'."
+                f"{' '.join(sys.argv[1:])} asks for a study of many runs, not for one run: add -m, as in "
+                f"'python -m ssc_sweep -m {shlex.join(sys.argv[1:])}'."
             )
         )
     # Imported here: torch takes a second that --help and wrong overrides should not cost.

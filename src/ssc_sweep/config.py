@@ -88,7 +88,7 @@ class RunConfig:
     precision: Precision
     epochs: int  # passes over the training rows, >= 1
     clip_norm: float | None  # gradients with a larger Euclidean norm are scaled down to it, > 0; null: never
-    probes: bool  # measure the validation rows after every epoch; false: after the last one only
+    probes: bool  # also record first steps, the model's probes and validation scores by epoch; false: losses and norms
     seed: int  # >= 0; seeds every random stream of the run
 
     def content(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from ssc_sweep.training.loop import Schedule, train
 from ssc_sweep.training.stack import StackRows, assemble
 from tests.nflows_reference import Reference
 
-BATCH, STEPS = 10, 78  # a whole epoch of NHEFS, as a run has it
+BATCH, STEPS = 10, 78  # the full batches of an epoch of NHEFS
 STACKS = (1, 16, 64)
 ROUNDS = 3
 # No further round begins after this many seconds of a table's part, so that a busy machine does not take for ever.

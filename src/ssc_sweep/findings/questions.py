@@ -92,7 +92,8 @@ def does_the_loss_diverge(study: Study, epochs: pd.DataFrame) -> Answer:
     first, last = _ends(epochs, controls, "val_rmse")
     evidence.append(
         f"validation RMSE, control: median {first.median():.1f} after the first epoch, {last.median():.1f} after the "
-        f"last; higher at the end in {int((last > first).sum())} of {len(last)} runs."
+        f"last; higher at the end in {int((last > first).sum())} of {len(last)} runs (between epochs on up to 256 "
+        "drawn rows, after the last on all)."
     )
     control_bad = runs[runs["status"] == "diverged"]
     if len(control_bad):
@@ -100,9 +101,11 @@ def does_the_loss_diverge(study: Study, epochs: pd.DataFrame) -> Answer:
         text = f"Yes: {len(control_bad)} control runs met NaN or Inf, the first at step {steps.min():.0f}."
     elif risen:
         text = f"In part: no control run met NaN or Inf, but the loss rose in {risen} of them."
+    elif epochs["epoch"].nunique() < 2:
+        text = "No control run met NaN or Inf; with one epoch there is no more to compare."
     else:
-        text = "No: the training loss of every control run is finite and lower at the end than at the start."
-        if last.median() > study.plan.rule.target:
+        text = "No: the training loss of every control run is finite and no higher at the end than at the start."
+        if study.rule and last.median() > study.rule.target:
             text += " The failure is on the validation rows alone."
     return Answer("Does the loss diverge, and when?", text, tuple(evidence))
 
@@ -127,6 +130,8 @@ def what_happens_to_gradients(study: Study, epochs: pd.DataFrame) -> Answer:
     evidence.append(f"runs whose first NaN or Inf was a gradient: {nan} of {len(study.runs)}.")
     if vanished or exploded or nan:
         text = f"They vanish in {vanished}, explode in {exploded} of {runs} control runs; NaN first in {nan} runs."
+    elif epochs["epoch"].nunique() < 2:
+        text = "None is NaN; with one epoch there is no more to compare."
     else:
         text = "They neither vanish nor explode, and none is NaN."
     return Answer("Do gradients vanish, explode or turn NaN?", text, tuple(evidence))
@@ -137,7 +142,7 @@ def do_the_statistics_converge(study: Study, epochs: pd.DataFrame) -> Answer:
     question = "Do the statistics converge, and are the batches too small for them?"
     found = [name for name in ("x_shift_off", "x_scale_off", "y_shift_off", "y_scale_off") if name in epochs]
     if not found:
-        return Answer(question, "No model of this study keeps statistics of its own.", ())
+        return Answer(question, "Nothing was recorded: probes=false, or the models keep no statistics.", ())
     labels, evidence = _labels(study), []
     ends = {name: _ends(epochs, _controls(study), name)[1] for name in found}
     evidence.append(

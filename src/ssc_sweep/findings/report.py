@@ -108,7 +108,13 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
             f"RMSE of every seed on a log axis. {known}. {marks}.",
             plots.strip(runs, target, mean_predictor, unit),
         ),
-        ("curves", "Training", band, "", plots.training_curves(runs, unit)),
+        (
+            "curves",
+            "Training",
+            f"{band} Validation scores are of up to 256 drawn rows, after the last epoch of all.",
+            "",
+            plots.training_curves(runs, unit),
+        ),
         ("gradients", "Gradient norms before clipping", band, "", plots.gradient_norms(runs)),
         ("statistics", "Statistics of the model", band, "", plots.statistics(runs)),
     ]

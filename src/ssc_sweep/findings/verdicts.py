@@ -12,11 +12,11 @@ J. Pharmacokinet. Biopharm. 15, 657-680). Lost runs: exact McNemar, i.e. a binom
 side was lost. That test joins the Holm family wherever such seeds exist. Which seeds they are does not change when arm
 and control trade places, so the family stays honest.
 
-Recompute a study's verdicts from its summary.csv, with the target and the arms that study.yaml names:
+Recompute the verdicts of a study of hypotheses from its summary.csv (report.html has the snippet for any study):
 
     import pandas as pd
     from ssc_sweep.findings.verdicts import Rule, judge_study
-    runs = pd.read_csv("summary.csv").query("status != 'unfinished'")
+    runs = pd.read_csv("summary.csv").query("status in ['finished', 'diverged', 'failed']")
     rmse = {arm: table.set_index("seed")["rmse"] for arm, table in runs.groupby("arm")}
     both = {arm: rmse[arm].align(rmse["control"], join="inner") for arm in rmse if arm != "control"}
     print(*judge_study(both, Rule(target=15)).items(), sep="\\n")

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ssc_sweep.config import PACKAGE
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
@@ -32,10 +34,14 @@ class Plan:
 
 
 def _git_commit() -> str | None:
-    """The commit of the working folder, with "+changes" where files differ from it; None outside git."""
+    """The commit of the checkout that runs, with "+changes" where files differ from it; None for an installed wheel."""
+    root = PACKAGE.parents[1]
+    if not (root / ".git").exists():
+        return None
+    git = ["git", "-C", str(root)]
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changes = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit + ("+changes" if changes else "")
@@ -44,7 +50,7 @@ def _git_commit() -> str | None:
 def provenance() -> dict[str, Any]:
     """Where a study comes from: command, time, commit, versions, machine."""
     return {
-        "command": " ".join(["python -m ssc_sweep", *sys.argv[1:]]),
+        "command": "python -m ssc_sweep " + shlex.join(sys.argv[1:]),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "git": _git_commit(),
         "versions": {"python": platform.python_version()}

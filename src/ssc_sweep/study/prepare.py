@@ -4,6 +4,7 @@ import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -14,6 +15,7 @@ from ssc_sweep.data.cohort import Cohort
 from ssc_sweep.data.splitting import HIDDEN, DataSplit, split
 from ssc_sweep.errors import UserError
 from ssc_sweep.models.contract import Model
+from ssc_sweep.study.folder import read_yaml
 from ssc_sweep.study.job import Job, Outcome, Status
 
 # Beyond this many runs a stack gains no speed, and its weights and moments take memory: 5 MB a run for flow_ssc.
@@ -87,6 +89,25 @@ class Prepared:
     stacks: list[list[int]]
 
 
+def _same_arm(job: Job, arms: dict[Path, dict[str, Any]]) -> None:
+    """Check that all runs of an arm are of one config, those that lie there from before included.
+
+    Raises:
+        UserError: its folder holds runs of another config.
+    """
+    folder = job.folder.path.parent
+    content = {key: value for key, value in job.config.content().items() if key != "seed"}
+    if folder not in arms:
+        arms[folder] = content
+        for path in sorted(folder.glob("seed=*/config.yaml")):
+            before = read_yaml(path)
+            if not isinstance(before, dict) or {k: v for k, v in before.items() if k != "seed"} != content:
+                raise UserError(
+                    f"{path.parent} holds a run of another config than this arm's, and an arm has one config. "
+                    "Choose another study=<name>, or remove that folder."
+                )
+
+
 def prepare(jobs: Sequence[Job]) -> Prepared:
     """Check every job against its data and its folder, and group those that are not done into stacks.
 
@@ -97,8 +118,11 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
     data = Data()
     done: dict[int, Outcome] = {}
     stacks: dict[str, list[int]] = {}
+    arms: dict[Path, dict[str, Any]] = {}
     for index, job in enumerate(jobs):
-        if job.folder.is_done(job.config.content()):
+        finished = job.folder.is_done(job.config.content())
+        _same_arm(job, arms)
+        if finished:
             done[index] = _finished_before(job)
         else:
             stacks.setdefault(stack_key(job.config, data.split(job.config)), []).append(index)
