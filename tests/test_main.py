@@ -244,3 +244,11 @@ def test_a_study_without_m_says_what_to_type(command: Command, asked: str) -> No
     assert ended.code == 2
     assert f"python -m ssc_sweep -m {asked}" in ended.err
     assert command.done() == []
+
+
+def test_a_damaged_finished_run_is_named_in_one_line(command: Command) -> None:
+    assert command("-m", *TINY, "seed=0,1").code == 0
+    (command.folder / "outputs" / "s" / "control" / "seed=1" / "metrics.json").write_text("{")
+    ended = command("-m", *TINY, "seed=0,1")
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1 and "metrics.json of a finished run cannot be read" in ended.err

@@ -131,5 +131,11 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
 
 
 def _finished_before(job: Job) -> Outcome:
-    metrics = job.folder.read_metrics()
-    return Outcome(Status(metrics["status"]), metrics)
+    try:
+        metrics = job.folder.read_metrics()
+        return Outcome(Status(metrics["status"]), metrics)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{job.folder.metrics} of a finished run cannot be read ({type(error).__name__}: {error}). Remove the "
+            "folder of that run and start again."
+        ) from error
