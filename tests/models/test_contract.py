@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from ssc_sweep.__main__ import ALLOWED_TARGETS
 from ssc_sweep.config import StatsMode, conf_dir
-from ssc_sweep.models.contract import HIDDEN, Batch, Model, Sizes
+from ssc_sweep.data.splitting import HIDDEN
+from ssc_sweep.models.contract import Batch, Model, Sizes
 from ssc_sweep.study.prepare import target
 
 FILES = sorted((conf_dir() / "model").glob("*.yaml"))

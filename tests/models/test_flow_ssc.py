@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ssc_sweep.config import StatsMode
-from ssc_sweep.data.splitting import Rows
-from ssc_sweep.models.contract import HIDDEN, Batch, Sizes
+from ssc_sweep.data.splitting import HIDDEN, Rows
+from ssc_sweep.models.contract import Batch, Sizes
 from ssc_sweep.models.flow_ssc import FlowSSC
 from ssc_sweep.training.stack import _batch
 from tests.nflows_reference import Reference, all_pieces, copy_weights, couplings

@@ -101,14 +101,6 @@ def _read_runs(study: StudyFolder, planned: Collection[str]) -> tuple[pd.DataFra
     return pd.DataFrame(rows, columns=list(COLUMNS)), history, remarks
 
 
-def summarise(folder: StudyFolder) -> pd.DataFrame:
-    """One row a run: arm, seed, status, its metrics (RMSE in the outcome's unit), overrides and folder.
-
-    A run that diverged, failed, is unfinished or left out has no RMSE: NaN here, an empty cell in summary.csv.
-    """
-    return _read_runs(folder, [arm.folder for arm in _arms(_read_study_yaml(folder)[0])])[0]
-
-
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table that is safe to open in a spreadsheet: no cell starts a formula."""
     safe = table.map(cell)

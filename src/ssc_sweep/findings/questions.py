@@ -7,7 +7,6 @@ Columns of the history: `ssc_sweep.training.probes`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from ssc_sweep.findings.collect import Study
@@ -218,6 +217,6 @@ def what_do_working_models_do(study: Study, epochs: pd.DataFrame) -> Answer:
             evidence.extend(f"{name}: {column} {value:.3g} in the last epoch." for name, value in by_model.items())
     names = ", ".join(works.index) if len(works) else "none"
     best = rmse.idxmin()
-    ratio = np.nan if len(rmse) < 2 else rmse.max() / rmse.min()
+    ratio = rmse.max() / rmse.min()
     text = f"Below the target: {names}. The best, {best}, is {ratio:.1f} times better than the worst; see the probes."
     return Answer(question, text, tuple(evidence))

@@ -12,7 +12,7 @@ from rich.table import Table
 from scipy import stats
 
 from ssc_sweep.findings.collect import Study
-from ssc_sweep.findings.judging import ArmVerdict
+from ssc_sweep.findings.judging import ArmVerdict, rmse_of
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
 
@@ -36,12 +36,6 @@ def paired_difference(arm: pd.Series, control: pd.Series) -> Paired | None:
     mean = float(difference.mean())
     half = float(stats.t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n))
     return Paired(n, mean, mean - half, mean + half)
-
-
-def rmse_by_seed(runs: pd.DataFrame, arm: str) -> pd.Series:
-    """RMSE of the arm's runs, indexed by seed; NaN where a run diverged or failed."""
-    mine = runs[runs["arm"] == arm].set_index("seed")["rmse"]
-    return mine.sort_index()
 
 
 def arm_table(study: Study) -> Table:
@@ -95,11 +89,11 @@ def _works(rmse: pd.Series, runs: int, target: float) -> str:
 def _cells(study: Study, arm: Arm) -> list[str]:
     runs = study.runs
     mine = runs[runs["arm"] == arm.folder]
-    by_seed = rmse_by_seed(runs, arm.folder)
+    by_seed = rmse_of(study, arm.folder)
     rmse = by_seed.dropna()
     works = _works(rmse, len(mine), study.plan.rule.target)
     accuracy = f"{mine['accuracy'].mean():.3f}" if mine["accuracy"].notna().any() else "-"
-    paired = paired_difference(by_seed, rmse_by_seed(runs, arm.control)) if arm.control else None
+    paired = paired_difference(by_seed, rmse_of(study, arm.control)) if arm.control else None
     difference = f"{paired.mean:+.1f} [{paired.low:+.1f}, {paired.high:+.1f}]" if paired else "-"
     return [escape(arm.label), *_numbers(rmse), accuracy, works, difference]
 

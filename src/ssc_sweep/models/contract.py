@@ -18,8 +18,6 @@ from torch import Tensor, nn
 
 from ssc_sweep.config import StatsMode
 
-HIDDEN = -1
-
 
 class Sizes(NamedTuple):
     """Sizes of the data: d_x covariates, d_y outcomes, K treatments."""
@@ -35,7 +33,7 @@ class Batch:
 
     Attributes:
         x: covariates, shape (R, B, d_x).
-        t: treatments as codes, HIDDEN where the model must not look, shape (R, B), int64.
+        t: treatments as codes, `data.splitting.HIDDEN` where the model must not look, shape (R, B), int64.
         y: outcomes in their unit, shape (R, B, d_y).
         any_hidden: whether any treatment of the stack's training rows is HIDDEN (known without looking at t).
         last: whether it is the last batch of an epoch.

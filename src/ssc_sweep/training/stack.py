@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ssc_sweep.data.splitting import DataSplit, Rows
-from ssc_sweep.models.contract import HIDDEN, Batch
+from ssc_sweep.data.splitting import HIDDEN, DataSplit, Rows
+from ssc_sweep.models.contract import Batch
 from ssc_sweep.streams import stream
 
 
@@ -60,10 +60,6 @@ class Batches:
         rows = train.x.shape[1]
         stop = rows - rows % size if drop_last else rows
         self.starts = range(0, stop, size)
-
-    def __len__(self) -> int:
-        """Batches an epoch."""
-        return len(self.starts)
 
     def epoch(self) -> Iterator[Batch]:
         """Yield the batches of the next epoch; the last one may be smaller."""
