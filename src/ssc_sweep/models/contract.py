@@ -131,5 +131,4 @@ class Model(nn.Module, ABC):
 
 def one_hot(t: Tensor, treatments: int, dtype: torch.dtype) -> Tensor:
     """Codes (R, B) -> indicators (R, B, K) of the given dtype."""
-    # torch's own one_hot looks for codes out of range, which takes longer than everything else here.
-    return (t.unsqueeze(-1) == torch.arange(treatments, device=t.device)).to(dtype)
+    return nn.functional.embedding(t, torch.eye(treatments, dtype=dtype, device=t.device))

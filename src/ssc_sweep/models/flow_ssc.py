@@ -97,13 +97,15 @@ class FlowSSC(Model):
     def loss(self, batch: Batch) -> Loss:
         """The loss of the module's docstring, per run."""
         x, y = self.x_stats.normalise(batch.x), self.y_stats.normalise(batch.y)
-        log_p_t = torch.log_softmax(self.classifier(x), dim=-1)
+        logits = self.classifier(x)
         ll_x = self._ll_x(x) if self.inert else 0.0
         if not batch.any_hidden:
             ll_y, log_scale = self.y_flow.density(y, self._context(x, batch.t))
-            ce = -log_p_t.gather(-1, batch.t.unsqueeze(-1)).squeeze(-1).mean(dim=1)
+            ce = nn.functional.cross_entropy(logits.flatten(0, 1), batch.t.flatten(), reduction="none")
+            ce = ce.view_as(ll_y).mean(dim=1)
             labelled = ce - (ll_x + ll_y.clamp(min=MIN_LOG_DENSITY)).mean(dim=1)
             return _loss(labelled, ll_y, log_scale, labelled=labelled, ce=ce)
+        log_p_t = torch.log_softmax(logits, dim=-1)
         seen, t = batch.t >= 0, batch.t.clamp(min=0).unsqueeze(-1)
         all_ll_y, all_log_scale = self._density_of_all(x, y)
         ll_y = all_ll_y.gather(-1, t).squeeze(-1)

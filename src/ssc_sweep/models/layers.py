@@ -134,8 +134,9 @@ class RunningStats(nn.Module):
 
     def of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return (shift, scale) of these rows, each (R, 1, d)."""
-        variance, mean = torch.var_mean(rows, dim=1, correction=0, keepdim=True)
-        return mean, variance.sqrt().clamp(min=self.FLOOR)
+        # Not torch.var_mean, which takes 15 times as long along this axis of a stack.
+        mean = rows.mean(dim=1, keepdim=True)
+        return mean, (rows - mean).square().mean(dim=1, keepdim=True).sqrt().clamp(min=self.FLOOR)
 
     def distance(self) -> tuple[Tensor, Tensor]:
         """How far (shift, scale) lie from those of all training rows, in these rows' standard deviations: (R,) each.

@@ -22,6 +22,8 @@ def by_run(tensors: Sequence[Tensor], runs: int) -> Slices:
 
 
 def _transpose(tensors: Sequence[Tensor]) -> Slices:
+    if len(tensors[0]) == 1:
+        return [list(tensors)]  # a run by itself is told apart from nobody
     return [list(parts) for parts in zip(*(tensor.unbind(0) for tensor in tensors), strict=True)]
 
 

@@ -17,6 +17,7 @@ then the model's probes, and val_rmse, val_accuracy, val_clamped (share of predi
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -152,18 +153,20 @@ def _reduce(steps: Sequence[dict[str, Tensor]]) -> dict[str, Floats]:
     columns: dict[str, Floats] = {}
     for name in steps[0] if steps else ():
         series = [step[name] for step in steps]
+        # Steps of one shape are reduced together; the last batch of an epoch may be smaller.
+        parts = [torch.stack(list(same)) for _, same in groupby(series, key=lambda values: values.shape)]
         if series[0].ndim == 1:
-            columns[name] = _stack(series)
+            columns[name] = _cat(parts)
             continue
-        columns[name] = _stack([values.mean(dim=1) for values in series])
-        columns[f"{name}_sd"] = _stack([values.std(dim=1, correction=0) for values in series])
-        columns[f"{name}_min"] = _stack([values.amin(dim=1) for values in series])
-        columns[f"{name}_max"] = _stack([values.amax(dim=1) for values in series])
+        columns[name] = _cat([values.mean(dim=2) for values in parts])
+        columns[f"{name}_sd"] = _cat([values.std(dim=2, correction=0) for values in parts])
+        columns[f"{name}_min"] = _cat([values.amin(dim=2) for values in parts])
+        columns[f"{name}_max"] = _cat([values.amax(dim=2) for values in parts])
     return columns
 
 
-def _stack(series: Sequence[Tensor]) -> Floats:
-    return torch.stack(list(series)).double().cpu().numpy()
+def _cat(parts: Sequence[Tensor]) -> Floats:
+    return torch.cat(list(parts)).double().cpu().numpy()
 
 
 def _norm_columns(objective: str, modules: Sequence[str], norms: Floats, limit: float) -> dict[str, Floats]:
