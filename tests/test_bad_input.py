@@ -34,7 +34,7 @@ ONE_RUN = {
     "epochs=null": ["epochs", "whole number"],
     "probes=maybe": ["probes=maybe", "true or false"],
     "clip_norm=-1": ["clip_norm=-1", "> 0"],
-    "target=0": ["target=0", "above 0"],
+    "target=0": ["target=0", "> 0"],
     "seed=-1": ["seed=-1", ">= 0"],
     "batch.size=0": ["batch.size=0", ">= 1"],
     "batch.size=31": ["batch.size=31", "30"],
@@ -50,6 +50,16 @@ ONE_RUN = {
     "stats_mode.momentum=0": ["stats_mode.momentum=0", "above 0"],
     "precision.dtype=float16": ["precision.dtype=float16", "float32 | float64"],
     "dataset.wave_columns=21": ["dataset.wave_columns=21", "20"],
+    "dataset.rows=abc": ["dataset.rows=abc", "whole number"],
+    "model.width=0": ["model.width=0", ">= 1"],
+    "model.couplings=1.5": ["model.couplings=1.5", "whole number"],
+    "model.samples=0": ["model.samples=0", ">= 1"],
+    "model.gamma=-1": ["model.gamma=-1", ">= 0"],
+    "model.inert=maybe": ["model.inert=maybe", "true or false"],
+    "optimizer.beta1=1.5": ["optimizer.beta1=1.5", "below 1"],
+    "optimizer.eps=0": ["optimizer.eps=0", "> 0"],
+    "optimizer=sgd optimizer.momentum=abc": ["optimizer.momentum=abc", "below 1"],
+    "~optimizer.beta1 ~optimizer.beta2 ~optimizer.eps optimizer._target_=ssc_sweep.streams.stream": ["Optimizer"],
     "dataset.d_x=0": ["dataset.d_x=0"],
     "dataset.d_y=0": ["dataset.d_y=0"],
     "dataset.rows=-5": ["dataset.rows=-5"],
@@ -60,6 +70,7 @@ ONE_RUN = {
     "optimizer._target_=os.system": ["optimizer._target_=os.system", "ssc_sweep"],
     "model._target_=ssc_sweep.nope.X": ["ssc_sweep.nope.X"],
     "study=null": ["study"],
+    "optimizer=null": ["optimizer=null", "leave the word out"],
 }
 
 STUDY = {
@@ -72,6 +83,9 @@ STUDY = {
     "hypothesis=lr seeds=1,2": ["seeds=1,2", "one"],
     "hypothesis=lr seed=a,b": ["seed=a", ">= 0"],
     "seed=0,-1": ["seed=-1", ">= 0"],
+    "seed=3 seeds=20": ["seed=3", "seeds=20", "one of them"],
+    "hypothesis=lr arm=mine": ["arm=mine", "study=<name>"],
+    "--cfg=job": ["--multirun", "--cfg"],
     "seed=1.5": ["seed=1.5", "whole number"],
     "study=a,b": ["study=a,b", "one"],
     "outputs=a,b": ["outputs=a,b", "one"],
@@ -114,7 +128,7 @@ def refused(command: Command, words: list[str], said: list[str]) -> None:
 
 @pytest.mark.parametrize(("word", "said"), ONE_RUN.items(), ids=ONE_RUN)
 def test_one_run(command: Command, word: str, said: list[str]) -> None:
-    refused(command, [*TINY, word], said)
+    refused(command, [*TINY, *word.split()], said)
 
 
 @pytest.mark.parametrize(("words", "said"), STUDY.items(), ids=STUDY)

@@ -246,6 +246,14 @@ def test_a_study_without_m_says_what_to_type(command: Command, asked: str) -> No
     assert command.done() == []
 
 
+def test_a_study_of_another_version_is_refused_in_one_line(command: Command) -> None:
+    assert command("-m", *TINY, "seed=0,1").code == 0
+    (command.folder / "outputs" / "s" / "study.yaml").write_text("arms: []\n")
+    ended = command("-m", *TINY, "seed=0,1,2")
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1 and "of another version" in ended.err and "study=<name>" in ended.err
+
+
 def test_a_damaged_finished_run_is_named_in_one_line(command: Command) -> None:
     assert command("-m", *TINY, "seed=0,1").code == 0
     (command.folder / "outputs" / "s" / "control" / "seed=1" / "metrics.json").write_text("{")

@@ -16,6 +16,12 @@ from omegaconf.errors import OmegaConfBaseException
 from ssc_sweep.config import ALLOWED_TARGETS, conf_dir
 from ssc_sweep.errors import RunsFailed, TargetMissed, UserError
 
+# How Hydra's plain ValueErrors about the command line begin, and what they mean here.
+HYDRAS_REFUSALS = {
+    "Only one of --run": "--multirun, --cfg, --info and --shell_completion exclude each other: keep one.",
+    "Config group override must be": "a group has no choice: name one, or leave the word out. See --help.",
+}
+
 
 @hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=ALLOWED_TARGETS)
 def run(cfg: DictConfig) -> float:
@@ -60,6 +66,11 @@ def main() -> None:
         if "add --multirun" in str(error):
             error = UserError(f"several values need -m, as in 'python -m ssc_sweep -m {shlex.join(sys.argv[1:])}'.")
         leave(error)
+    except ValueError as error:
+        meant = [line for begin, line in HYDRAS_REFUSALS.items() if str(error).startswith(begin)]
+        if wants_traceback or not meant:
+            raise
+        leave(UserError(f"{' '.join(sys.argv[1:])}: {meant[0]}"))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ The YAML files in conf/ hold the values and Hydra composes them; here stand the 
 that target is their documentation.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -13,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ssc_sweep.bounds import ABOVE_ZERO, NOT_NEGATIVE, SHARE, SHARE_OR_ALL, SHARE_OR_NONE, bounded, whole
 from ssc_sweep.errors import UserError
 
 # The only Python that a config may name as a _target_.
@@ -103,11 +103,6 @@ STUDY_KEYS = (
 )  # fmt: skip
 
 
-def _number(key: str, value: object, allowed: str, holds: bool) -> None:
-    if not holds:
-        raise UserError(f"{key}={value} is out of bounds: allowed is {allowed}.")
-
-
 def _choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UserError(f"{key}={value} is unknown: allowed is {' | '.join(allowed)}.")
@@ -128,10 +123,6 @@ def _explain(cfg: DictConfig, error: OmegaConfBaseException) -> str:
     return f"{key}={OmegaConf.select(cfg, key)} has the wrong type: allowed is {kinds}."
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def check(cfg: DictConfig) -> RunConfig:
     """Turn a composed config into a RunConfig.
 
@@ -145,21 +136,16 @@ def check(cfg: DictConfig) -> RunConfig:
         raise UserError(_explain(cfg, error)) from error
     assert isinstance(config, RunConfig)
 
-    lr, decay = config.optimizer.get("lr"), config.optimizer.get("weight_decay")
-    size = config.dataset_size.rows
-    _number("seed", config.seed, "a whole number >= 0", config.seed >= 0)
-    _number("epochs", config.epochs, "a whole number >= 1", config.epochs >= 1)
-    _number("clip_norm", config.clip_norm, "a number > 0, or null", config.clip_norm is None or config.clip_norm > 0)
-    _number("optimizer.lr", lr, "a number > 0", _is_number(lr) and lr > 0)  # type: ignore[operator]
-    _number("optimizer.weight_decay", decay, "a number >= 0", _is_number(decay) and decay >= 0)  # type: ignore[operator]
-    _number("batch.size", config.batch.size, "a whole number >= 1", config.batch.size >= 1)
-    _number("dataset_size.rows", size, "a whole number >= 4, or null for all", size is None or size >= 4)
-    share = config.split.validation_share
-    _number("split.validation_share", share, "a share between 0 and 1, both excluded", 0 < share < 1)
-    hidden = config.labels.hidden_share
-    _number("labels.hidden_share", hidden, "a share of at least 0 and below 1", 0 <= hidden < 1)
-    momentum = config.stats_mode.momentum
-    _number("stats_mode.momentum", momentum, "a number above 0 and at most 1", 0 < momentum <= 1)
+    bounded("seed", config.seed, whole(0))
+    bounded("epochs", config.epochs, whole(1))
+    bounded("clip_norm", config.clip_norm, ABOVE_ZERO, null="no clipping")
+    bounded("optimizer.lr", config.optimizer.get("lr"), ABOVE_ZERO)
+    bounded("optimizer.weight_decay", config.optimizer.get("weight_decay"), NOT_NEGATIVE)
+    bounded("batch.size", config.batch.size, whole(1))
+    bounded("dataset_size.rows", config.dataset_size.rows, whole(4), null="all")
+    bounded("split.validation_share", config.split.validation_share, SHARE)
+    bounded("labels.hidden_share", config.labels.hidden_share, SHARE_OR_NONE)
+    bounded("stats_mode.momentum", config.stats_mode.momentum, SHARE_OR_ALL)
     _choice("split.order", config.split.order, ("file_order", "shuffled"))
     _choice("covariates.keep", config.covariates.keep, ("all", "baseline", "confounders"))
     _choice("labels.mechanism", config.labels.mechanism, ("all", "mcar", "mar"))

@@ -10,8 +10,8 @@ With `wave_columns=0` there is nothing wrong with the data.
 
 import numpy as np
 
+from ssc_sweep.bounds import ANY_NUMBER, ANY_SHARE, NOT_NEGATIVE, bounded, whole
 from ssc_sweep.data.cohort import Cohort, Role
-from ssc_sweep.errors import UserError
 from ssc_sweep.streams import stream
 
 
@@ -40,19 +40,16 @@ def load(
         wave_columns: how many covariates the second wave left out; 0 plants no cause.
         wave_share: share of ones among their answers in the first wave.
     """
-    bounds = {
-        "rows": (rows, rows >= 1, "at least 1"),
-        "d_x": (d_x, d_x >= 2, "at least 2"),
-        "d_y": (d_y, d_y >= 1, "at least 1"),
-        "treatments": (treatments, treatments >= 2, "at least 2"),
-        "noise": (noise, noise >= 0, "at least 0"),
-        "wave_columns": (wave_columns, 0 <= wave_columns <= d_x, f"from 0 to d_x={d_x}"),
-        "wave_share": (wave_share, 0 <= wave_share <= 1, "from 0 to 1"),
-        "data_seed": (data_seed, data_seed >= 0, "at least 0"),
-    }
-    for name, (value, holds, allowed) in bounds.items():
-        if not holds:
-            raise UserError(f"dataset.{name}={value} is out of bounds: allowed is {allowed}.")
+    bounded("dataset.rows", rows, whole(1))
+    bounded("dataset.d_x", d_x, whole(2))
+    bounded("dataset.d_y", d_y, whole(1))
+    bounded("dataset.treatments", treatments, whole(2))
+    bounded("dataset.effect", effect, ANY_NUMBER)
+    bounded("dataset.confounding", confounding, ANY_NUMBER)
+    bounded("dataset.noise", noise, NOT_NEGATIVE)
+    bounded("dataset.wave_columns", wave_columns, whole(0, d_x))
+    bounded("dataset.wave_share", wave_share, ANY_SHARE)
+    bounded("dataset.data_seed", data_seed, whole(0))
     draw = stream(data_seed, "synthetic")
     x = draw.standard_normal((rows, d_x))
     logits = np.arange(treatments) * confounding * x[:, :1]

@@ -8,7 +8,7 @@ Shapes below: R runs, B rows of a batch, d_x covariates, d_y outcomes, K treatme
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssc_sweep.bounds import Bounds
 from ssc_sweep.config import StatsMode
 
 
@@ -73,6 +74,8 @@ class Model(nn.Module, ABC):
     """
 
     stacks: ClassVar[bool] = True
+    # What the values of its YAML may be, by name; checked before anything trains.
+    bounds: ClassVar[Mapping[str, Bounds]] = {}
     # Predictions are clamped to +- this many units of the outcome.
     outcome_limit: ClassVar[float] = float("inf")
 

@@ -12,11 +12,13 @@ parameter `inert` puts both back.
 Prediction: the mean outcome in its own unit, clamped to +-100; p(t|x,y) is proportional to p(t|x) p(y|x,t).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ssc_sweep.bounds import FLAG, NOT_NEGATIVE, Bounds, whole
 from ssc_sweep.config import StatsMode
 from ssc_sweep.models.contract import Batch, Loss, Model, Objective, Sizes, one_hot
 from ssc_sweep.models.coupling import CouplingFlow
@@ -54,6 +56,15 @@ class FlowSSC(Model):
         inert: also compute what never learns.
     """
 
+    bounds: ClassVar[Mapping[str, Bounds]] = {
+        "couplings": whole(1),
+        "width": whole(1),
+        "x_couplings": whole(1),
+        "x_width": whole(1),
+        "gamma": NOT_NEGATIVE,
+        "samples": whole(1),
+        "inert": FLAG,
+    }
     outcome_limit = MAX_OUTCOME
 
     def __init__(

@@ -122,7 +122,7 @@ def _train_stack(
             "rows_train": len(data.train.t),
             "rows_val": len(data.val.t),
             "covariates": sizes.d_x,
-            "steps": history.step,
+            "steps": history.step if bad is None else bad.step,
             "parameters": sum(p.numel() for p in model.parameters()) // runs,
             "seconds": round(seconds, 3),
             "stack": runs,

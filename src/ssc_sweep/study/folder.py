@@ -7,6 +7,7 @@
 Every file is written beside its place and moved there in one step, DONE last: a folder with DONE is whole.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -41,6 +42,14 @@ def _writing(path: Path) -> Iterator[None]:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}. Choose another folder with outputs=<folder>."
         ) from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock on this file; wait where another process does. It goes when the process goes, however that ends."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:
@@ -135,6 +144,11 @@ class StudyFolder:
     @property
     def summary(self) -> Path:
         return self.path / "summary.csv"
+
+    @property
+    def lock(self) -> Path:
+        """What whoever changes study.yaml or the search holds: several processes may work on one study."""
+        return self.path / ".lock"
 
     def make(self) -> None:
         """Make the folder.

@@ -11,9 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ssc_sweep.config import PACKAGE
 from ssc_sweep.errors import UserError
-from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
+from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.rule import Rule
 
@@ -47,10 +49,16 @@ def _git_commit() -> str | None:
     return commit + ("+changes" if changes else "")
 
 
+def without_password(url: str) -> str:
+    """An address, or any word with one in it, without the password: scheme://user:***@host."""
+    head, at, host = url.rpartition("@")
+    return f"{head.rpartition(':')[0]}:***@{host}" if at and "://" in head and head.count(":") > 1 else url
+
+
 def provenance() -> dict[str, Any]:
     """Where a study comes from: command, time, commit, versions, machine."""
     return {
-        "command": "python -m ssc_sweep " + shlex.join(sys.argv[1:]),
+        "command": "python -m ssc_sweep " + shlex.join(without_password(word) for word in sys.argv[1:]),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "git": _git_commit(),
         "versions": {"python": platform.python_version()}
@@ -65,6 +73,12 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
     Raises:
         UserError: it was started under another rule, or the folder cannot be written.
     """
+    folder.make()
+    with locked(folder.path / ".plan.lock"):
+        _write_plan(folder, plan)
+
+
+def _write_plan(folder: StudyFolder, plan: Plan) -> None:
     arms = list(plan.arms)
     seeds = set(plan.seeds)
     hypotheses = dict(plan.hypotheses)
@@ -90,19 +104,29 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
 
 
 def read_plan(folder: StudyFolder) -> Plan:
-    """Read study.yaml back."""
-    content = read_yaml(folder.study)
-    return Plan(
-        seeds=tuple(content["seeds"]),
-        arms=tuple(Arm(**arm | {"overrides": tuple(arm["overrides"])}) for arm in content["arms"]),
-        rule=Rule(**content["rule"]),
-        hypotheses={name: HypothesisConf(**conf) for name, conf in content["hypotheses"].items()},
-    )
+    """Read study.yaml back.
+
+    Raises:
+        UserError: it is damaged, or of another version.
+    """
+    try:
+        content = read_yaml(folder.study)
+        return Plan(
+            seeds=tuple(content["seeds"]),
+            arms=tuple(Arm(**arm | {"overrides": tuple(arm["overrides"])}) for arm in content["arms"]),
+            rule=Rule(**content["rule"]),
+            hypotheses={name: HypothesisConf(**conf) for name, conf in content["hypotheses"].items()},
+        )
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UserError) as error:
+        raise UserError(
+            f"{folder.study} is damaged, or of another version ({type(error).__name__}: {error}). Choose another "
+            "study=<name>, or remove that folder."
+        ) from error
 
 
 def read_provenance(folder: StudyFolder) -> dict[str, Any]:
     content = read_yaml(folder.study)
-    return {key: content[key] for key in ("command", "started", "git", "versions", "machine")}
+    return {key: content.get(key) for key in ("command", "started", "git", "versions", "machine")}
 
 
 def study_folder(outputs: object, study: object) -> StudyFolder:

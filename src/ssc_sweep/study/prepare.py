@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from ssc_sweep.bounds import bounded_arguments
 from ssc_sweep.config import ALLOWED_TARGETS, RunConfig
 from ssc_sweep.data.cohort import Cohort
 from ssc_sweep.data.splitting import HIDDEN, DataSplit, split
@@ -17,6 +18,7 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.models.contract import Model
 from ssc_sweep.study.folder import read_yaml
 from ssc_sweep.study.job import Job, Outcome, Status
+from ssc_sweep.training.optimizer import Optimizer
 
 # Beyond this many runs a stack gains no speed, and its weights and moments take memory: 5 MB a run for flow_ssc.
 LARGEST_STACK = 64
@@ -70,7 +72,14 @@ def stack_key(config: RunConfig, data: DataSplit) -> str:
     model = target("model", config.model).func
     if not (isinstance(model, type) and issubclass(model, Model)):
         raise UserError(f"model._target_={config.model['_target_']} is no model: it must be a Model (models/contract).")
-    target("optimizer", shared(config.optimizer))
+    bounded_arguments("model", config.model, model.bounds)
+    optimizer = target("optimizer", shared(config.optimizer)).func
+    if not (isinstance(optimizer, type) and issubclass(optimizer, Optimizer)):
+        raise UserError(
+            f"optimizer._target_={config.optimizer['_target_']} is no optimiser: it must be an Optimizer "
+            "(training/optimizer)."
+        )
+    bounded_arguments("optimizer", config.optimizer, optimizer.bounds)
     alone = "" if model.stacks else repr(config)
     shapes = (data.train.x.shape, data.val.x.shape, data.train.y.shape[1], len(data.cohort.treatments))
     hidden = bool((data.train.t_seen == HIDDEN).any())

@@ -1,18 +1,11 @@
 """The rule a study is judged by. Fixed in study.yaml before the first run starts, so that no result can bend it."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from ssc_sweep.errors import UserError
-
-
-def _bounded(name: str, value: object, allowed: str, holds: Callable[[float], bool]) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not (number and holds(value)):  # type: ignore[arg-type]
-        raise UserError(f"rule: {name}={value} is out of bounds: allowed is {allowed}.")
+from ssc_sweep.bounds import ABOVE_ZERO, SHARE_OR_ALL, bounded, number
 
 
 @dataclass(frozen=True)
@@ -33,10 +26,10 @@ class Rule:
     margin: float = 0.1
 
     def __post_init__(self) -> None:
-        _bounded("target", self.target, "a number above 0", lambda value: value > 0)
-        _bounded("works_share", self.works_share, "a number above 0, at most 1", lambda value: 0 < value <= 1)
-        _bounded("alpha", self.alpha, "a number between 0 and 0.5, both excluded", lambda value: 0 < value < 0.5)
-        _bounded("margin", self.margin, "a number above 0, e.g. 0.1 for 10%", lambda value: value > 0)
+        bounded("target", self.target, ABOVE_ZERO)
+        bounded("rule.works_share", self.works_share, SHARE_OR_ALL)
+        bounded("rule.alpha", self.alpha, number("a number between 0 and 0.5, both excluded", lambda a: 0 < a < 0.5))
+        bounded("rule.margin", self.margin, ABOVE_ZERO)
 
     @property
     def log_margin(self) -> float:

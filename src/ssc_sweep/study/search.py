@@ -26,6 +26,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.errors import RunsFailed, TargetMissed, UserError
 from ssc_sweep.study.best import write_best
+from ssc_sweep.study.folder import locked
 from ssc_sweep.study.hypothesis import Arm, as_override
 from ssc_sweep.study.launcher import StackLauncher
 from ssc_sweep.study.plan import Plan, study_folder, write_plan
@@ -35,7 +36,7 @@ from ssc_sweep.study.search_prune import Pruning
 from ssc_sweep.study.search_record import FINISHED, Record, mean
 from ssc_sweep.study.search_score import read_seeds, score
 from ssc_sweep.study.search_space import check_space, label, read_space
-from ssc_sweep.study.search_storage import LOCK, Owner, copy_to_folder, locked, open_study
+from ssc_sweep.study.search_storage import Owner, copy_to_folder, open_study
 
 
 class Search(OptunaSweeperImpl):
@@ -116,7 +117,7 @@ class Search(OptunaSweeperImpl):
 
     def _claim(self) -> list[tuple[Trial, Arm]]:
         """Take the trials that a dead process left, otherwise new ones, and write their arms into study.yaml."""
-        with locked(self.folder.path / LOCK):
+        with locked(self.folder.lock):
             running = self.record.trials(TrialState.RUNNING)
             lost = [trial for trial in running if self.owner.finds_lost(trial, self.storage is None)]
             trials = [Trial(self.study, trial._trial_id) for trial in lost[: self.n_jobs]]
@@ -212,7 +213,7 @@ class Search(OptunaSweeperImpl):
             }
             if not arms:
                 return
-            with locked(self.folder.path / LOCK):
+            with locked(self.folder.lock):
                 write_plan(self.folder, Plan(seeds, tuple(arms.values()), self.rule))
             self._launch(list(arms.values()), seeds)
             for number, arm in arms.items():
@@ -235,7 +236,7 @@ class Search(OptunaSweeperImpl):
             rmse = (trial.values[0], known[winner])
             write_best(self.folder, winner, self._overrides(trial), rmse, self.record.holds(winner))
         if self.storage is not None:
-            with locked(self.folder.path / LOCK):
+            with locked(self.folder.lock):
                 copy_to_folder(self.study, self.folder)
         if not self.record.met():
             raise TargetMissed(

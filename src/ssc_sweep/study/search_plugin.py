@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf, SamplerConfig
 from omegaconf import DictConfig
 
+from ssc_sweep.bounds import ABOVE_ZERO, bounded, whole
 from ssc_sweep.errors import UserError
 
 # Seeds below are those of trials, seeds from here on confirm.
@@ -85,18 +86,13 @@ class Settings:
         Raises:
             UserError: one is out of bounds.
         """
-        for name, value, low, high in (
-            ("n_trials", n_trials, 1, 1_000_000),
-            ("hydra.sweeper.n_jobs", n_jobs, 1, 1000),
-            ("hydra.sweeper.seeds_per_trial", self.seeds_per_trial, 1, FIRST_CONFIRM_SEED),
-            ("hydra.sweeper.confirm_best", self.confirm_best, 1, 1000),
-            ("hydra.sweeper.confirm_seeds", self.confirm_seeds, 2, 1000),
-        ):
-            if not isinstance(value, int) or not low <= value <= high:
-                raise UserError(f"{name}={value} is out of bounds: allowed is a whole number from {low} to {high}.")
-        budget, how = self.time_budget_s, self.score
-        if budget is not None and not budget > 0:
-            raise UserError(f"time_budget_s={budget} is out of bounds: allowed is a number above 0, or null.")
+        bounded("n_trials", n_trials, whole(1, 1_000_000))
+        bounded("hydra.sweeper.n_jobs", n_jobs, whole(1, 1000))
+        bounded("hydra.sweeper.seeds_per_trial", self.seeds_per_trial, whole(1, FIRST_CONFIRM_SEED))
+        bounded("hydra.sweeper.confirm_best", self.confirm_best, whole(1, 1000))
+        bounded("hydra.sweeper.confirm_seeds", self.confirm_seeds, whole(2, 1000))
+        bounded("time_budget_s", self.time_budget_s, ABOVE_ZERO, null="no limit")
+        how = self.score
         if how != "mean" and not (isinstance(how, int | float) and 0.5 <= how <= 1):
             raise UserError(f"hydra.sweeper.score={how} is unknown: allowed is mean, or a share from 0.5 to 1.")
         if self.objectives[:1] != ("rmse",) or len(self.objectives) != len(directions) or directions[0] != "minimize":

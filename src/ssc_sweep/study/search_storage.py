@@ -8,10 +8,7 @@ behind, and whoever notices goes on with it.
 import fcntl
 import socket
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import IO, Any
 
 import optuna
@@ -22,10 +19,10 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.study.folder import StudyFolder, locked
+from ssc_sweep.study.plan import without_password
 
 DATABASE = "search.db"
-LOCK = ".lock"
 
 
 def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
@@ -35,7 +32,7 @@ def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
         UserError: it cannot be reached.
     """
     url = storage or f"sqlite:///{(folder.path / DATABASE).resolve()}"
-    shown = _without_password(url)
+    shown = without_password(url)
     try:
         if url.startswith("journal:"):
             return JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
@@ -61,7 +58,7 @@ def open_study(
         UserError: the storage cannot be reached, or holds another search of this name.
     """
     folder.make()
-    with locked(folder.path / LOCK):
+    with locked(folder.lock):
         study = optuna.create_study(
             study_name=name,
             storage=open_storage(storage, folder),
@@ -82,19 +79,6 @@ def open_study(
     # Its first points were proposed before, by this very seed.
     sampler.reseed_rng()
     return study
-
-
-def _without_password(url: str) -> str:
-    head, at, host = url.rpartition("@")
-    return f"{head.rpartition(':')[0]}:***@{host}" if at and head.count(":") > 1 else url
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock on this file; wait for it where another process does."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class Owner:

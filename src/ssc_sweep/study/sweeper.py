@@ -98,7 +98,13 @@ class HypothesisSweeper(Sweeper):
         assert self.config is not None
         own = {o.key_or_group: o for o in overrides if o.key_or_group in OWN_KEYS}
         rest = [o for o in overrides if o.key_or_group not in OWN_KEYS]
-        for key in ("seeds", "arm", "study", "outputs"):
+        if "arm" in own:
+            raise UserError(f"{own['arm'].input_line}: a sweep names its arms itself. Name the study: study=<name>.")
+        if "seed" in own and "seeds" in own:
+            raise UserError(
+                f"{own['seed'].input_line} and {own['seeds'].input_line} both say which seeds: allowed is one of them."
+            )
+        for key in ("seeds", "study", "outputs"):
             if key in own and own[key].is_sweep_override():
                 raise UserError(f"{own[key].input_line} has several values: {key} takes one for the whole study.")
         names = self._hypothesis_names(own.get("hypothesis"))

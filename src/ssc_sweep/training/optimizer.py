@@ -7,11 +7,13 @@ tensor one by one, which takes longer than a small network's arithmetic.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from ssc_sweep.bounds import ABOVE_ZERO, SHARE_OR_NONE, Bounds
 
 Slices = list[list[Tensor]]
 
@@ -34,6 +36,9 @@ class Optimizer(ABC):
         parameters: leaves whose leading axis is R or a multiple of it, run after run.
         lr, weight_decay: one number a run.
     """
+
+    # What the other values of its YAML may be, by name; checked before anything trains.
+    bounds: ClassVar[Mapping[str, Bounds]] = {}
 
     def __init__(self, parameters: Sequence[nn.Parameter], lr: Sequence[float], weight_decay: Sequence[float]) -> None:
         self.lr, self.weight_decay = list(lr), list(weight_decay)
@@ -66,6 +71,7 @@ class Optimizer(ABC):
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015); weight decay is added to the gradient."""
 
+    bounds: ClassVar[Mapping[str, Bounds]] = {"beta1": SHARE_OR_NONE, "beta2": SHARE_OR_NONE, "eps": ABOVE_ZERO}
     kernel: ClassVar[Callable[..., None]] = torch._fused_adam_
 
     def __init__(
@@ -114,6 +120,8 @@ class AdamW(Adam):
 
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum; weight decay is added to the gradient."""
+
+    bounds: ClassVar[Mapping[str, Bounds]] = {"momentum": SHARE_OR_NONE}
 
     def __init__(
         self, parameters: Sequence[nn.Parameter], lr: Sequence[float], weight_decay: Sequence[float], momentum: float
