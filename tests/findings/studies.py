@@ -26,6 +26,13 @@ def history(rmse: float, epochs: int = EPOCHS) -> str:
     return "\n".join(lines) + "\n"
 
 
+def predictions(rmse: float | None) -> str:
+    """A predictions.csv of four rows that are all off by `rmse`; three of the treatments are guessed right."""
+    off = "" if rmse is None else rmse
+    rows = [f"{row},{t},{p0},{1 - p0},0,{off}" for row, (t, p0) in enumerate(((0, 0.9), (0, 0.2), (1, 0.3), (1, 0.4)))]
+    return "\n".join(["row,t,p(t=0),p(t=1),gain,gain_predicted", *rows]) + "\n"
+
+
 def finish(folder: RunFolder, rmse: float | None, lr: float = 5e-4) -> None:
     """Write a whole run; without an RMSE it diverged at step 7."""
     seed = int(folder.path.name.removeprefix("seed="))
@@ -33,10 +40,11 @@ def finish(folder: RunFolder, rmse: float | None, lr: float = 5e-4) -> None:
     write_yaml(folder.overrides, [f"optimizer.lr={lr}", f"seed={seed}"])
     metrics: dict[str, object] = dict.fromkeys(METRICS, 1)
     metrics |= {"status": "finished" if rmse else "diverged", "rmse": rmse, "accuracy": 0.75 if rmse else None}
-    metrics |= {"unit": "kg", "mean_predictor_rmse": 8.0, "steps": STEPS, "seconds": 1.5}
+    metrics |= {"unit": "kg", "mean_predictor_rmse": 8.0, "steps": STEPS, "seconds": 1.5, "rows_val": 4}
     metrics |= {"first_bad": None if rmse else {"step": 7, "tensor": "fit.loss"}}
     write_json(folder.metrics, metrics)
-    write_text(folder.history, history(rmse) if rmse else "\n")
+    write_text(folder.history, history(rmse) if rmse else "kind,epoch,step\n")
+    write_text(folder.predictions, predictions(rmse))
     write_text(folder.log, "epoch=1\nepoch=2\nepoch=3\n")
     write_text(folder.done, "")
 

@@ -11,7 +11,7 @@ import yaml
 from ssc_sweep.findings.collect import cell, collect, read_summary, uncell
 from ssc_sweep.study.folder import RunFolder, StudyFolder, write_text
 from ssc_sweep.study.rule import Rule
-from tests.findings.studies import FAST, fail, finish, make_study
+from tests.findings.studies import FAST, fail, finish, make_study, predictions
 
 
 @pytest.fixture
@@ -62,6 +62,15 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], object], str]] = {
     "history of another version": (lambda run: run.history.write_text("epoch,loss\n1,2\n"), "another version"),
     "config of another seed": (lambda run: run.config.write_text("seed: 5\n"), "of seed 5"),
     "config not YAML": (lambda run: run.config.write_text("a: [1"), "config.yaml cannot be read"),
+    "config missing": (lambda run: run.config.unlink(), "config.yaml cannot be read"),
+    "history missing": (lambda run: run.history.unlink(), "history.csv cannot be read"),
+    "predictions missing": (lambda run: run.predictions.unlink(), "predictions.csv cannot be read"),
+    "predictions cut in a line": (lambda run: cut(run.predictions, 60), "predictions.csv is cut off"),
+    "predictions cut between lines": (lambda run: drop_last_line(run.predictions), "3 rows of 4"),
+    "predictions of another version": (lambda run: run.predictions.write_text("a,b\n1,2\n"), "another version"),
+    "predictions no numbers": (lambda run: run.predictions.write_text(predictions(None)), "no numbers"),
+    "rmse edited": (lambda run: change(run, rmse=10.2), "rmse=10.2, but predictions.csv gives 10.3"),
+    "accuracy edited": (lambda run: change(run, accuracy=0.2), "accuracy=0.2, but predictions.csv gives 0.75"),
     "done and failed": (lambda run: run.failed.write_text(""), "both DONE and FAILED"),
 }
 

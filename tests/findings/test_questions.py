@@ -36,7 +36,7 @@ def study(first: dict[str, float], last: dict[str, float], models: tuple[str, ..
         }
     )  # fmt: skip
     plan = Plan((0, 1), (Arm("control", "control", None, None, ()),), Rule(15.0))
-    return Study(StudyFolder(Path("none")), plan, plan.rule, runs, pd.DataFrame(rows), {}, ())
+    return Study(StudyFolder(Path("none")), plan, runs, pd.DataFrame(rows), {}, ())
 
 
 @pytest.mark.parametrize(

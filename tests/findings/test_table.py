@@ -7,27 +7,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from ssc_sweep.findings.collect import METRICS, collect
+from ssc_sweep.findings.collect import collect
 from ssc_sweep.findings.table import arm_table, paired_difference, print_study
-from ssc_sweep.study.folder import RunFolder, StudyFolder, write_json, write_text, write_yaml
+from ssc_sweep.study.folder import StudyFolder, write_text, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.plan import Plan, write_plan
 from ssc_sweep.study.rule import Rule
-
-
-def finished(folder: RunFolder, rmse: float | None, status: str = "finished") -> None:
-    metrics: dict[str, object] = dict.fromkeys(METRICS, 1)
-    metrics |= {
-        "status": status,
-        "model": "FlowSSC",
-        "rmse": rmse,
-        "accuracy": None if rmse is None else 0.75,
-        "unit": "kg",
-    }
-    metrics |= {"mean_predictor_rmse": 8.0, "first_bad": None if rmse else {"step": 7, "tensor": "fit.loss"}}
-    write_json(folder.metrics, metrics)
-    write_yaml(folder.overrides, ["optimizer.lr=1e-4"])
-    write_text(folder.done, "")
+from tests.findings.studies import finish
 
 
 @pytest.fixture
@@ -40,10 +26,10 @@ def folder(tmp_path: Path) -> StudyFolder:
     )
     write_plan(study, Plan((0, 1, 2), arms, Rule(15.0), {"lr": conf}))
     for seed, rmse in enumerate((40.0, 60.0, 50.0)):
-        finished(study.run("control", seed), rmse)
+        finish(study.run("control", seed), rmse)
     for seed, rmse in enumerate((10.0, 20.0)):
-        finished(study.run("lr/optimizer.lr=1e-4", seed), rmse)
-    finished(study.run("lr/optimizer.lr=1e-4", 2), None, "diverged")
+        finish(study.run("lr/optimizer.lr=1e-4", seed), rmse)
+    finish(study.run("lr/optimizer.lr=1e-4", 2), None)
     return study
 
 

@@ -21,7 +21,7 @@ class PrintFindings(Callback):
         from ssc_sweep.findings.table import print_study
 
         study, verdicts = build(folder)
-        search = read_search(folder)
+        search = read_search(study)
         if search is None:
             print_study(study, verdicts)
         else:

@@ -31,8 +31,6 @@ from ssc_sweep.study.rule import Rule
 
 COLUMNS = ("arm", "seed", *METRICS, "first_bad_step", "first_bad_tensor", "overrides", "folder", "left_out")
 TEXT = ("arm", "status", "model", "unit", "first_bad_tensor", "overrides", "folder", "left_out")
-# Stands in a plan whose study.yaml has no usable rule: no run works under it. `Study.rule` is None then.
-NO_RULE = Rule(target=5e-324)
 # A run with one of these has ended; without an RMSE it is lost, and counts as such in the verdicts.
 ENDED = (Status.FINISHED.value, Status.DIVERGED.value, Status.FAILED.value)
 PLAN_KEYS = ("command", "started", "git", "versions", "machine", "rule", "seeds", "hypotheses", "arms")
@@ -44,7 +42,6 @@ class Study:
 
     Attributes:
         plan: its hypotheses, arms and seeds; arms are taken from the folders where study.yaml lacks them.
-        rule: what its verdicts follow; None where study.yaml has no usable one.
         runs: one row a run, as in summary.csv (columns: COLUMNS).
         history: the history.csv of every run that counts, under each other, with the columns arm and seed.
         provenance: what study.yaml says of command, time, commit, versions and machine.
@@ -53,11 +50,15 @@ class Study:
 
     folder: StudyFolder
     plan: Plan
-    rule: Rule | None
     runs: pd.DataFrame
     history: pd.DataFrame
     provenance: dict[str, Any]
     remarks: tuple[str, ...]
+
+    @property
+    def rule(self) -> Rule | None:
+        """What its verdicts follow; None where study.yaml has no usable one."""
+        return self.plan.rule
 
 
 def cell(value: object) -> object:
@@ -89,8 +90,7 @@ def _read_runs(study: StudyFolder, planned: Collection[str]) -> tuple[pd.DataFra
             except Unreadable as error:
                 row |= {"status": LEFT_OUT, "left_out": str(error)}
             else:
-                if history is not None:
-                    histories.append(history.assign(arm=arm, seed=seed))
+                histories.append(history.assign(arm=arm, seed=seed))
         elif folder.failed.exists():
             row["status"] = Status.FAILED.value
         else:
@@ -173,7 +173,7 @@ def _make_rule(content: Mapping[str, Any]) -> Rule:
     return Rule(**given) if isinstance(given, dict) else Rule(content.get("target"))  # type: ignore[arg-type]
 
 
-def _make_plan(content: Mapping[str, Any], runs: pd.DataFrame, rule: Rule) -> Plan:
+def _make_plan(content: Mapping[str, Any], runs: pd.DataFrame, rule: Rule | None) -> Plan:
     """Make the plan; where study.yaml names no arms or seeds, they are those of the folders."""
     arms = _arms(content) or tuple(Arm(name, name, None, None, ()) for name in sorted(runs["arm"].unique()))
     seeds = content.get("seeds")
@@ -197,6 +197,6 @@ def collect(folder: StudyFolder) -> Study:
         remarks.append(f"study.yaml has no usable rule, so there are no verdicts: {one_line(error)}")
     if rule and "rule" not in content:
         remarks.append(f"study.yaml fixes only a target, so the rest of the rule is today's: {rule}.")
-    plan = _make_plan(content, runs, rule or NO_RULE)
+    plan = _make_plan(content, runs, rule)
     provenance = {key: content.get(key) for key in PLAN_KEYS[:5]}
-    return Study(folder, plan, rule, runs, history, provenance, (*remarks, *wrong))
+    return Study(folder, plan, runs, history, provenance, (*remarks, *wrong))

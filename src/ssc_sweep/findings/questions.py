@@ -206,7 +206,6 @@ def what_do_working_models_do(study: Study, epochs: pd.DataFrame) -> Answer:
         held = f"one model, {next(iter(models.groups))}" if len(models) else "no model with an RMSE"
         return Answer(question, f"This study holds {held}: it cannot say.", ())
     rmse = models["rmse"].median()
-    works = rmse[rmse < study.plan.rule.target]
     counts = models.size().to_dict()
     evidence = [f"{name}: median RMSE {value:.1f} over {counts[name]} runs." for name, value in rmse.items()]
     last = epochs.sort_values("epoch").groupby(["arm", "seed"]).last().reset_index()
@@ -215,8 +214,10 @@ def what_do_working_models_do(study: Study, epochs: pd.DataFrame) -> Answer:
         if column in last:
             by_model = last.groupby("model")[column].median().dropna()
             evidence.extend(f"{name}: {column} {value:.3g} in the last epoch." for name, value in by_model.items())
-    names = ", ".join(works.index) if len(works) else "none"
     best = rmse.idxmin()
     ratio = rmse.max() / rmse.min()
-    text = f"Below the target: {names}. The best, {best}, is {ratio:.1f} times better than the worst; see the probes."
+    text = f"The best, {best}, is {ratio:.1f} times better than the worst; see the probes."
+    if study.rule:
+        works = rmse[rmse < study.rule.target]
+        text = f"Below the target: {', '.join(works.index) if len(works) else 'none'}. {text}"
     return Answer(question, text, tuple(evidence))

@@ -13,6 +13,7 @@ import yaml
 
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Status
+from ssc_sweep.training.metrics import accuracy, rmse
 
 UNFINISHED, LEFT_OUT = "unfinished", "left out"
 # Columns of summary.csv that come from metrics.json.
@@ -85,28 +86,29 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
     return metrics
 
 
-def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> pd.DataFrame | None:
-    """Read history.csv; None where there is none.
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV file whose every line is whole.
 
     Raises:
-        Unreadable: it is cut off, or holds text where numbers belong.
+        Unreadable: it is missing, empty or cut off.
     """
-    if not folder.history.exists():
-        return None
     try:
-        text = folder.history.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Unreadable(f"history.csv cannot be read: {one_line(error)}") from error
-    if not text.strip():
-        # A run that turned bad at its first step has nothing to tell.
-        if metrics["status"] == Status.FINISHED:
-            raise Unreadable("history.csv is cut off: it is empty")
-        return None
+        raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
     lines = list(csv.reader(io.StringIO(text)))
-    width = len(lines[0])
-    if not text.endswith("\n") or any(len(line) != width for line in lines):
-        raise Unreadable("history.csv is cut off: its last line is not whole")
-    history = pd.read_csv(io.StringIO(text))
+    if not text.strip() or not text.endswith("\n") or any(len(line) != len(lines[0]) for line in lines):
+        raise Unreadable(f"{path.name} is cut off: {'its last line is not whole' if text.strip() else 'it is empty'}")
+    return pd.read_csv(io.StringIO(text))
+
+
+def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> pd.DataFrame:
+    """Read history.csv.
+
+    Raises:
+        Unreadable: it is missing, cut off, or holds text where numbers belong.
+    """
+    history = _read_table(folder.history)
     if not {"kind", "epoch", "step"} <= set(history.columns):
         raise Unreadable("history.csv lacks kind, epoch or step: it is of another version")
     wrong = [name for name in history.columns if name != "kind" and history[name].dtype.kind not in "fi"]
@@ -118,17 +120,48 @@ def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> pd.DataFrame 
     return history
 
 
-def read_run(folder: RunFolder, row: dict[str, object]) -> pd.DataFrame | None:
+def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
+    """Compute RMSE and accuracy of a finished run again from predictions.csv.
+
+    Raises:
+        Unreadable: the file is missing, cut off or of another version, or metrics.json says something else.
+    """
+    table = _read_table(folder.predictions)
+    if metrics["status"] != Status.FINISHED:
+        return
+    predicted = [name for name in table.columns if name.endswith("_predicted")]
+    true = [name.removesuffix("_predicted") for name in predicted]
+    chances = [name for name in table.columns if name.startswith("p(t=")]
+    if not predicted or not chances or not {*true, "t"} <= set(table.columns):
+        raise Unreadable("predictions.csv lacks t, p(t=...), an outcome or its prediction: it is of another version")
+    if len(table) != metrics["rows_val"]:
+        raise Unreadable(f"predictions.csv is cut off: it has {len(table)} rows of {metrics['rows_val']:g}")
+    used = ["t", *true, *predicted, *chances]
+    if any(table[name].dtype.kind not in "fi" for name in used) or table[used].isna().any(axis=None):
+        raise Unreadable("predictions.csv holds cells that are no numbers")
+    y, t = table[true].to_numpy(dtype=float), table["t"].to_numpy()
+    again = {
+        "rmse": rmse(y, table[predicted].to_numpy(dtype=float)),
+        "accuracy": accuracy(t, table[chances].to_numpy(dtype=float)),
+    }
+    # The table has seven digits; a row whose chances are all but equal may change sides.
+    allowed = {"rmse": 1e-4 * again["rmse"] + 1e-6 * float(abs(y).max()), "accuracy": 1.5 / len(t)}
+    for name, value in again.items():
+        if metrics[name] is not None and abs(metrics[name] - value) > allowed[name]:
+            raise Unreadable(f"metrics.json has {name}={metrics[name]:.6g}, but predictions.csv gives {value:.6g}")
+
+
+def read_run(folder: RunFolder, row: dict[str, object]) -> pd.DataFrame:
     """Fill the row from a folder with DONE; return its history."""
     if folder.failed.exists():
         raise Unreadable("both DONE and FAILED are there")
-    if folder.config.exists():
-        config = load_yaml(folder.config)
-        seed = config.get("seed", row["seed"]) if isinstance(config, dict) else None
-        if seed != row["seed"]:
-            raise Unreadable(f"config.yaml is of seed {seed}, not of {folder.path.name}: was the folder copied?")
+    config = load_yaml(folder.config)
+    seed = config.get("seed") if isinstance(config, dict) else None
+    if seed != row["seed"]:
+        raise Unreadable(f"config.yaml is of seed {seed}, not of {folder.path.name}: was the folder copied?")
     metrics = read_metrics(folder)
     history = read_history(folder, metrics)
+    check_predictions(folder, metrics)
     row |= {name: metrics[name] for name in METRICS}
     if metrics["first_bad"]:
         row |= {f"first_bad_{name}": metrics["first_bad"][name] for name in ("step", "tensor")}

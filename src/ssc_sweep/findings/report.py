@@ -236,7 +236,7 @@ def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict]]:
     study = collect(folder)
     verdicts = judge_arms(study)
     write_csv(folder.path / "verdicts.csv", pd.DataFrame([v.row() for v in verdicts], columns=list(VERDICT_COLUMNS)))
-    search = read_search(folder)
+    search = read_search(study)
     # The trials of a search are too many to draw one by one.
     page = render(study, verdicts, [] if search else draw(study), answer_all(study, verdicts), search)
     write_text(folder.path / "report.html", page)

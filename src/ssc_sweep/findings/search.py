@@ -1,6 +1,6 @@
 """What a search found: searched against confirmed RMSE, and figures of its trials. Reads search.db, trains nothing.
 
-    search = read_search(StudyFolder(path))      None where the study is no search
+    search = read_search(collect(folder))        None where the study is no search
     confirmations(search)                        one record a confirmed trial, the best first
     best_so_far(search), all_trials(search), parallel_coordinates(search), importances(search), pareto(search)
 
@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
+from ssc_sweep.findings.collect import Study
 from ssc_sweep.study.folder import StudyFolder
-from ssc_sweep.study.plan import read_plan
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search_record import FINISHED, Record
 from ssc_sweep.study.search_space import label
@@ -69,10 +69,10 @@ class Confirmation:
         return self.mean - self.searched
 
 
-def read_search(folder: StudyFolder) -> Search | None:
+def read_search(of: Study) -> Search | None:
     """Read the search of this study; None where there is none, or where it is kept elsewhere and has not ended."""
-    path = folder.path / DATABASE
-    if not path.exists():
+    path = of.folder.path / DATABASE
+    if not path.exists() or of.rule is None:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = f"sqlite:///{path.resolve()}"
@@ -80,7 +80,7 @@ def read_search(folder: StudyFolder) -> Search | None:
     if not names:
         return None
     study = optuna.load_study(study_name=names[0], storage=storage)
-    return Search(study, read_plan(folder).rule, study.user_attrs.get("ending", "it has not ended"))
+    return Search(study, of.rule, study.user_attrs.get("ending", "it has not ended"))
 
 
 def confirmations(search: Search) -> list[Confirmation]:

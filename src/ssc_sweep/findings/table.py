@@ -15,6 +15,7 @@ from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.judging import ArmVerdict, rmse_of
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
+from ssc_sweep.study.rule import Rule
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def arm_table(study: Study) -> Table:
         show_edge=False,
     )
     table.add_column("arm", overflow="fold", min_width=12)
-    for name in ("n", "mean", "sd", "median", "range", "acc.", f"< {plan.rule.target:g}"):
+    for name in ("n", "mean", "sd", "median", "range", "acc.", f"< {study.rule.target:g}" if study.rule else "works"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("minus control, 95% CI", justify="right", min_width=14)
     shown = None
@@ -67,7 +68,7 @@ def arm_table(study: Study) -> Table:
     table.add_section()
     # One number a split: arms share the splits of their seeds.
     baseline = runs.drop_duplicates(["seed", "mean_predictor_rmse"])["mean_predictor_rmse"].dropna()
-    table.add_row("predict the mean", *_numbers(baseline), "", _works(baseline, len(baseline), plan.rule.target), "")
+    table.add_row("predict the mean", *_numbers(baseline), "", _works(baseline, len(baseline), study.rule), "")
     return table
 
 
@@ -81,9 +82,9 @@ def _numbers(rmse: pd.Series) -> list[str]:
     return [str(n), f"{rmse.mean():.1f}", sd, f"{rmse.median():.1f}", span]
 
 
-def _works(rmse: pd.Series, runs: int, target: float) -> str:
+def _works(rmse: pd.Series, runs: int, rule: Rule | None) -> str:
     """How many of the runs lie below the target; a run without RMSE does not."""
-    return f"{int((rmse < target).sum())}/{runs}"
+    return f"{int((rmse < rule.target).sum())}/{runs}" if rule else "-"
 
 
 def _cells(study: Study, arm: Arm) -> list[str]:
@@ -91,7 +92,7 @@ def _cells(study: Study, arm: Arm) -> list[str]:
     mine = runs[runs["arm"] == arm.folder]
     by_seed = rmse_of(study, arm.folder)
     rmse = by_seed.dropna()
-    works = _works(rmse, len(mine), study.plan.rule.target)
+    works = _works(rmse, len(mine), study.rule)
     accuracy = f"{mine['accuracy'].mean():.3f}" if mine["accuracy"].notna().any() else "-"
     paired = paired_difference(by_seed, rmse_of(study, arm.control)) if arm.control else None
     difference = f"{paired.mean:+.1f} [{paired.low:+.1f}, {paired.high:+.1f}]" if paired else "-"

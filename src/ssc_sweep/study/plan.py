@@ -26,12 +26,13 @@ PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", 
 class Plan:
     """What a study trains: every arm with every seed.
 
-    Hypotheses, arms and the rule that judges them are fixed before the first run starts.
+    Hypotheses, arms and the rule that judges them are fixed before the first run starts; the rule is None only in the
+    findings of a study.yaml that has none that can be used.
     """
 
     seeds: tuple[int, ...]
     arms: tuple[Arm, ...]
-    rule: Rule
+    rule: Rule | None
     hypotheses: dict[str, HypothesisConf] = field(default_factory=dict)
 
 
@@ -79,6 +80,7 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
 
 
 def _write_plan(folder: StudyFolder, plan: Plan) -> None:
+    assert plan.rule is not None
     arms = list(plan.arms)
     seeds = set(plan.seeds)
     hypotheses = dict(plan.hypotheses)
