@@ -28,7 +28,12 @@ def whole(low: int, high: int | None = None) -> Bounds:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of more than 300 digits
+        return False
 
 
 ANY_NUMBER = number("a number", lambda _: True)

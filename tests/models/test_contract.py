@@ -89,6 +89,9 @@ def test_model_keeps_the_contract(file: Any, sizes: Sizes, any_hidden: bool) -> 
     assert log_probs[0].shape == (runs, ROWS, sizes.treatments)
     assert torch.equal(means[0], means[1])
     assert torch.equal(log_probs[0], log_probs[1])
+    with torch.no_grad():
+        density = model.outcome_log_prob(measured.x, measured.t, measured.y)
+    assert density is None or (density.shape == (runs, ROWS) and torch.isfinite(density).all())
     assert torch.isfinite(means[0]).all()
     torch.testing.assert_close(log_probs[0].exp().sum(-1), torch.ones(runs, ROWS))
     for name, tensor in model.state_dict().items():

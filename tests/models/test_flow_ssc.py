@@ -225,6 +225,20 @@ def test_mean_outcome_is_the_mean_of_many_samples(d_y: int) -> None:
 
 
 @torch.no_grad()
+def test_the_outcomes_density_has_the_mass_one_in_its_own_unit() -> None:
+    model = build(Sizes(D_X, 1, 2))
+    _, batch = prepare(model, "all")
+    for run in range(2):
+        shift, scale = float(model.y_stats.shift[run]), float(model.y_stats.scale[run])
+        grid = shift + scale * torch.linspace(-60, 60, 3001, dtype=torch.float64)
+        x = batch.x[:, :1].expand(-1, len(grid), -1)
+        log_prob = model.outcome_log_prob(
+            x, batch.t[:, :1].expand(-1, len(grid)), grid.view(1, -1, 1).expand(2, -1, -1)
+        )
+        assert float(torch.trapezoid(log_prob[run].exp(), grid)) == pytest.approx(1.0)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("d_y", [1, 3])
 def test_predictions_are_clamped_to_100_units(d_y: int) -> None:
     model = build(Sizes(D_X, d_y, 2), samples=2)

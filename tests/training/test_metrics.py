@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ssc_sweep.training.metrics import accuracy, mean_predictor_rmse, rmse
+from ssc_sweep.training.metrics import accuracy, mean_predictor_rmse, nll, rmse
 
 
 def test_rmse_by_hand() -> None:
@@ -28,6 +28,10 @@ def test_accuracy_by_hand() -> None:
 
 def test_accuracy_of_nan_is_nan() -> None:
     assert np.isnan(accuracy(np.array([0, 0]), np.array([[0.0, -1.0], [np.nan, np.nan]])))
+
+
+def test_nll_by_hand() -> None:
+    assert nll(np.log([0.5, 0.125])) == pytest.approx(2 * np.log(2))  # the mean of 1 and 3 log 2
 
 
 def test_mean_predictor_by_hand() -> None:

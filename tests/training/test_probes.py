@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ssc_sweep.models.contract import Batch, Loss
-from ssc_sweep.training.measure import Predictions
+from ssc_sweep.training.measure import Predictions, validation
 from ssc_sweep.training.probes import FIRST_STEPS, Bad, History
 
 
@@ -19,7 +19,7 @@ def record(h: History, totals: list[float], rows: list[list[float]], norms: list
     h.record("fit", Loss(torch.tensor(totals), {"ll": torch.tensor(rows)}), torch.tensor(norms))
 
 
-def validation(rows: int) -> Batch:
+def blank(rows: int) -> Batch:
     return Batch(torch.zeros(1, rows, 1), torch.zeros(1, rows, dtype=torch.int64), torch.zeros(1, rows, 1), False)
 
 
@@ -81,7 +81,7 @@ def test_predictions_that_are_not_numbers() -> None:
     for epoch, final in ((1, False), (2, True)):
         record(h, [1.0], [[0.0]], [[1.0]] * 3)
         h.close_epoch(epoch)
-        h.measured(nothing, validation(2), limit=100.0, final=final)
+        h.measured(validation(nothing, blank(2), limit=100.0), final=final)
         assert h.bad == [Bad(step=2, tensor="prediction") if final else None]
     assert "val_rmse" not in h.rows[0][0]
 
@@ -91,5 +91,18 @@ def test_share_of_predictions_at_the_clamp() -> None:
     record(h, [1.0], [[0.0]], [[1.0]] * 3)
     h.close_epoch(1)
     predictions = Predictions(np.array([[[100.0], [-100.0], [3.0], [99.0]]]), np.zeros((1, 4, 2)))
-    h.measured(predictions, validation(4), limit=100.0, final=True)
+    h.measured(validation(predictions, blank(4), limit=100.0), final=True)
     assert h.rows[0][0]["val_clamped"] == 0.5
+
+
+def test_a_step_has_the_validation_scores_after_it() -> None:
+    h = history(1)
+    record(h, [1.0], [[0.0]], [[1.0]] * 3)
+    off = Predictions(np.array([[[3.0], [4.0]]]), np.log(np.array([[[0.9, 0.1], [0.2, 0.8]]])))
+    h.probe({"shift": torch.tensor([2.0])})
+    h.probe(validation(off, blank(2), limit=4.0))
+    h.close_epoch(1)
+    step = h.rows[0][0]
+    # Outcomes and treatments are all 0: errors 3 and 4, one treatment of two right, one prediction at the limit.
+    assert step["val_rmse"] == pytest.approx(12.5**0.5)
+    assert (step["kind"], step["shift"], step["val_accuracy"], step["val_clamped"]) == ("step", 2.0, 0.5, 0.5)

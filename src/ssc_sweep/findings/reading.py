@@ -2,8 +2,6 @@
 
 import csv
 import io
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from ssc_sweep.bounds import ABOVE_ZERO, ANY_NUMBER, ANY_SHARE, NOT_NEGATIVE
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Status
 from ssc_sweep.training.metrics import accuracy, rmse
@@ -18,10 +17,13 @@ from ssc_sweep.training.metrics import accuracy, rmse
 UNFINISHED, LEFT_OUT = "unfinished", "left out"
 # Columns of summary.csv that come from metrics.json.
 METRICS = (
-    "status", "model", "rmse", "accuracy", "mean_predictor_rmse", "unit", "rows_train", "rows_val", "covariates",
-    "steps", "parameters", "seconds", "stack",
+    "status", "model", "rmse", "accuracy", "nll", "train_rmse", "mean_predictor_rmse", "unit", "rows_train", "rows_val",
+    "covariates", "batch", "steps", "parameters", "seconds", "stack",
 )  # fmt: skip
-
+TEXTS = ("status", "model", "unit")
+# What a finished run may have none of, and what the others may be where it is not any number >= 0.
+MAY_LACK = ("accuracy", "nll")
+POSSIBLE = {"rmse": ABOVE_ZERO, "accuracy": ANY_SHARE, "nll": ANY_NUMBER}
 
 # libyaml's: ten times faster, same result.
 _LOADER: Any = yaml.CSafeLoader
@@ -39,7 +41,8 @@ def load_yaml(path: Path) -> Any:
     """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    # PyYAML lets a date that does not exist through as a ValueError.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
 
 
@@ -47,10 +50,6 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return " ".join(str(error).split())[:200]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_metrics(folder: RunFolder) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
     """
     try:
         metrics = folder.read_metrics()
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Unreadable(f"metrics.json cannot be read: {one_line(error)}") from error
     if not isinstance(metrics, dict):
         raise Unreadable("metrics.json holds no mapping")
@@ -73,16 +72,17 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
         raise Unreadable(f"metrics.json has status {status!r}: a run with DONE is finished, diverged or pruned")
     if status != Status.FINISHED and metrics["rmse"] is not None:
         raise Unreadable(f"metrics.json has an RMSE of {metrics['rmse']!r} for a run that {status}")
-    numbers = [name for name in METRICS if name not in ("status", "model", "unit")]
-    for name in numbers:
+    for name in METRICS:
         value = metrics[name]
-        if value is None and (status != Status.FINISHED or name == "accuracy"):
+        if name in TEXTS or (value is None and (status != Status.FINISHED or name in MAY_LACK)):
             continue
-        if not _is_number(value) or value < 0 or (name == "rmse" and value == 0):
+        if not POSSIBLE.get(name, NOT_NEGATIVE).admits(value):
             raise Unreadable(f"metrics.json has {name}={value!r}, which is no possible value")
     bad = metrics["first_bad"]
-    if bad is not None and not (isinstance(bad, dict) and _is_number(bad.get("step")) and "tensor" in bad):
+    if bad is not None and not (isinstance(bad, dict) and NOT_NEGATIVE.admits(bad.get("step")) and "tensor" in bad):
         raise Unreadable(f"metrics.json has first_bad={bad!r}: step and tensor are expected, or null")
+    if (bad is not None) != (status == Status.DIVERGED):
+        raise Unreadable(f"metrics.json has first_bad={bad!r} for a run that {status}")
     return metrics
 
 
@@ -94,9 +94,9 @@ def _read_table(path: Path) -> pd.DataFrame:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = list(csv.reader(io.StringIO(text)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
-    lines = list(csv.reader(io.StringIO(text)))
     if not text.strip() or not text.endswith("\n") or any(len(line) != len(lines[0]) for line in lines):
         raise Unreadable(f"{path.name} is cut off: {'its last line is not whole' if text.strip() else 'it is empty'}")
     return pd.read_csv(io.StringIO(text))
@@ -114,6 +114,10 @@ def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> pd.DataFrame:
     wrong = [name for name in history.columns if name != "kind" and history[name].dtype.kind not in "fi"]
     if wrong and len(history):
         raise Unreadable(f"history.csv holds text in {wrong[0]}")
+    for kind in ("step", "epoch"):
+        counted = history.loc[history["kind"] == kind, kind].tolist()
+        if counted != list(range(1, len(counted) + 1)):
+            raise Unreadable(f"history.csv has rows missing, or twice: its {kind}s are not 1, 2, 3 ...")
     last = int(history["step"].max()) if len(history) else 0
     if metrics["status"] == Status.FINISHED and last != metrics["steps"]:
         raise Unreadable(f"history.csv is cut off: it ends at step {last} of {metrics['steps']:g}")

@@ -116,11 +116,22 @@ class Model(nn.Module, ABC):
         """log P(T=k | X=x, Y=y): (R, B, d_x), (R, B, d_y) -> (R, B, K)."""
 
     @abstractmethod
-    def probe(self, batch: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
+    def outcome_log_prob(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor | None:
+        """log p(Y=y | X=x, T=t), a density in the outcome's unit: (R, B, d_x), (R, B), (R, B, d_y) -> (R, B).
+
+        None from a model that has no density.
+        """
+
+    @abstractmethod
+    def probe(self, some: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
         """Describe the model as it stands, for the history: named numbers, one a run (R,) or one a row (R, B).
 
-        Given the rows of the step that was just taken, all training rows and all validation rows. Draws nothing,
-        changes nothing.
+        Draws nothing, changes nothing.
+
+        Args:
+            some: training rows: those of the step that was just taken, or after an epoch a fixed draw of them.
+            train, val: two rows that hold the smallest and the largest value of every column of all training or
+                validation rows.
         """
 
     def run_state(self, run: int) -> dict[str, np.ndarray]:

@@ -129,9 +129,9 @@ class FlowSSC(Model):
         log_scale = torch.where(seen, all_log_scale.gather(-1, t).squeeze(-1), all_log_scale.mean(dim=-1))
         return _loss(labelled + unlabelled, ll_y, log_scale, labelled=labelled, unlabelled=unlabelled, ce=ce)
 
-    def probe(self, batch: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
+    def probe(self, some: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
         """ll_x by row; mean of each statistic and its distance from the training rows' own; the largest |z|."""
-        found = {"ll_x": self._ll_x(self.x_stats.normalise(batch.x))}
+        found = {"ll_x": self._ll_x(self.x_stats.normalise(some.x))}
         for name, stats in (("x", self.x_stats), ("y", self.y_stats)):
             found[f"{name}_shift"], found[f"{name}_scale"] = stats.shift.mean(dim=(1, 2)), stats.scale.mean(dim=(1, 2))
             found[f"{name}_shift_off"], found[f"{name}_scale_off"] = stats.distance()
@@ -173,6 +173,10 @@ class FlowSSC(Model):
             noise = torch.stack([torch.from_numpy(draw.standard_normal(shape)) for draw in draws])
             total += self.y_flow.inverse(noise.to(context), context)
         return total / self.samples
+
+    def outcome_log_prob(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        normalised, context = self.y_stats.normalise(y), self._context(self.x_stats.normalise(x), t)
+        return self.y_flow.density(normalised, context)[0] - self.y_stats.scale.log().sum(dim=-1)
 
     def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = self.x_stats.normalise(x), self.y_stats.normalise(y)

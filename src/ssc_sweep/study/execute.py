@@ -103,15 +103,17 @@ def _train_stack(
     )
     schedule = Schedule(first.epochs, first.batch.size, first.batch.drop_last, first.clip_norm, first.probes)
     start = time.perf_counter()
-    history, predictions = train(model, rows, make_optimizer, schedule, lambda: advance(runs, 0), partial(go_on, jobs))
+    trained = train(model, rows, make_optimizer, schedule, lambda: advance(runs, 0), partial(go_on, jobs))
+    history, predictions = trained.history, trained.predictions
     seconds = (time.perf_counter() - start) / runs
     results = []
     for run, (data, config) in enumerate(zip(splits, configs, strict=True)):
         bad = history.bad[run]
         status = Status.DIVERGED if bad is not None else Status.PRUNED if history.stopped else Status.FINISHED
-        scores: dict[str, float | None] = {"rmse": None, "accuracy": None}
+        scores: dict[str, float | None] = {"rmse": None, "accuracy": None, "nll": None, "train_rmse": None}
         if status is Status.FINISHED:
             scores |= predictions.scores(run, data.val.y, data.val.t)
+            scores |= {"nll": trained.nll[run] if trained.nll else None, "train_rmse": trained.train_rmse[run]}
         metrics = {
             "status": status,
             "model": type(model).__name__,
@@ -122,6 +124,7 @@ def _train_stack(
             "rows_train": len(data.train.t),
             "rows_val": len(data.val.t),
             "covariates": sizes.d_x,
+            "batch": config.batch.size,
             "steps": history.step if bad is None else bad.step,
             "parameters": sum(p.numel() for p in model.parameters()) // runs,
             "seconds": round(seconds, 3),

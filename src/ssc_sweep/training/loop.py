@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from ssc_sweep.models.contract import Model
-from ssc_sweep.training.measure import Predictions, predict
+from ssc_sweep.training.measure import Predictions, outcome_nll, predict, seen_rmse, validation
 from ssc_sweep.training.optimizer import Optimizer
 from ssc_sweep.training.probes import History
-from ssc_sweep.training.stack import Batches, StackRows, draw_rows
+from ssc_sweep.training.stack import Batches, StackRows, draw_rows, extremes
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,24 @@ class Schedule:
     probes: bool
 
 
-# Between epochs the validation scores are taken on this many validation rows, drawn for each run; after the last epoch
-# on all of them. On all rows they would cost a sixth of the training.
-PROBED_ROWS = 256
+# While a run trains it is measured on few validation rows, drawn once for it: this many after each of the first steps,
+# and this many between epochs. On all of them it would cost a fifth of the training.
+STEP_ROWS, EPOCH_ROWS = 32, 128
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training a stack left behind: histories, final predictions for all validation rows, and final scores.
+
+    Attributes:
+        train_rmse: RMSE on the training rows whose treatment the run has seen, one a run.
+        nll: negative log-likelihood of the validation outcomes, one a run; None where the model has no density.
+    """
+
+    history: History
+    predictions: Predictions
+    train_rmse: list[float]
+    nll: list[float] | None
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
@@ -46,15 +61,17 @@ def train(
     schedule: Schedule,
     after_epoch: Callable[[], None],
     go_on: Callable[[int, list[float | None]], bool] = to_the_end,
-) -> tuple[History, Predictions]:
-    """Train all runs of a stack and return their history and their final predictions for the validation rows.
+) -> Trained:
+    """Train all runs of a stack.
 
     A run that turns NaN goes on beside the others, which it cannot touch; its history ends at its last good step.
     The loop ends early when every run has turned bad, or when `go_on`, told the epoch and each run's RMSE on the rows
     measured between epochs (None for a bad run), says so; the history then knows where it was stopped.
     """
     batches = Batches(rows.train, model.seeds, schedule.batch_size, schedule.drop_last)
-    some = draw_rows(rows.val, model.seeds, PROBED_ROWS)
+    few, some = (draw_rows(rows.val, model.seeds, size) for size in (STEP_ROWS, EPOCH_ROWS))
+    sample = draw_rows(rows.train, model.seeds, EPOCH_ROWS)
+    corners = extremes(rows.train), extremes(rows.val)
     limit = float("inf") if schedule.clip_norm is None else schedule.clip_norm
     model.start(rows.train)
     objectives = model.objectives()
@@ -75,16 +92,18 @@ def train(
             model.after_step()
             if schedule.probes and (history.wants_probes or batch.last):
                 with torch.no_grad():
-                    history.probe(model.probe(batch, rows.train, rows.val))
+                    history.probe(model.probe(sample if batch.last else batch, *corners))
+                if history.wants_probes:
+                    history.probe(validation(predict(model, few), few, model.outcome_limit))
         history.close_epoch(epoch)
         after_epoch()
         if history.all_bad:
             break
         if schedule.probes and epoch < schedule.epochs:
-            history.measured(predict(model, some), some, model.outcome_limit, final=False)
+            history.measured(validation(predict(model, some), some, model.outcome_limit), final=False)
             if not go_on(epoch, history.newest("val_rmse")):
                 history.stopped = epoch
                 break
     predictions = predict(model, rows.val)
-    history.measured(predictions, rows.val, model.outcome_limit, final=True)
-    return history, predictions
+    history.measured(validation(predictions, rows.val, model.outcome_limit), final=True)
+    return Trained(history, predictions, seen_rmse(model, rows.train), outcome_nll(model, rows.val))

@@ -17,6 +17,11 @@ def accuracy(t: Ints, log_prob: Floats) -> float:
     return float(np.mean(log_prob.argmax(axis=1) == t))
 
 
+def nll(log_prob: Floats) -> float:
+    """Negative log-likelihood per row, in nats, of a density in the outcome's unit: (n,)."""
+    return -float(np.mean(log_prob))
+
+
 def mean_predictor_rmse(y_train: Floats, y: Floats) -> float:
     """RMSE of predicting the mean outcome of the training rows for every row: (n_train, d_y), (n, d_y)."""
     return rmse(y, np.broadcast_to(y_train.mean(axis=0), y.shape))

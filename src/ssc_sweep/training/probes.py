@@ -11,11 +11,13 @@ Columns: kind (step | epoch), epoch, step; then for each objective
     <objective>.gradient_norm[.<module>]        before clipping, mean over steps
     <objective>.clipped_norm[.<module>]         after clipping
     <objective>.clipped_share                   share of steps that were clipped
-then the model's probes, and val_rmse, val_accuracy, val_clamped (share of predictions at the model's clamp): on
-`loop.PROBED_ROWS` validation rows drawn for the run, after the last epoch on all.
+then the model's probes (in the row of an epoch those that are taken by row, as ll_x is, of `loop.EPOCH_ROWS` training
+rows drawn for the run; in that of a step of its batch), and val_rmse, val_accuracy, val_clamped (share of predictions
+at the model's clamp): on `loop.STEP_ROWS` validation rows drawn for the run after a step, on `loop.EPOCH_ROWS` after an
+epoch, after the last epoch on all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -24,8 +26,7 @@ import torch
 from torch import Tensor
 
 from ssc_sweep.data.cohort import Floats
-from ssc_sweep.models.contract import Batch, Loss
-from ssc_sweep.training.measure import Predictions
+from ssc_sweep.models.contract import Loss
 
 Row = dict[str, str | int | float]
 FIRST_STEPS = 50
@@ -95,9 +96,9 @@ class History:
         step.tensors[f"{objective}.loss"] = loss.total.detach()
         step.norms[objective] = norms
 
-    def probe(self, found: dict[str, Tensor]) -> None:
-        """Note the model's own probes after the step that was just taken."""
-        self._steps[-1].probes.update(found)
+    def probe(self, found: Mapping[str, Tensor | Floats]) -> None:
+        """Note what was measured after the step that was just taken: the model's own probes, validation scores."""
+        self._steps[-1].probes.update({name: torch.as_tensor(values) for name, values in found.items()})
 
     def close_epoch(self, epoch: int) -> None:
         """Reduce the steps since the last call to rows. A run's history ends before its first bad step."""
@@ -126,24 +127,17 @@ class History:
                 last = {name: float(values[-1, run]) for name, values in probes.items()} if good == len(steps) else {}
                 self.rows[run].append({"kind": "epoch", "epoch": epoch, "step": first + good - 1, **row, **last})
 
-    def measured(self, predictions: Predictions, rows: Batch, limit: float, final: bool) -> None:
-        """Add validation scores to the newest row of every run that is still good.
+    def measured(self, found: dict[str, Floats], final: bool) -> None:
+        """Add validation scores, (R,) each, to the newest row of every run that is still good.
 
         A prediction that is NaN or Inf has no scores; after the last epoch (`final`) it makes the run a bad one.
-
-        Args:
-            predictions: for `rows`, validation rows of every run.
-            limit: predictions are clamped to +- this, in the unit of the outcome.
         """
-        y, t = rows.y.double().cpu().numpy(), rows.t.cpu().numpy()
         for run in range(self.runs):
             if self.bad[run] is not None:
                 continue
-            scores = predictions.scores(run, y[run], t[run])
+            scores = {name: float(values[run]) for name, values in found.items()}
             if np.isfinite(list(scores.values())).all():
-                clamped = float((np.abs(predictions.outcome[run]) >= limit).mean())
-                found = {f"val_{name}": value for name, value in scores.items()} | {"val_clamped": clamped}
-                self.rows[run][-1].update(found)
+                self.rows[run][-1].update(scores)
             elif final:
                 self.bad[run] = Bad(self.step, "prediction")
 

@@ -45,6 +45,12 @@ def draw_rows(batch: Batch, seeds: Sequence[int], size: int) -> Batch:
     return _take(batch, torch.from_numpy(drawn).to(batch.x.device))
 
 
+def extremes(batch: Batch) -> Batch:
+    """Two rows for each run that hold the smallest and the largest value of every column; treatments do not matter."""
+    x, y = (torch.stack(torch.aminmax(each, dim=1), dim=1) for each in (batch.x, batch.y))
+    return replace(batch, x=x, t=batch.t[:, :2], y=y)
+
+
 def _take(batch: Batch, rows: torch.Tensor) -> Batch:
     """For each run, its rows at the positions `rows`, (R, m)."""
     runs = torch.arange(len(rows), device=rows.device).unsqueeze(1)
