@@ -38,6 +38,11 @@ def drop_last_line(path: Path) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
 
 
+def double(path: Path) -> None:
+    head, *lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([head, *lines, *lines]))
+
+
 DAMAGE: dict[str, tuple[Callable[[RunFolder], object], str]] = {
     "metrics missing": (lambda run: run.metrics.unlink(), "metrics.json cannot be read"),
     "metrics cut off": (lambda run: cut(run.metrics, 40), "metrics.json cannot be read"),
@@ -62,6 +67,15 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], object], str]] = {
     "history of another version": (lambda run: run.history.write_text("epoch,loss\n1,2\n"), "another version"),
     "config of another seed": (lambda run: run.config.write_text("seed: 5\n"), "of seed 5"),
     "config not YAML": (lambda run: run.config.write_text("a: [1"), "config.yaml cannot be read"),
+    "a date that does not exist": (lambda run: run.config.write_text("a: 2026-99-99\n"), "config.yaml cannot be read"),
+    "brackets without end": (lambda run: run.metrics.write_text("[" * 100_000), "metrics.json cannot be read"),
+    "a number of 400 digits": (lambda run: change(run, rmse=10**400), "no possible value"),
+    "accuracy above one": (lambda run: change(run, accuracy=7), "accuracy=7"),
+    "finished with a first bad step": (lambda run: change(run, first_bad={"step": 1, "tensor": "x"}), "first_bad="),
+    "relabelled": (lambda run: change(run, status="diverged", rmse=None), "first_bad=None for a run that diverged"),
+    "history without a step": (lambda run: run.history.write_text("kind,epoch,step\nepoch,1,\n"), "history.csv"),
+    "history doubled": (lambda run: double(run.history), "rows missing, or twice"),
+    "history of a giant field": (lambda run: run.history.write_text("k" * 200_000 + "\n"), "history.csv"),
     "config missing": (lambda run: run.config.unlink(), "config.yaml cannot be read"),
     "history missing": (lambda run: run.history.unlink(), "history.csv cannot be read"),
     "predictions missing": (lambda run: run.predictions.unlink(), "predictions.csv cannot be read"),

@@ -231,10 +231,8 @@ def test_the_outcomes_density_has_the_mass_one_in_its_own_unit() -> None:
     for run in range(2):
         shift, scale = float(model.y_stats.shift[run]), float(model.y_stats.scale[run])
         grid = shift + scale * torch.linspace(-60, 60, 3001, dtype=torch.float64)
-        x = batch.x[:, :1].expand(-1, len(grid), -1)
-        log_prob = model.outcome_log_prob(
-            x, batch.t[:, :1].expand(-1, len(grid)), grid.view(1, -1, 1).expand(2, -1, -1)
-        )
+        x, t = batch.x[:, :1].expand(-1, len(grid), -1), batch.t[:, :1].expand(-1, len(grid))
+        log_prob = model.outcome_log_prob(x, t, grid.view(1, -1, 1).expand(2, -1, -1))
         assert float(torch.trapezoid(log_prob[run].exp(), grid)) == pytest.approx(1.0)
 
 

@@ -106,3 +106,18 @@ def test_a_step_has_the_validation_scores_after_it() -> None:
     # Outcomes and treatments are all 0: errors 3 and 4, one treatment of two right, one prediction at the limit.
     assert step["val_rmse"] == pytest.approx(12.5**0.5)
     assert (step["kind"], step["shift"], step["val_accuracy"], step["val_clamped"]) == ("step", 2.0, 0.5, 0.5)
+
+
+def test_the_last_step_of_a_long_epoch_has_the_models_probes_alone() -> None:
+    h = history(1)
+    off = Predictions(np.zeros((1, 2, 1)), np.zeros((1, 2, 2)))
+    steps = FIRST_STEPS + 3
+    for step in range(1, steps + 1):
+        record(h, [1.0], [[0.0]], [[1.0]] * 3)
+        if h.wants_probes or step == steps:
+            h.probe({"shift": torch.tensor([float(step)])})
+        if h.wants_probes:
+            h.probe(validation(off, blank(2), limit=4.0))
+    h.close_epoch(1)
+    assert [row["shift"] for row in h.rows[0]] == [*range(1, FIRST_STEPS + 1), steps]
+    assert ["val_rmse" in row for row in h.rows[0]] == [True] * FIRST_STEPS + [False]

@@ -26,7 +26,7 @@ class Schedule:
 
 # While a run trains it is measured on few validation rows, drawn once for it: this many after each of the first steps,
 # and this many between epochs. On all of them it would cost a fifth of the training.
-STEP_ROWS, EPOCH_ROWS = 32, 128
+STEP_ROWS, EPOCH_ROWS = 16, 128
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,8 @@ class History:
         for objective, modules in self.modules.items():
             norms = torch.stack([step.norms[objective] for step in steps]).double().cpu().numpy()
             columns |= _norm_columns(objective, modules, norms, self.limit)
-        probed = [i for i, step in enumerate(steps) if step.probes]
-        probes = _reduce([steps[i].probes for i in probed])
+        probed = [i for i, step in enumerate(steps) if step.probes and first + i <= FIRST_STEPS]
+        after_steps, after_epoch = _reduce([steps[i].probes for i in probed]), _reduce([steps[-1].probes])
         for run in range(self.runs):
             if self.bad[run] is not None:
                 continue
@@ -118,14 +118,15 @@ class History:
             good = len(steps) if self.bad[run] is None else self.bad[run].step - first  # type: ignore[union-attr]
             for k, i in enumerate(probed):
                 if i < good:
-                    found = {name: float(values[k, run]) for name, values in probes.items()}
-                    if first + i <= FIRST_STEPS:
-                        one = {name: float(values[i]) for name, values in mine.items()}
-                        self.rows[run].append({"kind": "step", "epoch": epoch, "step": first + i, **one, **found})
+                    found = {name: float(values[k, run]) for name, values in after_steps.items()}
+                    one = {name: float(values[i]) for name, values in mine.items()}
+                    self.rows[run].append({"kind": "step", "epoch": epoch, "step": first + i, **one, **found})
             if good:
                 row = {name: _over_steps(name, values[:good]) for name, values in mine.items()}
-                last = {name: float(values[-1, run]) for name, values in probes.items()} if good == len(steps) else {}
-                self.rows[run].append({"kind": "epoch", "epoch": epoch, "step": first + good - 1, **row, **last})
+                # A run that turned bad within the epoch was not probed at its last good step.
+                found = {name: float(values[0, run]) for name, values in after_epoch.items()}
+                row |= found if good == len(steps) else {}
+                self.rows[run].append({"kind": "epoch", "epoch": epoch, "step": first + good - 1, **row})
 
     def measured(self, found: dict[str, Floats], final: bool) -> None:
         """Add validation scores, (R,) each, to the newest row of every run that is still good.
