@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import execution_whitelist
@@ -127,6 +128,15 @@ def test_a_run_that_diverges_is_recorded_and_harms_nobody(job: MakeJob) -> None:
     assert bad.metrics["first_bad"]["step"] >= 1
     assert jobs[1].folder.done.exists() and not jobs[1].folder.failed.exists()
     assert metrics(jobs[0])["rmse"] == pytest.approx(metrics(alone)["rmse"], rel=1e-4)
+
+
+def test_the_first_fifty_steps_and_every_epoch_have_a_row_with_validation_scores(job: MakeJob) -> None:
+    one = job("dataset.rows=120", "batch.size=1")
+    execute([one])
+    history = pd.read_csv(one.folder.history)
+    assert history["kind"].value_counts().to_dict() == {"step": 50, "epoch": 2}
+    assert history[["val_rmse", "val_accuracy", "likelihood.loss", "ll_x", "largest_z_val"]].notna().all(axis=None)
+    assert history["step"].tolist()[-3:] == [50, 60, 120]
 
 
 def test_wrong_input_writes_nothing(job: MakeJob, tmp_path: Path) -> None:

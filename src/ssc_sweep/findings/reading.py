@@ -114,6 +114,8 @@ def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> pd.DataFrame:
     wrong = [name for name in history.columns if name != "kind" and history[name].dtype.kind not in "fi"]
     if wrong and len(history):
         raise Unreadable(f"history.csv holds text in {wrong[0]}")
+    if history[["epoch", "step"]].isna().any(axis=None):
+        raise Unreadable("history.csv has rows without an epoch or a step")
     for kind in ("step", "epoch"):
         counted = history.loc[history["kind"] == kind, kind].tolist()
         if counted != list(range(1, len(counted) + 1)):
