@@ -33,8 +33,10 @@ def predictions(rmse: float | None) -> str:
     return "\n".join(["row,t,p(t=0),p(t=1),gain,gain_predicted", *rows]) + "\n"
 
 
-def finish(folder: RunFolder, rmse: float | None, lr: float = 5e-4) -> None:
-    """Write a whole run; without an RMSE it diverged at step 7."""
+def finish(folder: RunFolder, rmse: float | None) -> None:
+    """Write a whole run; without an RMSE it diverged at step 7. Its learning rate is that of its arm's name."""
+    arm = folder.path.parent.name
+    lr = float(arm.removeprefix("optimizer.lr=")) if arm.startswith("optimizer.lr=") else 5e-4
     seed = int(folder.path.name.removeprefix("seed="))
     write_yaml(folder.config, {"optimizer": {"lr": lr}, "batch": {"size": 10}, "seed": seed})
     write_yaml(folder.overrides, [f"optimizer.lr={lr}", f"seed={seed}"])
@@ -68,6 +70,6 @@ def make_study(path: Path, seeds: int = 8) -> StudyFolder:
     write_plan(study, Plan(tuple(range(seeds)), arms, Rule(15.0), {"lr": conf}))
     for seed in range(seeds):
         finish(study.run("control", seed), 40.0 + seed)
-        finish(study.run(FAST, seed), 10.0 + 0.3 * seed, 1e-4)
-        finish(study.run(SLOW, seed), 40.0 + seed + (-1) ** seed * 9, 1e-5)
+        finish(study.run(FAST, seed), 10.0 + 0.3 * seed)
+        finish(study.run(SLOW, seed), 40.0 + seed + (-1) ** seed * 9)
     return study

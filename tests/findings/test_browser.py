@@ -32,7 +32,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, other = make_study(outputs / "study"), make_study(outputs / "other", seeds=2)
     fail(folder.run("control", 7))
     finish(folder.run(FAST, 6), None)
-    rebuild([folder.path, other.path])
+    rebuild([folder, other])
     return folder.path / "report.html"
 
 

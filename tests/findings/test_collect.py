@@ -1,6 +1,7 @@
 """What a study folder says, and what it must not be believed."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 from ssc_sweep.findings.collect import cell, collect, read_summary, uncell
 from ssc_sweep.study.folder import RunFolder, StudyFolder, write_text
 from ssc_sweep.study.rule import Rule
-from tests.findings.studies import FAST, fail, finish, make_study, predictions
+from tests.findings.studies import FAST, SLOW, fail, finish, make_study, predictions
 
 
 @pytest.fixture
@@ -120,6 +121,29 @@ def test_unfinished_failed_and_diverged_runs_have_no_number(study: StudyFolder) 
     assert mine["status"].tolist() == ["unfinished", "failed", "diverged"]
     assert mine["rmse"].isna().all()
     assert mine["first_bad_step"].tolist()[2] == 7
+
+
+def test_a_run_copied_from_another_arm_is_left_out(study: StudyFolder) -> None:
+    shutil.rmtree(study.run("control", 1).path)
+    shutil.copytree(study.run(FAST, 1).path, study.run("control", 1).path)
+    mine = collect(study).runs.query("arm == 'control'")
+    assert mine["status"].tolist() == ["finished", "left out", "finished"]
+    assert "not that of the arm's other runs" in mine["left_out"].tolist()[1]
+    assert pd.isna(mine["rmse"].tolist()[1])
+
+
+def test_where_no_config_has_the_majority_none_of_the_arms_runs_counts(study: StudyFolder) -> None:
+    for seed in (0, 1, 2):
+        study.run("control", seed).config.write_text(f"seed: {seed}\nepochs: {seed}\n")
+    read = collect(study)
+    assert set(read.runs.query("arm == 'control'")["status"]) == {"left out"}
+    assert set(read.history["arm"]) == {FAST, SLOW}
+
+
+def test_a_folder_that_lost_its_marks_is_unfinished_not_absent(study: StudyFolder) -> None:
+    study.run(FAST, 1).done.unlink()
+    study.run(FAST, 1).config.unlink()
+    assert collect(study).runs.query("arm == @FAST")["status"].tolist() == ["finished", "unfinished", "finished"]
 
 
 def test_strangers_in_the_folder_are_left_out(study: StudyFolder) -> None:

@@ -71,7 +71,7 @@ def test_verdicts_come_first_and_in_sentences(whole: StudyFolder) -> None:
     assert places == sorted(places)
     assert places[-1] < text.index("Every seed.") < text.index("All runs")
     assert "8 of 8 runs below 15 kg; of the control 0." in text
-    assert "Predicting the mean has an RMSE of 8 kg" in text
+    assert "Predicting the training rows' mean for every row has an RMSE of 8 kg: a model above" in text
     assert "Does the loss diverge, and when?" in text and "NaN or Inf: 0 of 24 runs" in text
     assert "What went wrong" not in text
 
@@ -215,6 +215,25 @@ def test_command_rebuilds_and_makes_an_index(
     links = [link["href"] for link in Page(index.read_text()).all("a")]
     assert links == ["./damaged/report.html", "./whole/report.html"]
     assert all((damaged.path.parent / "whole" / name).exists() for name in ("report.html", "verdicts.csv"))
+
+
+def test_what_is_no_study_is_passed_over_and_named(whole: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    (whole.path.parent / "empty").mkdir()
+    whole.study.unlink()
+    assert main([str(whole.path), str(whole.path.parent / "empty"), str(whole.path.parent / "index.html")]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{whole.path}/report.html\n"
+    assert [line.startswith("left out: ") for line in shown.err.splitlines()] == [True, True]
+    assert "study.yaml cannot be read" in page(whole).text
+
+
+def test_text_that_looks_like_mathematics_stays_text(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=2)
+    for run in folder.runs():
+        run.metrics.write_text(run.metrics.read_text().replace('"kg"', r'"$\\frac$"'))
+        run.history.write_text(run.history.read_text().replace("fit.", r"$\frac$."))
+    build(folder)
+    assert r"$\frac$" in page(folder).text
 
 
 @pytest.mark.parametrize("make", [False, True])

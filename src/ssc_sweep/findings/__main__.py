@@ -20,14 +20,24 @@ def _study(path: Path) -> StudyFolder:
     if not path.is_dir():
         raise UserError(f"there is no folder {path}. Give the folder of a study, such as outputs/<study>.")
     folder = StudyFolder(path)
-    if not folder.study.is_file():
-        raise UserError(f"{path} holds no study.yaml, so it is no study. Give the folder of one: outputs/<study>.")
+    if not folder.study.is_file() and not folder.runs():
+        raise UserError(f"{path} holds no study.yaml and no runs, so it is no study. Give one: outputs/<study>.")
     return folder
 
 
-def rebuild(paths: Sequence[Path]) -> list[Path]:
+def find(paths: Sequence[Path]) -> tuple[list[StudyFolder], list[UserError]]:
+    """The studies among these paths, and what is wrong with the others."""
+    folders, wrong = [], []
+    for path in dict.fromkeys(path.resolve() for path in paths):
+        try:
+            folders.append(_study(path))
+        except UserError as error:
+            wrong.append(error)
+    return folders, wrong
+
+
+def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
     """Make the findings of each study again, and an index where there are several; return the pages."""
-    folders = [_study(path) for path in dict.fromkeys(path.resolve() for path in paths)]
     # Imported here: pandas, scipy and matplotlib take time that a wrong path should not cost.
     from ssc_sweep.findings.report import build, environment
 
@@ -50,7 +60,10 @@ def rebuild(paths: Sequence[Path]) -> list[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Exit codes: 0 done, 2 the input is wrong."""
+    """Run the command line. Exit codes: 0 done, 2 none of the paths is a study, or a page cannot be written.
+
+    Paths that are no study are named and passed over, so that outputs/* works whatever else lies there.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m ssc_sweep.findings",
         description="Read studies from disk and write summary.csv, verdicts.csv, figures/ and report.html into each; "
@@ -58,7 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("study", nargs="+", type=Path, help="folder of a study, such as outputs/<study>")
     try:
-        pages = rebuild(parser.parse_args(arguments).study)
+        folders, wrong = find(parser.parse_args(arguments).study)
+        for error in wrong:
+            print("left out:" if folders else "error:", " ".join(str(error).split()), file=sys.stderr)
+        if not folders:
+            return 2
+        pages = rebuild(folders)
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2

@@ -5,7 +5,8 @@ number: its status is "unfinished" or "left out" and the column left_out says wh
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,10 @@ def uncell(value: str) -> str:
 
 def _read_runs(study: StudyFolder, planned: Collection[str]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Rows, histories and remarks; of arms outside `planned` no number is read, unless nothing is planned."""
-    rows, histories, remarks = [], [], []
+    rows: list[dict[str, object]] = []
+    histories: dict[int, pd.DataFrame] = {}
+    configs: dict[int, str] = {}
+    remarks = []
     for folder in study.runs():
         name = folder.path.relative_to(study.path).as_posix()
         if not re.fullmatch(r"seed=(0|-?[1-9]\d*)", folder.path.name):
@@ -86,19 +90,33 @@ def _read_runs(study: StudyFolder, planned: Collection[str]) -> tuple[pd.DataFra
             row |= {"status": LEFT_OUT, "left_out": "study.yaml does not name its arm"}
         elif folder.done.exists():
             try:
-                history = read_run(folder, row)
+                history, configs[len(rows)] = read_run(folder, row)
             except Unreadable as error:
                 row |= {"status": LEFT_OUT, "left_out": str(error)}
             else:
-                histories.append(history.assign(arm=arm, seed=seed))
+                histories[len(rows)] = history.assign(arm=arm, seed=seed)
         elif folder.failed.exists():
             row["status"] = Status.FAILED.value
         else:
             row |= {"status": UNFINISHED, "left_out": "no DONE: it was broken off, or is still running"}
         rows.append(row)
+    for i in _strangers([str(row["arm"]) for row in rows], configs):
+        kept = ("arm", "seed", "overrides", "folder")
+        rows[i] = {key: rows[i][key] for key in kept} | {
+            "status": LEFT_OUT, "left_out": "its config is not that of the arm's other runs: was it copied or edited?"
+        }  # fmt: skip
+        del histories[i]
     empty = pd.DataFrame({"kind": [], "epoch": [], "step": [], "arm": [], "seed": []})
-    history = pd.concat(histories, ignore_index=True) if histories else empty
+    history = pd.concat(histories.values(), ignore_index=True) if histories else empty
     return pd.DataFrame(rows, columns=list(COLUMNS)), history, remarks
+
+
+def _strangers(arms: Sequence[str], configs: Mapping[int, str]) -> list[int]:
+    """Rows whose config differs from that of most runs of their arm; all of an arm without such a majority."""
+    by_arm: dict[str, Counter[str]] = {}
+    for i, config in configs.items():
+        by_arm.setdefault(arms[i], Counter())[config] += 1
+    return [i for i, config in configs.items() if 2 * by_arm[arms[i]][config] <= by_arm[arms[i]].total()]
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -30,7 +30,7 @@ class ArmVerdict:
     median_control: float
 
     @property
-    def claim_holds(self) -> str:
+    def as_expected(self) -> str:
         """Whether the arm went the way that the claim predicts."""
         if self.judgement is None:
             return "undecided"

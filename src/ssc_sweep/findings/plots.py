@@ -38,6 +38,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters: a smaller file, and text that can be searched
     "svg.hashsalt": "ssc_sweep",  # the same data give the same file
     "font.family": "sans-serif",
+    "text.parse_math": False,  # a dollar in a unit or a label is a dollar
 }
 
 
@@ -63,8 +64,8 @@ def plain(value: float, _: object = None) -> str:
 
 def _short(label: str, length: int = 46) -> str:
     text = label if len(label) <= length else f"{label[: length - 1]}…"
-    # A dollar would start mathematics; a label that starts with _ would be left out of the legend.
-    return text.replace("$", r"\$").replace("_", " _", text.startswith("_"))
+    # A label that starts with _ would be left out of the legend.
+    return text.replace("_", " _", text.startswith("_"))
 
 
 def _style(i: int) -> tuple[str, str, Any]:

@@ -32,173 +32,232 @@ class Answer:
 
 def answer_all(study: Study, verdicts: Sequence[ArmVerdict]) -> list[Answer]:
     """Answer the plan's five key questions from a study that has runs with a history."""
-    epochs = study.history[study.history["kind"] == "epoch"] if len(study.history) else study.history
-    if epochs.empty:
+    if study.history.empty:
         return []
+    watched = _watch(study)
     return [
-        does_the_loss_diverge(study, epochs),
-        what_happens_to_gradients(study, epochs),
-        do_the_statistics_converge(study, epochs),
+        does_the_loss_diverge(study, watched),
+        what_happens_to_gradients(watched),
+        do_the_statistics_converge(study, watched),
         which_hyperparameters_matter(verdicts),
-        what_do_working_models_do(study, epochs),
+        what_do_working_models_do(study),
     ]
 
 
-def _controls(study: Study) -> list[str]:
-    """Folders of the arms that others are compared with; of all arms where there is no such one."""
-    controls = [arm.control for arm in study.plan.arms if arm.control]
-    return list(dict.fromkeys(controls or [arm.folder for arm in study.plan.arms]))
+@dataclass(frozen=True)
+class Watched:
+    """The runs that the first three questions are about.
+
+    Attributes:
+        name: what they are called: "control run", or "run" in a study without controls.
+        runs: their rows of `Study.runs`.
+        history: their rows of `Study.history`.
+    """
+
+    name: str
+    runs: pd.DataFrame
+    history: pd.DataFrame
+
+    def ends(self, column: str) -> tuple[pd.Series, pd.Series]:
+        """A column in each run's first and last epoch: one value a run; none where nobody recorded it."""
+        return _ends(self.history, column)
+
+    def columns(self, ending: str) -> list[str]:
+        return [name for name in self.history.columns if name.endswith(ending)]
+
+    def several_epochs(self) -> bool:
+        return bool(self.history["epoch"].max() > 1)
 
 
-def _ends(epochs: pd.DataFrame, arms: Sequence[str], column: str) -> tuple[pd.Series, pd.Series]:
-    """A column in each run's first and last epoch: one value a run of these arms; none where nobody recorded it."""
-    if column not in epochs:
+def _watch(study: Study) -> Watched:
+    controls = {arm.control for arm in study.plan.arms if arm.control}
+    arms = controls or {arm.folder for arm in study.plan.arms}
+    runs, history = (table[table["arm"].isin(arms)] for table in (study.runs, study.history))
+    return Watched("control run" if controls else "run", runs, history)
+
+
+def _ends(history: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
+    if column not in history:
         return pd.Series(dtype=float), pd.Series(dtype=float)
-    mine = epochs[epochs["arm"].isin(arms)].sort_values("epoch")
-    runs = mine.groupby(["arm", "seed"])[column]
+    epochs = history[history["kind"] == "epoch"].sort_values("epoch")
+    runs = epochs.groupby(["arm", "seed"])[column]
     return runs.first().dropna(), runs.last().dropna()
 
 
-def _labels(study: Study) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for arm in study.plan.arms:
-        labels.setdefault(arm.folder, arm.label)
-    return labels
+def _change(name: str, first: pd.Series, last: pd.Series) -> str:
+    return (
+        f"{name}: median {first.median():.3g} in the first epoch, {last.median():.3g} in the last; "
+        f"higher at the end in {int((last > first).sum())} of {len(last)} runs."
+    )
 
 
-def _named(columns: pd.Index, ending: str) -> list[str]:
-    return [name for name in columns if name.endswith(ending)]
-
-
-def does_the_loss_diverge(study: Study, epochs: pd.DataFrame) -> Answer:
+def does_the_loss_diverge(study: Study, watched: Watched) -> Answer:
     """Rule: it diverges where a run met NaN or Inf, or where the loss of the last epoch exceeds that of the first."""
-    controls, evidence = _controls(study), []
-    runs = study.runs[study.runs["arm"].isin(controls)]
-    bad = study.runs[study.runs["status"] == "diverged"]
-    evidence.append(f"NaN or Inf: {len(bad)} of {len(study.runs)} runs of the study.")
-    evidence.extend(
+    question, who = "Does the loss diverge, and when?", watched.name
+    bad = watched.runs[watched.runs["status"] == "diverged"]
+    everywhere = study.runs[study.runs["status"] == "diverged"]
+    evidence = [f"NaN or Inf: {len(everywhere)} of {len(study.runs)} runs of the study."]
+    evidence += [
         f"{row['folder']}: first at step {row['first_bad_step']:.0f}, in {row['first_bad_tensor']}."
-        for _, row in bad.head(5).iterrows()
-    )
-    risen = 0
-    for column in _named(epochs.columns, ".loss"):
-        first, last = _ends(epochs, controls, column)
-        risen += int((last > first).sum())
-        evidence.append(
-            f"{column}, control: median {first.median():.3g} in the first epoch, {last.median():.3g} in the last; "
-            f"it rose in {int((last > first).sum())} of {len(last)} runs."
+        for _, row in everywhere.head(5).iterrows()
+    ]
+    losses = {column: watched.ends(column) for column in watched.columns(".loss")}
+    if not losses and bad.empty:
+        return Answer(question, f"No {who} has left a history.", tuple(evidence))
+    evidence += [_change(f"{column}, {who}s", *ends) for column, ends in losses.items()]
+    evidence += [
+        _change(f"{name}, {who}s, {note}", *watched.ends(column))
+        for column, name, note in (
+            ("ll_x", "ll_x", "no part of the loss that is descended"),
+            ("val_rmse", "validation RMSE", "between epochs on drawn rows, after the last on all"),
         )
-    first, last = _ends(epochs, controls, "val_rmse")
-    evidence.append(
-        f"validation RMSE, control: median {first.median():.1f} after the first epoch, {last.median():.1f} after the "
-        f"last; higher at the end in {int((last > first).sum())} of {len(last)} runs (between epochs on up to 256 "
-        "drawn rows, after the last on all)."
-    )
-    control_bad = runs[runs["status"] == "diverged"]
-    if len(control_bad):
-        steps = control_bad["first_bad_step"]
-        text = f"Yes: {len(control_bad)} control runs met NaN or Inf, the first at step {steps.min():.0f}."
+        if column in watched.history
+    ]
+    risen = sum(int((last > first).sum()) for first, last in losses.values())
+    if len(bad):
+        steps = bad["first_bad_step"]
+        text = f"Yes: {len(bad)} of {len(watched.runs)} {who}s met NaN or Inf, the first at step {steps.min():.0f}."
     elif risen:
-        text = f"In part: no control run met NaN or Inf, but the loss rose in {risen} of them."
-    elif epochs["epoch"].nunique() < 2:
-        text = "No control run met NaN or Inf; with one epoch there is no more to compare."
+        text = f"In part: no {who} met NaN or Inf, but the training loss rose in {risen} of them."
+    elif not watched.several_epochs():
+        text = f"No {who} met NaN or Inf; with one epoch there is no more to compare."
     else:
-        text = "No: the training loss of every control run is finite and no higher at the end than at the start."
-        if study.rule and last.median() > study.rule.target:
-            text += " The failure is on the validation rows alone."
-    return Answer("Does the loss diverge, and when?", text, tuple(evidence))
+        text = f"No: the training loss of every {who} is finite and no higher at the end than at the start."
+    return Answer(question, text + _where_it_fails(study, watched), tuple(evidence))
 
 
-def what_happens_to_gradients(study: Study, epochs: pd.DataFrame) -> Answer:
-    """Rule: compare the mean norm before clipping in the last epoch with that in the first, run by run."""
-    controls, evidence = _controls(study), []
-    vanished = exploded = runs = 0
-    for column in _named(epochs.columns, ".gradient_norm"):
-        first, last = _ends(epochs, controls, column)
-        ratio = last / first
-        vanished += int((ratio < VANISHED).sum())
-        exploded += int((ratio > EXPLODED).sum())
-        runs += len(ratio)
+def _where_it_fails(study: Study, watched: Watched) -> str:
+    """Of the runs that miss the target on the validation rows, how many reach it on the rows that they trained on."""
+    known = watched.runs.dropna(subset=["rmse", "train_rmse"])
+    if study.rule is None or known.empty:
+        return ""
+    failed = known[known["rmse"] >= study.rule.target]
+    fitted = int((failed["train_rmse"] < study.rule.target).sum())
+    if failed.empty:
+        return ""
+    return (
+        f" {len(failed)} of {len(known)} miss the target on the validation rows; {fitted} of these meet it on their "
+        f"training rows (median RMSE {failed['train_rmse'].median():.1f} there, {failed['rmse'].median():.1f} here)."
+    )
+
+
+def what_happens_to_gradients(watched: Watched) -> Answer:
+    """Rule: compare norms before clipping, in total and by module: last epoch with first, first steps with step 1."""
+    question, who, evidence = "Do gradients vanish, explode or turn NaN?", watched.name, []
+    columns = [name for name in watched.history.columns if ".gradient_norm" in name]
+    if not columns or watched.history.empty:
+        return Answer(question, f"No {who} has left a history.", ())
+    vanished, exploded = set[object](), set[object]()
+    steps = watched.history[watched.history["kind"] == "step"].sort_values("step").groupby(["arm", "seed"])
+    for column in columns:
+        first, last = watched.ends(column)
+        ratio, jump = last / first, steps[column].max() / steps[column].first()
+        vanished |= set(ratio.index[ratio < VANISHED])
+        exploded |= {*ratio.index[ratio > EXPLODED], *jump.index[jump > EXPLODED]}
         evidence.append(
-            f"{column}, control: median {first.median():.3g} in the first epoch, {last.median():.3g} in the last "
-            f"(ratio {ratio.min():.2g} to {ratio.max():.2g})."
+            f"{column}: median {first.median():.3g} in the first epoch, {last.median():.3g} in the last "
+            f"(ratio {ratio.min():.2g} to {ratio.max():.2g})"
+            + (f"; in the first steps up to {jump.max():.2g} times that of step 1." if len(jump) else ".")
         )
-        share = _ends(epochs, controls, f"{column.removesuffix('.gradient_norm')}.clipped_share")[1]
-        evidence.append(f"steps that were clipped in the last epoch: median {share.median():.0%}.")
-    nan = study.runs["first_bad_tensor"].astype("string").str.contains("gradient_norm", na=False).sum()
-    evidence.append(f"runs whose first NaN or Inf was a gradient: {nan} of {len(study.runs)}.")
+    for column in watched.columns(".clipped_share"):
+        share = watched.ends(column)[1]
+        evidence.append(f"{column}: median {share.median():.0%} of the steps of the last epoch.")
+    nan = watched.runs["first_bad_tensor"].astype("string").str.contains("gradient_norm", na=False).sum()
+    evidence.append(f"{who}s whose first NaN or Inf was a gradient: {nan} of {len(watched.runs)}.")
     if vanished or exploded or nan:
-        text = f"They vanish in {vanished}, explode in {exploded} of {runs} control runs; NaN first in {nan} runs."
-    elif epochs["epoch"].nunique() < 2:
+        text = (
+            f"Of {len(watched.runs)} {who}s they vanish in {len(vanished)}, explode in {len(exploded)}; "
+            f"NaN comes first in {nan}."
+        )
+    elif not watched.several_epochs():
         text = "None is NaN; with one epoch there is no more to compare."
     else:
         text = "They neither vanish nor explode, and none is NaN."
-    return Answer("Do gradients vanish, explode or turn NaN?", text, tuple(evidence))
+    return Answer(question, text, tuple(evidence))
 
 
-def do_the_statistics_converge(study: Study, epochs: pd.DataFrame) -> Answer:
+def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
     """Rule: distance of the model's shift and scale from those of all training rows, in their standard deviations."""
-    question = "Do the statistics converge, and are the batches too small for them?"
-    found = [name for name in ("x_shift_off", "x_scale_off", "y_shift_off", "y_scale_off") if name in epochs]
-    if not found:
-        return Answer(question, "Nothing was recorded: probes=false, or the models keep no statistics.", ())
-    labels, evidence = _labels(study), []
-    ends = {name: _ends(epochs, _controls(study), name)[1] for name in found}
-    evidence.append(
-        "control, last epoch, in standard deviations of the training rows: "
+    question, who = "Do the statistics converge, and are the batches too small for them?", watched.name
+    ends = {name: watched.ends(name)[1] for name in ("x_shift_off", "x_scale_off", "y_shift_off", "y_scale_off")}
+    ends = {name: values for name, values in ends.items() if len(values)}
+    if not ends:
+        return Answer(question, f"No {who} has recorded any: probes=false, or a model without statistics.", ())
+    evidence = [
+        f"{who}s, last epoch, in standard deviations of the training rows: "
         + ", ".join(f"{name.removesuffix('_off')} off by {values.median():.2f}" for name, values in ends.items())
         + "."
-    )
-    for arm in labels:
-        off = _ends(epochs, [arm], "x_scale_off")[1]
+    ]
+    for arm in {arm.folder: arm for arm in reversed(study.plan.arms)}.values():
+        off = _ends(study.history[study.history["arm"] == arm.folder], "x_scale_off")[1]
         if len(off):
-            evidence.append(f"{labels[arm]}: x_scale off by {off.median():.2f} (up to {off.max():.2f}).")
-    reach = _ends(epochs, _controls(study), "largest_z_val")[1]
-    known = _ends(epochs, _controls(study), "largest_z_train")[1]
-    evidence.append(
-        f"largest |z|, control, last epoch: median {known.median():.3g} among training rows, "
-        f"{reach.median():.3g} among validation rows."
-    )
+            evidence.append(f"{arm.label}: x_scale off by {off.median():.2f} (up to {off.max():.2f}).")
     worst = max(values.median() for values in ends.values())
     if worst <= CONVERGED:
         text = f"They converge: within {worst:.2f} sd of those of all training rows."
     else:
         text = f"They do not converge: at the end one of them is still {worst:.2f} sd off."
-    if reach.median() > max(FAR, 2 * known.median()):
-        text += f" And validation rows lie up to {reach.median():.0f} sd away, where no training row was."
+    text += _noise_by_batch(study)
+    reach, known = watched.ends("largest_z_val")[1], watched.ends("largest_z_train")[1]
+    if len(reach) and len(known):
+        evidence.append(
+            f"largest |z|, {who}s, last epoch: median {known.median():.3g} among training rows, "
+            f"{reach.median():.3g} among validation rows."
+        )
+        if reach.median() > max(FAR, 2 * known.median()):
+            text += f" And validation rows lie up to {reach.median():.0f} sd away, where no training row was."
     return Answer(question, text, tuple(evidence))
+
+
+def _noise_by_batch(study: Study) -> str:
+    """Distance of x_scale by batch size, among arms that differ from their control in it, and these controls."""
+    batch = study.runs.dropna(subset=["batch"]).groupby("arm")["batch"].first()
+    differ = [a for a in study.plan.arms if a.control and batch.get(a.folder) != batch.get(a.control)]
+    arms = {name for arm in differ for name in (arm.folder, arm.control) if name in batch}
+    rows = study.history[study.history["arm"].isin(arms)]
+    off = _ends(rows, "x_scale_off")[1]
+    if off.empty:
+        return " This study varies no batch size."
+    by_size = off.groupby(off.index.get_level_values("arm").map(batch.to_dict())).median().sort_index()
+    listed = ", ".join(f"{value:.2f} sd with {size:.0f}" for size, value in by_size.items())
+    small = [f"{size:.0f}" for size, value in by_size.items() if value > CONVERGED]
+    noisy = f"too noisy for {CONVERGED} sd: {', '.join(small)}" if small else f"none is too noisy for {CONVERGED} sd"
+    return f" By batch size, x_scale ends off by {listed}; {noisy}."
 
 
 def which_hyperparameters_matter(verdicts: Sequence[ArmVerdict]) -> Answer:
     """Rule: an arm matters if its verdict is that it works, helps or does harm."""
     question = "Which hyperparameters matter?"
-    judged = [verdict for verdict in verdicts if verdict.judgement is not None]
-    if not judged:
-        return Answer(question, "This study tests no hypothesis.", ())
     evidence, groups = [], dict[Verdict, list[str]]()
-    for verdict in judged:
+    for verdict in verdicts:
         judgement = verdict.judgement
-        assert judgement is not None
+        if judgement is None:
+            continue
         groups.setdefault(judgement.verdict, []).append(verdict.arm.label)
         seen = judgement.evidence
         evidence.append(
             f"{verdict.arm.label}: {judgement.verdict} RMSE times {seen.ratio:.2f} "
             f"[{seen.ratio_low:.2f}, {seen.ratio_high:.2f}], works in {seen.works} of {seen.n_seeds}."
         )
+    if not groups:
+        return Answer(question, "This study tests no hypothesis.", ())
     parts = [
         f"{what} {', '.join(groups[verdict])}"
         for verdict, what in (
             (Verdict.MAKES_IT_WORK, "it works with"),
             (Verdict.HELPS, "it still fails, but less, with"),
             (Verdict.WORSE, "it gets worse with"),
+            (Verdict.NO_DIFFERENCE, "no difference is made by"),
+            (Verdict.TOO_FEW_SEEDS, "too few seeds to tell of"),
+            (Verdict.CONTROL_WORKS, "the control already works, beside"),
         )
         if verdict in groups
     ]
-    text = "; ".join(parts) if parts else "none of those tested makes a difference that these seeds can show"
+    text = "; ".join(parts)
     return Answer(question, text[0].upper() + text[1:] + ".", tuple(evidence))
 
 
-def what_do_working_models_do(study: Study, epochs: pd.DataFrame) -> Answer:
+def what_do_working_models_do(study: Study) -> Answer:
     """Rule: models are told apart by name; a model works if its median RMSE lies below the target."""
     question = "What do the models that work do differently?"
     models = study.runs.dropna(subset=["rmse"]).groupby("model")
@@ -208,7 +267,13 @@ def what_do_working_models_do(study: Study, epochs: pd.DataFrame) -> Answer:
     rmse = models["rmse"].median()
     counts = models.size().to_dict()
     evidence = [f"{name}: median RMSE {value:.1f} over {counts[name]} runs." for name, value in rmse.items()]
-    last = epochs.sort_values("epoch").groupby(["arm", "seed"]).last().reset_index()
+    last = (
+        study.history[study.history["kind"] == "epoch"]
+        .sort_values("epoch")
+        .groupby(["arm", "seed"])
+        .last()
+        .reset_index()
+    )
     last = last.merge(study.runs[["arm", "seed", "model"]], on=["arm", "seed"])
     for column in ("x_scale_off", "largest_z_val", "val_clamped"):
         if column in last:

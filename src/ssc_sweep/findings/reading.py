@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,12 @@ def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
             raise Unreadable(f"metrics.json has {name}={metrics[name]:.6g}, but predictions.csv gives {value:.6g}")
 
 
-def read_run(folder: RunFolder, row: dict[str, object]) -> pd.DataFrame:
-    """Fill the row from a folder with DONE; return its history."""
+def read_run(folder: RunFolder, row: dict[str, object]) -> tuple[pd.DataFrame, str]:
+    """Fill the row from a folder with DONE; return its history, and its config without the seed as text.
+
+    Raises:
+        Unreadable: the folder cannot be believed.
+    """
     if folder.failed.exists():
         raise Unreadable("both DONE and FAILED are there")
     config = load_yaml(folder.config)
@@ -168,10 +173,11 @@ def read_run(folder: RunFolder, row: dict[str, object]) -> pd.DataFrame:
     metrics = read_metrics(folder)
     history = read_history(folder, metrics)
     check_predictions(folder, metrics)
+    config = json.dumps({key: value for key, value in config.items() if key != "seed"}, sort_keys=True, default=str)
     row |= {name: metrics[name] for name in METRICS}
     if metrics["first_bad"]:
         row |= {f"first_bad_{name}": metrics["first_bad"][name] for name in ("step", "tensor")}
-    return history
+    return history, config
 
 
 def read_overrides(folder: RunFolder) -> str:

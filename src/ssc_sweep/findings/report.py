@@ -111,7 +111,7 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
         (
             "curves",
             "Training",
-            f"{band} Validation scores are of up to 256 drawn rows, after the last epoch of all.",
+            f"{band} Validation scores are of drawn rows, after the last epoch of all.",
             "",
             plots.training_curves(runs, unit),
         ),
@@ -208,14 +208,15 @@ def render(
     groups: dict[str | None, list[ArmVerdict]] = {}
     for verdict in verdicts:
         groups.setdefault(verdict.arm.hypothesis, []).append(verdict)
-    known = study.runs.drop_duplicates(["seed", "mean_predictor_rmse"])["mean_predictor_rmse"].dropna()
+    known = study.runs["mean_predictor_rmse"].dropna()
     content: Mapping[str, Any] = {
         "name": study.folder.path.resolve().name,
         "study": study,
         "unit": unit_of(study),
         "groups": groups,
         "verdicts": verdicts,
-        "mean_predictor": float(known.median()),
+        "mean_predictor": tuple(dict.fromkeys(_number(value) for value in (known.min(), known.max()) if len(known))),
+        "level": f"{100 * (1 - study.rule.alpha):g}%" if study.rule else "",
         "snippet": snippet(study, verdicts),
         "questions": questions,
         "chapters": chapters,

@@ -163,6 +163,7 @@ class StudyFolder:
         return RunFolder(self.path / arm / f"seed={seed}")
 
     def runs(self) -> list[RunFolder]:
-        """Every folder that a run has begun or ended in, sorted by path."""
+        """Every folder that a run has begun or ended in, or that is named like one, sorted by path."""
         found = {path.parent for name in ("DONE", "FAILED", "config.yaml") for path in self.path.glob(f"**/{name}")}
+        found |= {path for path in self.path.glob("**/seed=*") if path.is_dir()}
         return [RunFolder(path) for path in sorted(found)]
