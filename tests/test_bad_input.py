@@ -10,16 +10,19 @@ command = pytest.fixture(make_command)
 
 # Words after TINY -> what the line must say.
 ONE_RUN = {
-    "model=nope": ["model/nope", "flow_ssc"],
-    "batch=b99": ["batch/b99", "b10 b32 b64"],
-    "hypothesis=nope": ["hypothesis/nope", "lr"],
-    "nokey=1": ["nokey"],
+    "model=nope": ["model=nope", "flow_ssc"],
+    "batch=b99": ["batch=b99 is unknown", "b10 | b32 | b64"],
+    "hypothesis=nope": ["hypothesis=nope", "lr"],
+    "nokey=1": ["nokey is unknown", "See --help"],
+    "epoch=3": ["epoch is unknown", "Did you mean epochs?"],
+    "optimizer.lrr=3": ["optimizer.lrr is unknown", "Did you mean optimizer.lr?"],
+    "seeds=3": ["seeds=3", "add -m"],
     "+nokey=1": ["nokey", "allowed is", "epochs"],
     "batch.nokey=1": ["batch.nokey"],
     "+batch.nokey=1": ["batch.nokey", "allowed is", "drop_last"],
     "+model.nokey=1": ["nokey", "FlowSSC"],
     "+optimizer.nokey=1": ["nokey", "Adam"],
-    "nonsense": ["nonsense"],
+    "nonsense": ["nonsense is no override", "key=value"],
     "optimizer.lr=[1": ["optimizer.lr=[1"],
     "optimizer.lr=0": ["optimizer.lr=0", "> 0"],
     "optimizer.lr=-1": ["optimizer.lr=-1", "> 0"],
@@ -74,8 +77,8 @@ ONE_RUN = {
 }
 
 STUDY = {
-    "hypothesis=nope": ["hypothesis/nope", "lr"],
-    "hypothesis=lr,nope": ["hypothesis/nope", "lr"],
+    "hypothesis=nope": ["hypothesis=nope", "lr"],
+    "hypothesis=lr,nope": ["hypothesis=nope", "lr"],
     "hypothesis=glob(zzz*)": ["zzz", "lr"],
     "hypothesis=lr seeds=0": ["seeds=0", ">= 1"],
     "hypothesis=lr seeds=1.5": ["seeds=1.5", "whole number"],
@@ -104,7 +107,7 @@ HYPOTHESES = {
     "typo": ("{letter: X, claim: c, expect: improves, armz: 1, arms: [{epochs: 2}]}", "armz"),
     "expects": ("{letter: X, claim: c, expect: maybe, arms: [{epochs: 2}]}", "improves | worsens | no_difference"),
     "unknown_key": ("{letter: X, claim: c, expect: improves, arms: [{optimizer.nope: 3}]}", "optimizer.nope"),
-    "unknown_choice": ("{letter: X, claim: c, expect: improves, arms: [{batch: b99}]}", "b10 b32 b64"),
+    "unknown_choice": ("{letter: X, claim: c, expect: improves, arms: [{batch: b99}]}", "b10 | b32 | b64"),
     "bad_value": ("{letter: X, claim: c, expect: improves, arms: [{optimizer.lr: -1}]}", "> 0"),
     "sets_seeds": ("{letter: X, claim: c, expect: improves, arms: [{seeds: 5}]}", "seeds"),
     "sets_seed": ("{letter: X, claim: c, expect: improves, arms: [{seed: 5}]}", "seed"),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from ssc_sweep.study import plan
 from tests.command import TINY, Command, make_command
 
 command = pytest.fixture(make_command)
@@ -252,6 +253,28 @@ def test_a_study_of_another_version_is_refused_in_one_line(command: Command) -> 
     ended = command("-m", *TINY, "seed=0,1,2")
     assert ended.code == 2
     assert ended.err.count("\n") == 1 and "of another version" in ended.err and "study=<name>" in ended.err
+
+
+def test_a_refused_start_does_not_show_what_an_earlier_one_found(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "RMSE" in command("-m", *TINY, "seed=0,1").out
+    monkeypatch.setattr(plan, "STARTED", "2030-01-01T00:00:00")  # as if another process came later
+    refused = command("-m", *TINY, "seed=0,1", "epochs=2")
+    assert (refused.code, refused.out) == (2, "")
+    assert "another config" in refused.err
+
+
+def test_a_study_that_goes_on_says_so(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command("-m", *TINY, "seed=0,1").code == 0
+    monkeypatch.setattr(plan, "STARTED", "2030-01-01T00:00:00")
+    ended = command("-m", *TINY, "seed=0,1,2")
+    assert "2 of 3 runs were finished before" in ended.err
+    content = yaml.safe_load((command.folder / "outputs" / "s" / "study.yaml").read_text())
+    assert content["command"].endswith("seed=0,1")
+    (later,) = content["later"]
+    assert later["command"].endswith("seed=0,1,2") and later["started"] == "2030-01-01T00:00:00"
+    assert "raises the chance of a false claim" in (command.folder / "outputs" / "s" / "report.html").read_text()
 
 
 def test_a_damaged_finished_run_is_named_in_one_line(command: Command) -> None:

@@ -15,12 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssc_sweep.config import ALLOWED_TARGETS, conf_dir
 from ssc_sweep.errors import RunsFailed, TargetMissed, UserError
-
-# How Hydra's plain ValueErrors about the command line begin, and what they mean here.
-HYDRAS_REFUSALS = {
-    "Only one of --run": "--multirun, --cfg, --info and --shell_completion exclude each other: keep one.",
-    "Config group override must be": "a group has no choice: name one, or leave the word out. See --help.",
-}
+from ssc_sweep.explain import explain, is_known
 
 
 @hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=ALLOWED_TARGETS)
@@ -28,7 +23,8 @@ def run(cfg: DictConfig) -> float:
     """Train the run of `cfg` and return its RMSE (NaN if it diverged), as Hydra's launchers and sweepers want it."""
     composed = HydraConfig.get()
     alone = composed.mode != RunMode.MULTIRUN
-    if alone and ("hypothesis" in cfg or "n_trials" in cfg):
+    many = any(word.startswith("seeds=") for word in composed.overrides.task)
+    if alone and (many or "hypothesis" in cfg or "n_trials" in cfg):
         leave(
             UserError(
                 f"{' '.join(sys.argv[1:])} asks for a study of many runs, not for one run: add -m, as in "
@@ -60,17 +56,18 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         run()
-    except (UserError, RunsFailed, TargetMissed, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    except (UserError, RunsFailed, TargetMissed) as error:
         if wants_traceback:
             raise
-        if "add --multirun" in str(error):
-            error = UserError(f"several values need -m, as in 'python -m ssc_sweep -m {shlex.join(sys.argv[1:])}'.")
         leave(error)
-    except ValueError as error:
-        meant = [line for begin, line in HYDRAS_REFUSALS.items() if str(error).startswith(begin)]
-        if wants_traceback or not meant:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        # Hydra has plain ValueErrors too; any other is a fault of ours.
+        if wants_traceback or (type(error) is ValueError and not is_known(error)):
             raise
-        leave(UserError(f"{' '.join(sys.argv[1:])}: {meant[0]}"))
+        leave(UserError(explain(error, sys.argv[1:])))
+    except KeyboardInterrupt:
+        print("\nstopped. What is finished stays; the same command with study=<its folder> goes on.", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

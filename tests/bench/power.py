@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ssc_sweep.findings.evidence import Evidence, seeds_needed, weigh
 from ssc_sweep.findings.verdicts import Verdict, judge, judge_study
 from ssc_sweep.study.rule import Rule
 
@@ -20,6 +21,7 @@ Floats = NDArray[np.float64]
 RULE = Rule(target=15.0)
 SEEDS = (5, 10, 20, 40)
 STUDIES = 500
+ADVISED, MOST_TRIED = (5, 10, 20), 300
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,29 @@ def shares_right(n: int, rng: np.random.Generator) -> dict[str, float]:
     return {name: count / STUDIES for name, count in right.items()}
 
 
+def level_evidence(sd: float) -> Evidence:
+    """The evidence of 20 pairs whose log differences have mean 0 and this sd."""
+    x = np.tile([-1.0, 1.0], 10)
+    return weigh(np.exp(x * sd / x.std(ddof=1)), np.ones(20), RULE)
+
+
+def advice(n: int, rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """Percentiles of the seeds that an arm of ratio 0.6 is advised after n pairs, and how often that many decided."""
+    told, right = [], []
+    while len(told) < STUDIES // 2:
+        arm, control = 0.6 * real_noise(rng, (n,)), real_noise(rng, (n,))
+        found = judge(arm, control, RULE)
+        if found.seeds_needed is None:
+            continue
+        told.append(found.seeds_needed)
+        if found.seeds_needed <= MOST_TRIED:
+            shape = (found.seeds_needed,)
+            again = judge(0.6 * real_noise(rng, shape), real_noise(rng, shape), RULE)
+            right.append(again.verdict is Verdict.HELPS)
+    low, middle, high = np.percentile(told, (10, 50, 90))
+    return float(low), float(middle), float(high), float(np.mean(right))
+
+
 def main() -> None:
     begin = time.perf_counter()
     rng = np.random.default_rng(0)
@@ -76,6 +101,14 @@ def main() -> None:
     for arm in (*ARMS, Group("no change", CONTROL.mean, CONTROL.sd, CONTROL.right)):
         cells = "".join(f" {power[n][arm.name]:.0%} |" for n in SEEDS)
         print(f"| {arm.name} | {arm.mean} \u00b1 {arm.sd} | {arm.right} |{cells}")
+    log_sd = math.sqrt(math.log1p((CONTROL.sd / CONTROL.mean) ** 2))
+    needed = seeds_needed(level_evidence(math.sqrt(2) * log_sd), 1, RULE)
+    print(f"\nequal arms whose log RMSE differs by an sd of {math.sqrt(2) * log_sd:.2f}: about {needed} seeds show it")
+    print("\n| pairs so far | advised seeds, 10th percentile | median | 90th | decided by that many |")
+    print("|---|---:|---:|---:|---:|")
+    for n in ADVISED:
+        low, middle, high, right = advice(n, rng)
+        print(f"| {n} | {low:.0f} | {middle:.0f} | {high:.0f} | {right:.0%} |")
     print(f"\n{STUDIES} simulated studies a column, {time.perf_counter() - begin:.0f} s")
 
 

@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -299,7 +300,9 @@ def test_no_seeds_at_all() -> None:
 
 def test_one_pair() -> None:
     found = judge([5.0], [50.0], RULE)
-    assert (found.verdict, found.seeds_needed, found.p_holm) == (Verdict.TOO_FEW_SEEDS, None, 1.0)
+    # From one pair no spread can be told; a claim takes at least six.
+    assert (found.verdict, found.seeds_needed, found.p_holm) == (Verdict.TOO_FEW_SEEDS, 6, 1.0)
+    assert found.advice == "At least 6 are needed."
     assert (found.evidence.ratio, found.evidence.ratio_low) == (pytest.approx(0.1), 0.0)
     assert found.evidence.ratio_high == math.inf
     assert math.isnan(found.evidence.log_sd) and math.isnan(found.evidence.d_z)
@@ -308,7 +311,17 @@ def test_one_pair() -> None:
 def test_two_pairs() -> None:
     found = judge([5.0, 6.0], [50.0, 50.0], RULE)
     assert (found.verdict, found.p_holm) == (Verdict.TOO_FEW_SEEDS, 0.5)
-    assert found.seeds_needed == 6  # the effect is huge: as many as a claim needs at all
+    assert found.seeds_needed == 6
+
+
+def test_advice_says_how_far_it_can_be_trusted() -> None:
+    evidence = judge(around(50, 10), around(50, 10)[::-1], RULE).evidence
+    few = Judgement(Verdict.TOO_FEW_SEEDS, 40, 1.0, None, evidence)
+    assert few.advice == "About 40 would decide (80% power; a rough guess)."
+    assert replace(few, evidence=replace(evidence, n_pairs=20)).advice == "About 40 would decide (80% power)."
+    assert replace(few, evidence=replace(evidence, n_pairs=4)).advice == "At least 40 are needed."
+    assert replace(few, seeds_needed=None).advice.startswith("How many would decide cannot be said")
+    assert replace(few, verdict=Verdict.HELPS).advice == ""
 
 
 @pytest.mark.parametrize(("factor", "expected"), [(1.0, Verdict.NO_DIFFERENCE), (0.5, Verdict.HELPS)])

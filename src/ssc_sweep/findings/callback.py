@@ -5,7 +5,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from ssc_sweep.study.plan import study_folder
+from ssc_sweep.study.plan import started_here, study_folder
 
 
 class PrintFindings(Callback):
@@ -13,7 +13,8 @@ class PrintFindings(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = study_folder(config.outputs, config.study)
-        if not folder.study.exists() or not folder.runs():
+        # Where this command was refused, the findings of an earlier one would look like its answer.
+        if not folder.study.exists() or not started_here(folder) or not folder.runs():
             return
         # Imported here: pandas, scipy and matplotlib take time that a wrong override should not cost.
         from ssc_sweep.findings.report import build

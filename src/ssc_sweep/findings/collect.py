@@ -27,14 +27,14 @@ from ssc_sweep.findings.reading import (
 from ssc_sweep.study.folder import StudyFolder, write_file
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.job import Status
-from ssc_sweep.study.plan import Plan
+from ssc_sweep.study.plan import PROVENANCE, Plan
 from ssc_sweep.study.rule import Rule
 
 COLUMNS = ("arm", "seed", *METRICS, "first_bad_step", "first_bad_tensor", "overrides", "folder", "left_out")
 TEXT = ("arm", "status", "model", "unit", "first_bad_tensor", "overrides", "folder", "left_out")
 # A run with one of these has ended; without an RMSE it is lost, and counts as such in the verdicts.
 ENDED = (Status.FINISHED.value, Status.DIVERGED.value, Status.FAILED.value)
-PLAN_KEYS = ("command", "started", "git", "versions", "machine", "rule", "seeds", "hypotheses", "arms")
+PLAN_KEYS = (*PROVENANCE, "rule", "seeds", "hypotheses", "arms")
 
 
 @dataclass(frozen=True)
@@ -216,5 +216,7 @@ def collect(folder: StudyFolder) -> Study:
     if rule and "rule" not in content:
         remarks.append(f"study.yaml fixes only a target, so the rest of the rule is today's: {rule}.")
     plan = _make_plan(content, runs, rule)
-    provenance = {key: content.get(key) for key in PLAN_KEYS[:5]}
+    later = content.get("later")
+    starts = [start for start in later if isinstance(start, dict)] if isinstance(later, list) else []
+    provenance = {key: content.get(key) for key in PROVENANCE} | {"later": starts}
     return Study(folder, plan, runs, history, provenance, (*remarks, *wrong))

@@ -9,6 +9,7 @@ from scipy import stats
 from ssc_sweep.findings.paired import EQUAL, Floats, equivalence, fewest, sign_flip, spread
 from ssc_sweep.study.rule import Rule
 
+FEWEST_FOR_A_GUESS = 5  # from fewer pairs nothing is concluded about the spread
 ENOUGH_POWER = 0.8  # chance of a decision at the number of seeds that is called enough
 MOST_SEEDS = 100_000  # more than this is not called a number of seeds
 
@@ -111,10 +112,14 @@ def seeds_needed(evidence: Evidence, tests: int, rule: Rule) -> int | None:
     (power of the t test of a difference or of equivalence, at the observed mean and sd); and the lost runs, at their
     observed shares. Tests of a difference run at alpha / tests, Holm's strictest step.
 
+    From a few pairs no spread can be told: the number is then the least that a claim takes.
+
     Returns:
         None where neither way is open, or beyond 100,000 seeds.
     """
     level = rule.alpha / tests
+    if evidence.n_pairs < FEWEST_FOR_A_GUESS and not evidence.n_lost + evidence.n_lost_control:
+        return max(fewest(level), evidence.n_seeds + 1) if evidence.n_pairs else None
     ways = [_seeds_by_losses(evidence, level)]
     if evidence.n_pairs >= 2 and losses_even(evidence, rule):
         pairs = _pairs_by_differences(evidence.log_mean, evidence.log_sd, level, rule)

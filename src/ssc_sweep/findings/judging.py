@@ -67,6 +67,8 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
     tested = [arm for arm in study.plan.arms if arm.control is not None]
     pairs = {}
     for arm in tested:
+        if arm.folder == arm.control:
+            continue
         mine, control = rmse_of(study, arm.folder).align(rmse_of(study, arm.control or ""), join="inner")
         if len(mine):
             pairs[arm.folder] = (mine, control)
@@ -75,6 +77,8 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
     for arm in tested:
         conf = study.plan.hypotheses.get(arm.hypothesis or "")
         note = "" if arm.folder in judged else "No verdict: no seed at which both the arm and its control have ended."
+        if arm.folder == arm.control:
+            note = "No verdict: its config is that of the control."
         if study.rule is None:
             note = "No verdict: study.yaml has no usable rule."
         verdicts.append(

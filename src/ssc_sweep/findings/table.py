@@ -112,11 +112,12 @@ def verdict_lines(verdicts: Sequence[ArmVerdict]) -> list[str]:
     lines = []
     for verdict in verdicts:
         if verdict.judgement is None:
-            lines.append(f"{verdict.letter} {verdict.arm.label}: no verdict: {verdict.note}")
+            lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.note}")
             continue
-        needed = verdict.judgement.seeds_needed
-        more = f" About {needed} would decide." if needed else ""
-        lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.judgement.verdict}{more}")
+        told = f"{verdict.judgement.verdict} {verdict.judgement.advice}"
+        lines.append(f"{verdict.letter} {verdict.arm.label}: {told}".rstrip())
+    if any(verdict.judgement for verdict in verdicts):
+        lines.append("(verdicts: log RMSE in pairs, adjusted for all arms; intervals above: each arm alone, in kg)")
     return lines
 
 

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.findings.evidence import Evidence, losses_even, seeds_needed, weigh
+from ssc_sweep.findings.evidence import FEWEST_FOR_A_GUESS, Evidence, losses_even, seeds_needed, weigh
 from ssc_sweep.findings.paired import Floats, fewest, holm
 from ssc_sweep.study.rule import Rule
 
@@ -58,6 +58,10 @@ class Effect(StrEnum):
     OPEN = "open"
 
 
+# A number of seeds from fewer pairs than these is no more than a guess: docs/POWER.md.
+FEWEST_FOR_AN_ESTIMATE = 20
+
+
 @dataclass(frozen=True)
 class Judgement:
     """A verdict and all that led to it.
@@ -65,7 +69,8 @@ class Judgement:
     Attributes:
         verdict: the sentence.
         seeds_needed: for "too few seeds": how many in total would decide with 80% power if the differences seen so
-            far are typical. None for other verdicts and where it cannot be said (no spread known, over 100,000).
+            far are typical; from fewer than FEWEST_FOR_A_GUESS pairs, how many a claim takes at least. None for other
+            verdicts and where it cannot be said (no spread known, over 100,000).
         p_holm, p_lost_holm: evidence.p_value and evidence.p_lost, adjusted over all tests of the study.
         evidence: the numbers.
     """
@@ -75,6 +80,18 @@ class Judgement:
     p_holm: float
     p_lost_holm: float | None
     evidence: Evidence
+
+    @property
+    def advice(self) -> str:
+        """For "too few seeds": how many it takes, in a sentence that also says how far that can be trusted."""
+        if self.verdict is not Verdict.TOO_FEW_SEEDS:
+            return ""
+        if self.seeds_needed is None:
+            return "How many would decide cannot be said from these runs."
+        if self.evidence.n_pairs < FEWEST_FOR_A_GUESS:
+            return f"At least {self.seeds_needed} are needed."
+        rough = "; a rough guess" if self.evidence.n_pairs < FEWEST_FOR_AN_ESTIMATE else ""
+        return f"About {self.seeds_needed} would decide (80% power{rough})."
 
     def row(self) -> dict[str, Any]:
         """All fields in one flat dict: a row of verdicts.csv."""

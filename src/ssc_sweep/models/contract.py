@@ -70,7 +70,10 @@ class Objective:
 class Model(nn.Module, ABC):
     """The contract. Constructor: (sizes, seeds, stats, **hyperparameters of its YAML), one seed and stats mode a run.
 
-    Every parameter and buffer has a leading axis whose length is a multiple of R, run after run.
+    A model that stacks gives every parameter and buffer a leading axis whose length is a multiple of R, run after run,
+    and draws the weights of each run from `streams.stream(seed, name)`. An ordinary module has leading axes of its own
+    choice and may draw from torch's global generator, which is seeded with the run's seed before it is made.
+    The training loop brings it to the precision of the run.
     """
 
     stacks: ClassVar[bool] = True
@@ -136,6 +139,8 @@ class Model(nn.Module, ABC):
 
     def run_state(self, run: int) -> dict[str, np.ndarray]:
         """Return the weights and statistics of one run by name, without the run axis."""
+        if not self.stacks:
+            return {name: tensor.cpu().numpy().copy() for name, tensor in self.state_dict().items()}
         state: dict[str, np.ndarray] = {}
         for name, tensor in self.state_dict().items():
             mine = tensor.unflatten(0, (self.runs, len(tensor) // self.runs))[run]

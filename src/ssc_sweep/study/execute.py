@@ -15,6 +15,7 @@ import torch
 from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.errors import UserError
 from ssc_sweep.models.contract import Model, Sizes
+from ssc_sweep.streams import stream
 from ssc_sweep.study.job import GoOn, Job, Outcome, Status
 from ssc_sweep.study.prepare import Data, prepare, shared, target
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start
@@ -95,6 +96,8 @@ def _train_stack(
     rows = assemble(splits, dtype, torch.device("cpu"))
     sizes = Sizes(splits[0].train.x.shape[1], splits[0].train.y.shape[1], len(splits[0].cohort.treatments))
     seeds, stats = [config.seed for config in configs], [config.stats_mode for config in configs]
+    # Only a model that does not stack draws from torch's global generator; it is always alone.
+    torch.manual_seed(int(stream(first.seed, "torch").integers(2**63)))
     model: Model = target("model", first.model)(sizes, seeds, stats).to(dtype)
     make_optimizer = partial(
         target("optimizer", shared(first.optimizer)),

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from ssc_sweep.config import STUDY_KEYS, RunConfig, check
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import Arm, folder_name
-from ssc_sweep.study.plan import Plan, read_plan, study_folder, write_plan
+from ssc_sweep.study.plan import Plan, read_plan, started_here, study_folder, write_plan
 from ssc_sweep.study.rule import Rule
 
 CONTROL = "control"
@@ -70,7 +70,7 @@ def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
 
 
 def describe(jobs: Sequence[Job], rule: Rule) -> None:
-    """Add to study.yaml the arms and seeds that no sweeper of ours has planned: of one run, or of Hydra's sweepers."""
+    """Add to study.yaml this start, and the arms and seeds that no sweeper of ours has planned."""
     study = jobs[0].study
     before = read_plan(study) if study.study.exists() else None
     known = {(arm.folder, seed) for arm in before.arms for seed in before.seeds} if before else set()
@@ -79,6 +79,6 @@ def describe(jobs: Sequence[Job], rule: Rule) -> None:
         folder = job.folder.path.parent.relative_to(study.path).as_posix()
         if (folder, job.config.seed) not in known:
             new[folder, job.config.seed] = Arm(folder, folder, None, None, job.overrides)
-    if new:
+    if new or not started_here(study):
         arms = tuple({folder: arm for (folder, _), arm in new.items()}.values())
         write_plan(study, Plan(tuple(sorted({seed for _, seed in new})), arms, rule))

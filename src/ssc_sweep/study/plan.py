@@ -19,6 +19,8 @@ from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.rule import Rule
 
+STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process
+PROVENANCE = ("command", "started", "git", "versions", "machine")
 PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", "optuna", "causaldata")
 
 
@@ -56,20 +58,23 @@ def without_password(url: str) -> str:
     return f"{head.rpartition(':')[0]}:***@{host}" if at and "://" in head and head.count(":") > 1 else url
 
 
+def _start() -> dict[str, Any]:
+    words = shlex.join(without_password(word) for word in sys.argv[1:])
+    return {"command": f"python -m ssc_sweep {words}", "started": STARTED, "git": _git_commit()}
+
+
 def provenance() -> dict[str, Any]:
-    """Where a study comes from: command, time, commit, versions, machine."""
-    return {
-        "command": "python -m ssc_sweep " + shlex.join(without_password(word) for word in sys.argv[1:]),
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "git": _git_commit(),
+    """Where a study comes from: command, time, commit, versions, machine, and the starts that followed."""
+    return _start() | {
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
         "machine": {"system": platform.platform(), "cpu": platform.machine(), "cores": os.cpu_count()},
+        "later": [],
     }
 
 
 def write_plan(folder: StudyFolder, plan: Plan) -> None:
-    """Write study.yaml. A study that is started again keeps its first provenance and gains the arms it lacks.
+    """Write study.yaml. A study that is started again keeps its provenance; it gains that start, and what it lacks.
 
     Raises:
         UserError: it was started under another rule, or the folder cannot be written.
@@ -96,6 +101,8 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
         arms = [*before.arms, *(a for a in arms if (a.folder, a.label, a.hypothesis) not in known)]
         seeds |= set(before.seeds)
         hypotheses = before.hypotheses | hypotheses
+        if not started_here(folder):
+            origin["later"].append(_start())
     content = origin | {
         "rule": asdict(plan.rule),
         "seeds": sorted(seeds),
@@ -111,24 +118,47 @@ def read_plan(folder: StudyFolder) -> Plan:
     Raises:
         UserError: it is damaged, or of another version.
     """
+    content = _read(folder)
     try:
-        content = read_yaml(folder.study)
         return Plan(
             seeds=tuple(content["seeds"]),
             arms=tuple(Arm(**arm | {"overrides": tuple(arm["overrides"])}) for arm in content["arms"]),
             rule=Rule(**content["rule"]),
             hypotheses={name: HypothesisConf(**conf) for name, conf in content["hypotheses"].items()},
         )
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UserError) as error:
-        raise UserError(
-            f"{folder.study} is damaged, or of another version ({type(error).__name__}: {error}). Choose another "
-            "study=<name>, or remove that folder."
-        ) from error
+    except (KeyError, TypeError, AttributeError, UserError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: StudyFolder, error: Exception) -> UserError:
+    return UserError(
+        f"{folder.study} is damaged, or of another version ({type(error).__name__}: {error}). Choose another "
+        "study=<name>, or remove that folder."
+    )
+
+
+def _read(folder: StudyFolder) -> dict[str, Any]:
+    try:
+        return dict(read_yaml(folder.study))
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise _damaged(folder, error) from error
 
 
 def read_provenance(folder: StudyFolder) -> dict[str, Any]:
-    content = read_yaml(folder.study)
-    return {key: content.get(key) for key in ("command", "started", "git", "versions", "machine")}
+    """What study.yaml says of where the study comes from: PROVENANCE, and the starts that followed under "later".
+
+    Raises:
+        UserError: it is damaged.
+    """
+    content = _read(folder)
+    later = content.get("later")
+    return {key: content.get(key) for key in PROVENANCE} | {"later": later if isinstance(later, list) else []}
+
+
+def started_here(folder: StudyFolder) -> bool:
+    """Whether this process has started the study, or has gone on with it."""
+    known = read_provenance(folder)
+    return known["started"] == STARTED or any(start.get("started") == STARTED for start in known["later"])
 
 
 def study_folder(outputs: object, study: object) -> StudyFolder:

@@ -8,15 +8,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 
 @contextmanager
-def progress_bar(runs: int, epochs: int) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(total: int, epochs: int) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on stderr and give a function advance(epochs, runs) that moves it.
 
     Args:
-        runs: how many runs there are.
+        total: how many runs there are.
         epochs: the sum of their epochs; the bar and the time left follow it.
     """
     columns = (
-        TextColumn("{task.fields[runs]}/" + f"{runs} runs"),
+        TextColumn("{task.fields[runs]}/" + f"{total} runs"),
         BarColumn(),
         TextColumn("elapsed"),
         TimeElapsedColumn(),
@@ -31,6 +31,8 @@ def progress_bar(runs: int, epochs: int) -> Iterator[Callable[[int, int], None]]
         nonlocal done
         done += runs
         # Started by the first call, which follows the checks: wrong input is answered with one line and no bar.
+        if runs and not progress.live.is_started:
+            progress.console.print(f"{runs} of {total} runs were finished before", highlight=False)
         progress.start()
         progress.update(task, advance=epochs, runs=done)
 

@@ -1,0 +1,58 @@
+"""Hydra's messages about the command line in this program's words: what, got, allowed, what to do."""
+
+import difflib
+import re
+import shlex
+from collections.abc import Sequence
+
+import yaml
+
+from ssc_sweep.config import conf_dir
+
+# A message of Hydra -> what to say instead. {words} is the command line; {1}, {2} ... are the groups of the pattern.
+MEANINGS = {
+    r"add --multirun": "several values need -m, as in 'python -m ssc_sweep -m {words}'.",
+    r"Only one of --run": "{words}: --multirun, --cfg, --info and --shell_completion exclude each other: keep one.",
+    r"Config group override must be": "{words}: a group has no choice: name one, or leave the word out. See --help.",
+    r"Error when parsing index: \d+, string: (.*) out of .* missing EQUAL": (
+        "{1} is no override: write key=value, such as batch=b32. See --help."
+    ),
+}
+UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
+UNKNOWN_CHOICE = re.compile(r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*?) Config search path")
+
+
+def known_keys() -> list[str]:
+    """Every key that a command line may change: those of config.yaml, and of the choices of each group."""
+    root = conf_dir()
+    keys = [key for key in yaml.safe_load((root / "config.yaml").read_text()) if key not in ("defaults", "hydra")]
+    for file in sorted(root.glob("*/*.yaml")):
+        content = yaml.safe_load(file.read_text())
+        keys.append(file.parent.name)
+        if isinstance(content, dict) and "@package" not in file.read_text():
+            keys += [f"{file.parent.name}.{key}" for key in content]
+    return list(dict.fromkeys(keys))
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"Did you mean {close[0]}?" if close else "See --help."
+
+
+def is_known(error: Exception) -> bool:
+    """Whether there are words for a message that Hydra has no exception of its own for."""
+    return any(re.search(pattern, str(error)) for pattern in MEANINGS)
+
+
+def explain(error: Exception, words: Sequence[str]) -> str:
+    """One line for an error that Hydra raised for these words of a command line; its own where there is no better."""
+    text = " ".join(str(error).split())
+    for pattern, meaning in MEANINGS.items():
+        if found := re.search(pattern, text):
+            return meaning.format(found[0], *found.groups(), words=shlex.join(words))
+    if found := UNKNOWN_KEY.search(text):
+        return f"{found[1]} is unknown. {did_you_mean(found[1], known_keys())}"
+    if found := UNKNOWN_CHOICE.search(text):
+        group, name, options = found[1], found[2], found[3].split()
+        return f"{group}={name} is unknown: allowed is {' | '.join(options)}. {did_you_mean(name, options)}"
+    return text
