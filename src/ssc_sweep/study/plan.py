@@ -65,10 +65,18 @@ def _start() -> dict[str, Any]:
 
 def provenance() -> dict[str, Any]:
     """Where a study comes from: command, time, commit, versions, machine, and the starts that followed."""
+    # Imported here: who only reads plans needs no torch. Sums depend on the number of its threads, and so do failing runs.
+    import torch
+
     return _start() | {
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
-        "machine": {"system": platform.platform(), "cpu": platform.machine(), "cores": os.cpu_count()},
+        "machine": {
+            "system": platform.platform(),
+            "cpu": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        },
         "later": [],
     }
 
