@@ -248,7 +248,7 @@ def which_hyperparameters_matter(verdicts: Sequence[ArmVerdict]) -> Answer:
             (Verdict.HELPS, "it still fails, but less, with"),
             (Verdict.WORSE, "it gets worse with"),
             (Verdict.NO_DIFFERENCE, "no difference is made by"),
-            (Verdict.TOO_FEW_SEEDS, "too few seeds to tell of"),
+            (Verdict.TOO_FEW_SEEDS, "too few seeds to tell for"),
             (Verdict.CONTROL_WORKS, "the control already works, beside"),
         )
         if verdict in groups
