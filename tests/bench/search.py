@@ -20,8 +20,8 @@ import yaml
 
 from ssc_sweep.config import conf_dir
 from ssc_sweep.study.rule import Rule
-from ssc_sweep.study.search_record import mean
-from ssc_sweep.study.search_score import works
+from ssc_sweep.study.search.record import mean
+from ssc_sweep.study.search.score import works
 
 RULE = Rule(target=15.0)
 MOST_CONFIRMED = 5

@@ -9,16 +9,8 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from ssc_sweep.findings.search import (
-    Search,
-    all_trials,
-    best_so_far,
-    confirmations,
-    importance,
-    importances,
-    parallel_coordinates,
-    pareto,
-)
+from ssc_sweep.findings.search import Search, confirmations, importance
+from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.study.rule import Rule
 
 SPACE = {

@@ -19,20 +19,12 @@ from ssc_sweep.findings.collect import Study, collect, write_csv
 from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import Answer, answer_all
-from ssc_sweep.findings.search import (
-    Search,
-    all_trials,
-    best_so_far,
-    confirmations,
-    importances,
-    parallel_coordinates,
-    pareto,
-    read_search,
-)
+from ssc_sweep.findings.search import Search, confirmations, read_search
+from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.views import ORDER, never_started, tracebacks, view_runs
 from ssc_sweep.study.folder import StudyFolder, write_file, write_text
 from ssc_sweep.study.hypothesis import Arm, folder_name
-from ssc_sweep.study.search_space import label
+from ssc_sweep.study.search.space import label
 
 HERE = Path(__file__).parent
 

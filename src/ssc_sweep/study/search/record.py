@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from ssc_sweep.study.rule import Rule
-from ssc_sweep.study.search_score import works
+from ssc_sweep.study.search.score import works
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 CONFIRMED = "confirmed:"

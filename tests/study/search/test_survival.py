@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from ssc_sweep.study.folder import read_yaml
 from tests.command import Command, make_command
-from tests.study.test_search import IMPOSSIBLE, SMALL, load
+from tests.study.search.test_sweep import IMPOSSIBLE, SMALL, load
 
 command = pytest.fixture(make_command)
 

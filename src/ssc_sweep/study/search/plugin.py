@@ -2,7 +2,7 @@
 
 Its own config stays valid (sampler, direction, storage, study_name, n_trials, n_jobs, max_failure_rate,
 custom_search_space, params); conf/experiment/search.yaml explains the rest. This module is loaded by every command,
-so Optuna is imported only where a search begins: see `ssc_sweep.study.search`.
+so Optuna is imported only where a search begins: see `ssc_sweep.study.search.sweep`.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class TPEConf(SamplerConfig):
 class SearchSweeperConf(OptunaSweeperConf):
     """Config of `hydra/sweeper=search`; conf/experiment/search.yaml says what each field means."""
 
-    _target_: str = "ssc_sweep.study.search_plugin.SearchSweeper"
+    _target_: str = "ssc_sweep.study.search.plugin.SearchSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe_default"}])
     n_jobs: int = 10
     max_failure_rate: float = 1.0
@@ -127,7 +127,7 @@ class SearchSweeper(Sweeper):
         self.search: Sweeper | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from ssc_sweep.study.search import Search
+        from ssc_sweep.study.search.sweep import Search
 
         sampler = instantiate(self.sampler, _execution_whitelist_=ALLOWED_SAMPLERS)
         self.search = Search(self.settings, sampler, self.plugin)

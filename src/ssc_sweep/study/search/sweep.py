@@ -31,12 +31,13 @@ from ssc_sweep.study.hypothesis import Arm, as_override
 from ssc_sweep.study.launcher import StackLauncher
 from ssc_sweep.study.plan import Plan, study_folder, write_plan
 from ssc_sweep.study.rule import read_rule
-from ssc_sweep.study.search_plugin import FIRST_CONFIRM_SEED, Settings
-from ssc_sweep.study.search_prune import Pruning
-from ssc_sweep.study.search_record import FINISHED, Record, mean
-from ssc_sweep.study.search_score import read_seeds, score
-from ssc_sweep.study.search_space import check_space, label, read_space
-from ssc_sweep.study.search_storage import Owner, copy_to_folder, open_study
+from ssc_sweep.study.search.owner import Owner
+from ssc_sweep.study.search.plugin import FIRST_CONFIRM_SEED, Settings
+from ssc_sweep.study.search.pruning import Pruning
+from ssc_sweep.study.search.record import FINISHED, Record, mean
+from ssc_sweep.study.search.score import read_seeds, score
+from ssc_sweep.study.search.space import check_space, label, read_space
+from ssc_sweep.study.search.storage import copy_to_folder, open_study
 
 
 class Search(OptunaSweeperImpl):

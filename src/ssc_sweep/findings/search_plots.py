@@ -1,0 +1,126 @@
+"""Figures of a search: data -> Figure."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from ssc_sweep.findings.search import Search, complete, confirmations, importance
+from ssc_sweep.study.search.record import FINISHED
+
+
+def best_so_far(search: Search) -> Figure:
+    """Lowest score up to each trial, with the confirmed mean of each confirmed trial and its interval."""
+    figure, axes = _figure(search, "trial", "RMSE")
+    trials = complete(search)
+    scores = np.array([trial.values[0] for trial in trials])
+    numbers = [trial.number for trial in trials]
+    axes.plot(numbers, scores, ".", color="0.7", label="score of a trial")
+    axes.step(numbers, np.minimum.accumulate(scores), where="post", label="best so far")
+    known = [c for c in confirmations(search) if np.isfinite(c.mean)]
+    bars = [[c.mean - c.low for c in known], [c.high - c.mean for c in known]]
+    axes.errorbar([c.trial for c in known], [c.mean for c in known], bars, fmt="o", capsize=3, label="on fresh seeds")
+    axes.legend()
+    return figure
+
+
+def all_trials(search: Search) -> Figure:
+    """Every seed of every trial against the target; a cross at the bottom for a trial that has no score."""
+    figure, axes = _figure(search, "trial", "RMSE of each seed")
+    colours = {TrialState.COMPLETE: "C0", TrialState.PRUNED: "C1", TrialState.FAIL: "C3"}
+    for trial in search.record.trials(*FINISHED):
+        values = [value for value in trial.user_attrs.get("rmse", []) if value is not None]
+        axes.plot([trial.number] * len(values), values, ".", color=colours[trial.state], alpha=0.5)
+        if trial.values is None:
+            # x in trials, y in shares of the axis
+            axes.plot(trial.number, 0.02, "x", color=colours[trial.state], transform=axes.get_xaxis_transform())
+    for state, colour in colours.items():
+        axes.plot([], [], "o", color=colour, label=state.name.lower())
+    axes.legend()
+    return figure
+
+
+def parallel_coordinates(search: Search) -> Figure:
+    """One line a trial through its parameters, dark where its RMSE is low."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    trials = sorted(complete(search), key=lambda trial: -trial.values[0])
+    names = sorted({name for trial in trials for name in trial.distributions})
+    scores = np.log([trial.values[0] for trial in trials])
+    spread = max(float(np.ptp(scores)), 1e-9) if trials else 1.0
+    for trial, value in zip(trials, scores, strict=True):
+        share = (value - scores.min()) / spread
+        heights = [_height(trial, name) for name in names]
+        axes.plot(range(len(names)), heights, color=str(0.9 * share), lw=1 + 1.5 * (1 - share))
+    for x, name in enumerate(names):
+        for height, text in _ticks(next(t for t in trials if name in t.distributions), name):
+            axes.annotate(text, (x, height), xytext=(4, 0), textcoords="offset points", fontsize=8, color="C0")
+        axes.axvline(x, color="0.8", lw=0.8, zorder=0)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks([])
+    axes.set_title(f"{len(trials)} trials, the darker the lower their RMSE")
+    return figure
+
+
+def importances(search: Search) -> Figure:
+    """Share of the score's variation that each parameter explains, by Optuna's importance API."""
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.subplots()
+    found = importance(search)
+    axes.barh(list(found)[::-1], list(found.values())[::-1])
+    axes.set_xlabel("importance for RMSE")
+    return figure
+
+
+def pareto(search: Search) -> Figure | None:
+    """The first two objectives of every trial, the Pareto front in colour; None for a search of one objective."""
+    if len(search.study.directions) < 2:
+        return None
+    names = search.study.user_attrs["search"]["objectives"]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    front = sorted(search.study.best_trials, key=lambda trial: trial.values[0])
+    everyone = complete(search)
+    axes.plot([t.values[0] for t in everyone], [t.values[1] for t in everyone], ".", color="0.7", label="trial")
+    axes.plot([t.values[0] for t in front], [t.values[1] for t in front], "o-", label="Pareto front")
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    axes.legend()
+    return figure
+
+
+def _figure(search: Search, x: str, y: str) -> tuple[Figure, Any]:
+    """A figure with logarithmic RMSE and a line at the target."""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(search.rule.target, color="C2", ls="--", label=f"target {search.rule.target:g}")
+    axes.set_yscale("log")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return figure, axes
+
+
+def _height(trial: FrozenTrial, name: str) -> float:
+    """Where a trial crosses the axis of a parameter, from 0 to 1; NaN where it has no such parameter."""
+    if name not in trial.params:
+        return float("nan")
+    value, distribution = trial.params[name], trial.distributions[name]
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices.index(value) / max(len(distribution.choices) - 1, 1)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high = distribution.low, distribution.high
+    if distribution.log:
+        low, high, value = np.log(low), np.log(high), np.log(value)
+    return float((value - low) / (high - low)) if high > low else 0.5
+
+
+def _ticks(trial: FrozenTrial, name: str) -> list[tuple[float, str]]:
+    """Heights and names of the choices of a parameter, or of its bounds."""
+    distribution = trial.distributions[name]
+    if isinstance(distribution, CategoricalDistribution):
+        last = max(len(distribution.choices) - 1, 1)
+        return [(i / last, str(choice)) for i, choice in enumerate(distribution.choices)]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return [(0.0, f"{distribution.low:g}"), (1.0, f"{distribution.high:g}")]
