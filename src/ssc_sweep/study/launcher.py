@@ -14,6 +14,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from ssc_sweep.errors import UserError
+from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import GoOn, Job, Outcome, describe, make_job
 from ssc_sweep.study.progress import progress_bar
 from ssc_sweep.study.rule import read_rule
@@ -44,10 +46,10 @@ class StackLauncher(Launcher):
         self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
-        """Compose all jobs, train them in stacks, return one JobReturn each.
+        """Compose all jobs, train them in stacks, return one JobReturn each. Equal jobs are trained once.
 
         Raises:
-            UserError: a config does not fit its data; nothing has been trained.
+            UserError: a config does not fit its data, or two jobs have one folder; nothing has been trained.
         """
         assert self.config is not None and self.hydra_context is not None
         # Imported here: torch takes a second that --help and wrong overrides should not cost.
@@ -56,9 +58,11 @@ class StackLauncher(Launcher):
         config = self.config
         setup_globals()
         jobs = [make_job(self._compose(overrides), overrides) for overrides in job_overrides]
-        with progress_bar(len(jobs), sum(job.config.epochs for job in jobs)) as advance:
-            outcomes = execute(jobs, advance, lambda: describe(jobs, read_rule(config)), self.go_on or to_the_end)
-        return [_job_return(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
+        once = _distinct(jobs)
+        with progress_bar(len(once), sum(job.config.epochs for job in once)) as advance:
+            outcomes = execute(once, advance, lambda: describe(once, read_rule(config)), self.go_on or to_the_end)
+        ended = {job.folder: outcome for job, outcome in zip(once, outcomes, strict=True)}
+        return [_job_return(job, ended[job.folder]) for job in jobs]
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         """Compose a job's config. The seeds of an arm share one composition, which is what takes the time."""
@@ -72,6 +76,22 @@ class StackLauncher(Launcher):
         if seeds:
             cfg.seed = int(seeds[-1].removeprefix("seed="))
         return cfg
+
+
+def _distinct(jobs: Sequence[Job]) -> list[Job]:
+    """The first job of each folder: a sampler may propose one point twice in a batch.
+
+    Raises:
+        UserError: jobs of different configs share a folder.
+    """
+    first: dict[RunFolder, Job] = {}
+    for job in jobs:
+        if first.setdefault(job.folder, job).config != job.config:
+            raise UserError(
+                f"{job.folder.path} would hold two different runs: {' '.join(first[job.folder].overrides)} and "
+                f"{' '.join(job.overrides)}. Leave arm=<name> out, so that every run has a folder of its own."
+            )
+    return list(first.values())
 
 
 def _job_return(job: Job, outcome: Outcome) -> JobReturn:
