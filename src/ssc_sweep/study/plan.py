@@ -92,19 +92,29 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
         _write_plan(folder, plan)
 
 
+def check_rule(folder: StudyFolder, rule: Rule) -> None:
+    """Check that a study which is started again is judged by the rule that it had before.
+
+    Raises:
+        UserError: it was started under another rule.
+    """
+    before = read_plan(folder).rule if folder.study.exists() else rule
+    if before != rule:
+        raise UserError(
+            f"{folder.path} was started under another rule: {before}, now {rule}. A rule is fixed before "
+            "the first run: choose another study=<name>, or give the rule as it was."
+        )
+
+
 def _write_plan(folder: StudyFolder, plan: Plan) -> None:
     assert plan.rule is not None
+    check_rule(folder, plan.rule)
     arms = list(plan.arms)
     seeds = set(plan.seeds)
     hypotheses = dict(plan.hypotheses)
     origin = provenance()
     if folder.study.exists():
         before, origin = read_plan(folder), read_provenance(folder)
-        if before.rule != plan.rule:
-            raise UserError(
-                f"{folder.path} was started under another rule: {before.rule}, now {plan.rule}. A rule is fixed before "
-                "the first run: choose another study=<name>, or give the rule as it was."
-            )
         known = {(arm.folder, arm.label, arm.hypothesis) for arm in before.arms}
         arms = [*before.arms, *(a for a in arms if (a.folder, a.label, a.hypothesis) not in known)]
         seeds |= set(before.seeds)

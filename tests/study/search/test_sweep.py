@@ -146,6 +146,42 @@ def test_plain_hydra_optuna_sweeper_works(command: Command) -> None:
     assert len(command.done()) == 2
 
 
+EXTENDER = """
+def clips(config, trial):
+    trial.suggest_categorical("clip_norm", [0.5, 2.0])
+"""
+
+
+def test_a_custom_search_space_adds_its_parameters(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    (command.folder / "my_space.py").write_text(EXTENDER)
+    monkeypatch.syspath_prepend(command.folder)
+    words = (*SMALL, IMPOSSIBLE, "optimizer.lr=1e-3")
+    ended = command(*words, "n_trials=2", "hydra.sweeper.custom_search_space=my_space.clips")
+    assert ended.code == 1, ended.err
+    trials = load(command.folder).trials
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    for trial in trials:
+        clip = read_yaml(Path(trial.user_attrs["folder"]) / "seed=0/config.yaml")["clip_norm"]
+        assert trial.params["clip_norm"] == clip
+    without = command(*words, "n_trials=3")
+    assert without.code == 2 and "its custom_search_space differs" in without.err
+    lacking = command(*words, "study=other", "hydra.sweeper.custom_search_space=my_space.heights")
+    assert lacking.code == 2 and "custom_search_space=my_space.heights cannot be used" in lacking.err
+
+
+@pytest.mark.parametrize("word", ["target=1e-5", "rule.works_share=0.5"])
+@pytest.mark.parametrize("storage", ["storage=null", "storage=sqlite:///shared.db"])
+def test_another_rule_is_refused_and_leaves_no_trial(command: Command, word: str, storage: str) -> None:
+    command(*SMALL, IMPOSSIBLE, "n_trials=1", storage)
+    if "shared" in storage:
+        # As another machine has it: the same storage, but nothing in its folder.
+        (command.folder / "outputs/s/study.yaml").unlink()
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=2", storage, word)
+    assert ended.code == 2 and "rule" in ended.err and ended.err.count("\n") == 1, ended.err
+    shared = f"sqlite:///{command.folder / 'shared.db'}" if "shared" in storage else None
+    assert [trial.state for trial in load(command.folder, shared).trials] == [TrialState.COMPLETE]
+
+
 BAD = {
     "modle.width=8,16": "Could not override 'modle.width'",
     "model.widht=8,16": "Could not override 'model.widht'",

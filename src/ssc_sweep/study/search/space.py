@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
 from omegaconf import DictConfig
 from optuna.distributions import (
@@ -14,6 +16,7 @@ from optuna.distributions import (
     IntDistribution,
     distribution_to_json,
 )
+from optuna.trial import Trial
 
 from ssc_sweep.config import RunConfig, check
 from ssc_sweep.errors import UserError
@@ -76,6 +79,28 @@ def read_space(params: Mapping[str, Any], arguments: Sequence[str], extended: bo
             "e.g. 'optimizer.lr=tag(log,interval(1e-5,1e-2))'."
         )
     return Space(distributions, fixed, deleted)
+
+
+Extender = Callable[[DictConfig, Trial], None]
+
+
+def find_extender(name: str | None) -> Extender | None:
+    """The function that custom_search_space names; it suggests further parameters of each trial. None for none.
+
+    Raises:
+        UserError: there is no such function.
+    """
+    if name is None:
+        return None
+    try:
+        # Whoever names a function of his own here means that very one to be called.
+        found: Extender = instantiate({"_target_": name, "_partial_": True}, _execution_whitelist_=(name,))
+    except InstantiationException as error:
+        raise UserError(
+            f"hydra.sweeper.custom_search_space={name} cannot be used: {error}. Allowed is <module>.<function> of a "
+            "module that Python finds (PYTHONPATH), called with the config and the trial."
+        ) from error
+    return found
 
 
 def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) -> RunConfig:

@@ -16,6 +16,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
@@ -29,14 +30,14 @@ from ssc_sweep.study.best import write_best
 from ssc_sweep.study.folder import locked
 from ssc_sweep.study.hypothesis import Arm, as_override
 from ssc_sweep.study.launcher import StackLauncher
-from ssc_sweep.study.plan import Plan, study_folder, write_plan
+from ssc_sweep.study.plan import Plan, check_rule, study_folder, write_plan
 from ssc_sweep.study.rule import read_rule
 from ssc_sweep.study.search.owner import Owner
 from ssc_sweep.study.search.plugin import FIRST_CONFIRM_SEED, Settings
 from ssc_sweep.study.search.pruning import Pruning
 from ssc_sweep.study.search.record import FINISHED, Record, mean
 from ssc_sweep.study.search.score import read_seeds, score
-from ssc_sweep.study.search.space import check_space, label, read_space
+from ssc_sweep.study.search.space import check_space, find_extender, label, read_space
 from ssc_sweep.study.search.storage import copy_to_folder, open_study
 
 
@@ -44,7 +45,10 @@ class Search(OptunaSweeperImpl):
     """The sweeper. Reading the space and naming a trial's overrides are hydra-optuna-sweeper's."""
 
     def __init__(self, settings: Settings, sampler: Any, plugin: dict[str, Any]) -> None:
-        super().__init__(sampler=sampler, **plugin)
+        # hydra-optuna-sweeper would look custom_search_space up among the targets that a config of ours may name.
+        super().__init__(sampler=sampler, **plugin | {"custom_search_space": None})
+        self.extender_name: str | None = plugin["custom_search_space"]
+        self.custom_search_space_extender = find_extender(self.extender_name)
         self.settings = settings
         self.wrong: dict[str, UserError] = {}  # trials whose config does not fit its data, by folder
 
@@ -65,11 +69,13 @@ class Search(OptunaSweeperImpl):
         base = check_space(self.space, self._compose)
         self._prepare_grid()
         self.folder = study_folder(self.config.outputs, self.config.study)
+        check_rule(self.folder, self.rule)
         described = {
             "space": self.space.described(),
+            "custom_search_space": self.extender_name,
             "base": base.content(),
             "directions": self.directions,
-            "target": self.rule.target,
+            "rule": asdict(self.rule),
             **self.settings.described(),
         }
         name = str(self.study_name or self.folder.path.name)
