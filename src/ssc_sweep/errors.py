@@ -9,6 +9,10 @@ class UserError(Exception):
     """
 
 
+class DoesNotFit(UserError):
+    """A config that does not fit its data. Of a search's trials only that one fails; elsewhere it is the user's."""
+
+
 class RunsFailed(Exception):
     """Some runs of a study raised. Their folders hold FAILED with the traceback; the others are finished."""
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import DoesNotFit
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -70,11 +70,11 @@ class Cohort:
         """Return the cohort with only the covariates whose role `choice` (a key of KEPT) admits.
 
         Raises:
-            UserError: `choice` leaves no covariate.
+            DoesNotFit: `choice` leaves no covariate.
         """
         kept = [role in KEPT[choice] for role in self.roles.values()]
         if not any(kept):
-            raise UserError(
+            raise DoesNotFit(
                 f"covariates={choice} keeps no column of {self.name}: it has only the roles "
                 f"{', '.join(sorted(set(self.roles.values())))}. Use covariates=all or give its columns other roles."
             )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssc_sweep.data.cohort import Cohort, Floats
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import DoesNotFit
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ def fit(cohort: Cohort) -> Scaler:
     A column that is constant there keeps its unit (scale 1), as scikit-learn's StandardScaler has it.
 
     Raises:
-        UserError: a column has no value in any of these rows.
+        DoesNotFit: a column has no value in any of these rows.
     """
     gaps = np.isnan(cohort.x)
     empty = [name for j, name in enumerate(cohort.roles) if gaps[:, j].all()]
     if empty:
-        raise UserError(
+        raise DoesNotFit(
             f"column {empty[0]} of {cohort.name} has no value in the {len(cohort.t)} rows that the scaling is fitted "
             "on: leave it out (covariates) or use more rows (dataset_size)."
         )

@@ -7,7 +7,7 @@ import numpy as np
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import Cohort, Floats, Ints, Role
 from ssc_sweep.data.scaling import fit
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import DoesNotFit
 from ssc_sweep.streams import stream
 
 HIDDEN = -1
@@ -50,12 +50,12 @@ def choose_rows(n: int, config: RunConfig) -> tuple[Ints, Ints]:
     one whatever `split.order` says: this is how the comparison "50 rows against 783" was made in the first place.
 
     Raises:
-        UserError: more rows asked for than there are.
+        DoesNotFit: more rows asked for than there are.
     """
     rows, size = np.arange(n), config.dataset_size.rows
     if size is not None:
         if size > n:
-            raise UserError(
+            raise DoesNotFit(
                 f"dataset_size.rows={size} is larger than the data: {n} rows. Use at most {n}, or dataset_size=full."
             )
         rows = stream(config.seed, "size").permutation(n)[:size]
@@ -79,7 +79,7 @@ def hide(cohort: Cohort, x: Floats, config: RunConfig) -> Ints:
     if config.labels.mechanism == "mar":
         first = next((j for j, role in enumerate(cohort.roles.values()) if role is Role.CONFOUNDER), None)
         if first is None:
-            raise UserError(f"labels=half_mar needs a confounder to depend on: {cohort.name} has none. Use half_mcar.")
+            raise DoesNotFit(f"labels=half_mar needs a confounder to depend on: {cohort.name} has none. Use half_mcar.")
         score = score + MAR_SLOPE * x[:, first]
     seen[np.argsort(score)[len(seen) - round(config.labels.hidden_share * len(seen)) :]] = HIDDEN
     return seen
@@ -89,18 +89,18 @@ def split(cohort: Cohort, config: RunConfig) -> DataSplit:
     """Choose, fill, standardise and hide, in this order.
 
     Raises:
-        UserError: too few rows, a batch larger than the training rows, or a treatment with fewer than 2 visible
+        DoesNotFit: too few rows, a batch larger than the training rows, or a treatment with fewer than 2 visible
             training rows.
     """
     kept = cohort.keep(config.covariates.keep)
     train_rows, val_rows = choose_rows(len(kept.t), config)
     if len(train_rows) < 2 or len(val_rows) < 1:
-        raise UserError(
+        raise DoesNotFit(
             f"split.validation_share={config.split.validation_share} of {len(train_rows) + len(val_rows)} rows leaves "
             f"{len(train_rows)} to train and {len(val_rows)} to validate: at least 2 and 1 are needed."
         )
     if config.batch.size > len(train_rows):
-        raise UserError(
+        raise DoesNotFit(
             f"batch.size={config.batch.size} is larger than the training rows: {len(train_rows)}. "
             f"Use at most {len(train_rows)}."
         )
@@ -111,7 +111,7 @@ def split(cohort: Cohort, config: RunConfig) -> DataSplit:
     for code, treatment in enumerate(cohort.treatments):
         count = int((t_seen == code).sum())
         if count < 2:
-            raise UserError(
+            raise DoesNotFit(
                 f"treatment '{treatment}' has {count} visible training rows with seed={config.seed}: at least 2 are "
                 "needed. Use more rows (dataset_size), split=shuffled, or hide fewer treatments (labels)."
             )
