@@ -84,7 +84,6 @@ def read_search(of: Study) -> Search | None:
 
 def confirmations(search: Search) -> list[Confirmation]:
     """One record a confirmed trial: those that hold the target first, then by mean."""
-    trials = search.record.trials()
     found = []
     for number, rmse in search.record.confirmed().items():
         values = np.array([np.nan if value is None else value for value in rmse])
@@ -93,7 +92,7 @@ def confirmations(search: Search) -> list[Confirmation]:
         mean = float(values.mean())
         works = int((values < search.rule.target).sum())
         holds = search.record.holds(number)
-        trial = trials[number]
+        trial = search.record.trial(number)
         found.append(
             Confirmation(number, trial.params, trial.values[0], mean, mean - half, mean + half, works, n, holds)
         )

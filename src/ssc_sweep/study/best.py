@@ -17,18 +17,26 @@ def best_path(folder: StudyFolder) -> Path:
 
 
 def write_best(
-    folder: StudyFolder, trial: int, overrides: Sequence[str], rmse: tuple[float, Sequence[float | None]], met: bool
+    folder: StudyFolder,
+    trial: int,
+    overrides: Sequence[str],
+    seeds: Sequence[int],
+    rmse: tuple[float, Sequence[float | None]],
+    met: bool,
 ) -> None:
     """Write best.yaml: the overrides that make the winner, and what it is worth.
 
     Args:
-        rmse: score of the trial, and the RMSE of each fresh seed, None where there is none; in the outcome's unit.
+        seeds: those it was confirmed on; with one of them experiment=best repeats that very run.
+        rmse: mean over the trial's own seeds, and the RMSE of each fresh seed, None where there is none; in the
+            outcome's unit.
         met: whether it holds the target.
     """
     content = {
         "trial": trial,
         "overrides": [text for text in overrides if not text.startswith(("experiment=", "search_space="))],
         "searched_rmse": rmse[0],
+        "seeds": list(seeds),
         "confirmed_rmse": list(rmse[1]),
         "target_met": met,
     }

@@ -74,6 +74,21 @@ def test_two_processes_share_a_sqlite_file(tmp_path: Path) -> None:
     two_processes(tmp_path, f"sqlite:///{tmp_path / 'shared.db'}")
 
 
+def test_two_machines_share_n_trials(tmp_path: Path) -> None:
+    storage = f"journal:{tmp_path / 'journal.log'}"
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    processes = [start(folder, "n_trials=7", f"storage={storage}", "hydra.sweeper.n_jobs=3") for folder in folders]
+    for process in processes:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 1 and "n_trials=7 trials are done" in err, err
+    trials = load(folders[0]).trials
+    assert TrialState.RUNNING not in {trial.state for trial in trials}
+    assert len([trial for trial in trials if not trial.user_attrs.get("surplus")]) == 7
+    assert len({trial.user_attrs["place"] for trial in trials}) == 2
+
+
 def server_tool(name: str) -> str | None:
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *map(str, places)]))

@@ -19,8 +19,6 @@ from omegaconf import DictConfig
 from ssc_sweep.bounds import ABOVE_ZERO, bounded, whole
 from ssc_sweep.errors import UserError
 
-# Seeds below are those of trials, seeds from here on confirm.
-FIRST_CONFIRM_SEED = 1000
 ALLOWED_SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
@@ -88,7 +86,7 @@ class Settings:
         """
         bounded("n_trials", n_trials, whole(1, 1_000_000))
         bounded("hydra.sweeper.n_jobs", n_jobs, whole(1, 1000))
-        bounded("hydra.sweeper.seeds_per_trial", self.seeds_per_trial, whole(1, FIRST_CONFIRM_SEED))
+        bounded("hydra.sweeper.seeds_per_trial", self.seeds_per_trial, whole(1, 1000))
         bounded("hydra.sweeper.confirm_best", self.confirm_best, whole(1, 1000))
         bounded("hydra.sweeper.confirm_seeds", self.confirm_seeds, whole(2, 1000))
         bounded("time_budget_s", self.time_budget_s, ABOVE_ZERO, null="no limit")

@@ -7,6 +7,7 @@ end, which costs nothing more, and has its score.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
 from ssc_sweep.study.job import Job
@@ -40,5 +41,8 @@ class Pruning:
         if len(values) < len(self.seeds):
             return True  # its other seeds are elsewhere, or were finished before a kill
         if epoch not in trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
-            trial.report(sum(values) / len(values), epoch)
+            try:
+                trial.report(sum(values) / len(values), epoch)
+            except UpdateFinishedTrialError:
+                return False  # this process was taken for dead, and another one has finished the trial
         return not trial.should_prune()

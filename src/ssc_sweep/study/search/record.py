@@ -1,29 +1,72 @@
 """What an Optuna study of ours has found so far: its trials, what was confirmed, and whether the target is met."""
 
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import GridSampler
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.score import works
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 CONFIRMED = "confirmed:"
+# A trial with this attribute was not trained and does not count: n_trials had begun elsewhere, or it was no config.
+SURPLUS = "surplus"
+# Trials have the seeds 0, 1, ... below this one; each confirmation as many of its own from a multiple of it on.
+SEEDS_APART = 1000
+
+
+def fresh_seeds(trial: int, count: int) -> tuple[int, ...]:
+    """The seeds that confirm a trial: no trial and no other confirmation has them."""
+    first = SEEDS_APART * (trial + 1)
+    return tuple(range(first, first + count))
 
 
 @dataclass(frozen=True)
 class Record:
-    """A study and the rule it is judged by. Everything is read from the storage, where other processes write too."""
+    """A study and the rule it is judged by. Everything is read from the storage, where other processes write too.
+
+    Attributes:
+        confirm_seeds: how many fresh seeds a confirmation must have to count.
+    """
 
     study: optuna.Study
     rule: Rule
+    confirm_seeds: int = 1
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """Trials in these states, in all of them if none is named, by number."""
-        return self.study.get_trials(deepcopy=False, states=states or None)
+        """Trials in these states, in all of them if none is named, by number; those that do not count left out."""
+        return [t for t in self.study.get_trials(deepcopy=False, states=states or None) if SURPLUS not in t.user_attrs]
+
+    def trial(self, number: int) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[number]
+
+    def tell(
+        self, trial: Trial, values: list[float] | None, state: TrialState, said: Mapping[str, object] | None = None
+    ) -> None:
+        """Record how a trial ended, with what else is `said` of it as its attributes.
+
+        What another process has recorded of it meanwhile stands: it trained the same runs.
+        """
+        try:
+            for key, value in (said or {}).items():
+                trial.set_user_attr(key, value)
+            self.study.tell(trial, values=values, state=state, skip_if_finished=True)
+        except UpdateFinishedTrialError:
+            print(f"trial={trial.number:04d} was finished by another process meanwhile", file=sys.stderr)
+        except RuntimeError:
+            # GridSampler stops the study at its last point, which Optuna allows in study.optimize alone.
+            if not isinstance(self.study.sampler, GridSampler):
+                raise
+
+    def give_up(self, trial: Trial) -> None:
+        """End a trial that nothing was trained for, so that it does not count."""
+        self.tell(trial, None, TrialState.FAIL, {SURPLUS: True})
 
     def ranked(self) -> list[FrozenTrial]:
         """Trials with a score, best RMSE first, one of each configuration; of several objectives the Pareto front."""
@@ -34,9 +77,11 @@ class Record:
         return list(found.values())
 
     def promising(self) -> list[FrozenTrial]:
-        """Trials with a score below the target that have not been confirmed, the best first."""
-        known = self.confirmed()
-        return [t for t in self.ranked() if t.values[0] < self.rule.target and t.number not in known]
+        """Trials with a score below the target that have not been confirmed on enough seeds, the best first."""
+        return [t for t in self.ranked() if t.values[0] < self.rule.target and not self.has_confirmed(t.number)]
+
+    def has_confirmed(self, trial: int) -> bool:
+        return len(self.confirmed().get(trial, ())) >= self.confirm_seeds
 
     def confirmed(self) -> dict[int, list[float | None]]:
         """RMSE on fresh seeds by trial; None for a seed that diverged or failed."""
@@ -53,7 +98,8 @@ class Record:
 
     def holds(self, trial: int) -> bool:
         """Whether the trial was confirmed below the target: in the mean, and in the share of seeds the rule asks."""
-        return works(self.confirmed().get(trial, []), self.rule.target, self.rule.works_share)
+        rmse = self.confirmed().get(trial, [])
+        return self.has_confirmed(trial) and works(rmse, self.rule.target, self.rule.works_share)
 
     def met(self) -> bool:
         winner = self.winner()

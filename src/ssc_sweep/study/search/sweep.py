@@ -4,7 +4,7 @@
     -m experiment=search search_space=plan_and_data n_trials=200 study=mine
 
     <study>/trial=0007/seed=0 ...               one folder a trial, runs as in every study
-    <study>/confirm=0007/seed=1000 ...          the same configuration on seeds that no trial has used
+    <study>/confirm=0007/seed=8000 ...          the same configuration on seeds that nothing else has used
     <study>/search.db  best.yaml                the Optuna study; the winner's overrides
 
 All seeds of a batch of trials go to the launcher at once, so they share stacks. Results are read from the run folders.
@@ -17,28 +17,32 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import chain
 from typing import Any
 
 import optuna
+from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ssc_sweep.errors import RunsFailed, TargetMissed, UserError
+from ssc_sweep.config import check
+from ssc_sweep.errors import DoesNotFit, RunsFailed, TargetMissed, UserError
 from ssc_sweep.study.best import write_best
 from ssc_sweep.study.folder import locked
-from ssc_sweep.study.hypothesis import Arm, as_override
-from ssc_sweep.study.launcher import StackLauncher
+from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, check_rule, study_folder, write_plan
 from ssc_sweep.study.rule import read_rule
+from ssc_sweep.study.search.confirm import confirm
+from ssc_sweep.study.search.launch import launch
 from ssc_sweep.study.search.owner import Owner
-from ssc_sweep.study.search.plugin import FIRST_CONFIRM_SEED, Settings
+from ssc_sweep.study.search.plugin import Settings
 from ssc_sweep.study.search.pruning import Pruning
-from ssc_sweep.study.search.record import FINISHED, Record, mean
+from ssc_sweep.study.search.record import FINISHED, Record, fresh_seeds, mean
 from ssc_sweep.study.search.score import read_seeds, score
 from ssc_sweep.study.search.space import check_space, find_extender, label, read_space
 from ssc_sweep.study.search.storage import copy_to_folder, open_study
+
+LOOK_AGAIN_S = 0.5  # while others work on the last trials
 
 
 class Search(OptunaSweeperImpl):
@@ -50,7 +54,7 @@ class Search(OptunaSweeperImpl):
         self.extender_name: str | None = plugin["custom_search_space"]
         self.custom_search_space_extender = find_extender(self.extender_name)
         self.settings = settings
-        self.wrong: dict[str, UserError] = {}  # trials whose config does not fit its data, by folder
+        self.wrong: dict[str, DoesNotFit] = {}  # trials whose config does not fit its data, by folder
 
     def sweep(self, arguments: list[str]) -> None:
         """Search, to the end or until the target is met.
@@ -80,8 +84,8 @@ class Search(OptunaSweeperImpl):
         }
         name = str(self.study_name or self.folder.path.name)
         self.study = open_study(self.storage, self.folder, name, self.sampler, described)
-        self.record = Record(self.study, self.rule)
-        self.owner = Owner(self.folder)
+        self.record = Record(self.study, self.rule, self.settings.confirm_seeds)
+        self.owner = Owner(self.folder, self.study, shared=self.storage is not None)
         try:
             ending = self._search()
             self._confirm(self.record.ranked()[: self.settings.confirm_best])
@@ -102,130 +106,122 @@ class Search(OptunaSweeperImpl):
             self.n_trials = min(self.n_trials, math.prod(len(values) for values in points.values()))
 
     def _search(self) -> str:
-        """Run batches of trials until something ends them; return what did."""
+        """Confirm, take up, train until something ends it; return what did."""
         start = time.monotonic()
-        budget = self.settings.time_budget_s
+        budget, until_met = self.settings.time_budget_s, self.settings.stop_at_target
         while True:
-            if self.settings.stop_at_target and self.record.met():
-                return "the target is met"
-            if budget is not None and time.monotonic() - start >= budget:
-                return f"the time budget of {budget:g} s is spent"
-            batch = self._claim()
+            if until_met and not self.record.met():
+                self._confirm(self.record.promising()[:1])
+            met = until_met and self.record.met()
+            spent = budget is not None and time.monotonic() - start >= budget
+            # Whatever ends the search, trials that were left behind here are brought to their end first.
+            batch = self._claim(new=not (met or spent))
             if batch:
                 self._train(batch)
-                if self.settings.stop_at_target:
-                    self._confirm(self.record.promising()[:1])
                 seconds = time.monotonic() - start
                 print(f"{self.record.progress(self.n_trials)}, {seconds:.0f} s", file=sys.stderr)
-            elif any(self.owner.works_beside(trial) for trial in self.record.trials(TrialState.RUNNING)):
-                time.sleep(0.5)  # another process has the last trials; should it die, they are ours
-            else:
+            elif met:
+                return "the target is met"
+            elif spent:
+                return f"the time budget of {budget:g} s is spent"
+            elif until_met and self.record.promising():
+                continue
+            elif len(self.record.trials(*FINISHED)) >= self.n_trials:
                 return f"n_trials={self.n_trials} trials are done"
+            else:
+                time.sleep(LOOK_AGAIN_S)  # others have the last trials; should they die, the trials are ours
 
-    def _claim(self) -> list[tuple[Trial, Arm]]:
-        """Take the trials that a dead process left, otherwise new ones, and write their arms into study.yaml."""
+    def _claim(self, new: bool) -> list[tuple[Trial, Arm]]:
+        """Take the trials that a dead process left, otherwise new ones if wanted; write their arms into study.yaml."""
         with locked(self.folder.lock):
-            running = self.record.trials(TrialState.RUNNING)
-            lost = [trial for trial in running if self.owner.finds_lost(trial, self.storage is None)]
-            trials = [Trial(self.study, trial._trial_id) for trial in lost[: self.n_jobs]]
-            if not trials:
-                begun = len(running) + len(self.record.trials(*FINISHED))
-                trials = [self.study.ask() for _ in range(min(self.n_jobs, self.n_trials - begun))]
-            for trial in trials:
-                trial.set_user_attr("owner", self.owner.name)
-                trial.set_user_attr("place", self.owner.place)
-            space = self.space
-            overrides = self._configure_trials(trials, space.distributions, space.fixed, space.deleted)
-            batch = self._arms(trials, overrides)
+            # Each is asked about, whether it can be taken now or not: some are lost only after having been watched.
+            lost = [trial for trial in self.record.trials(TrialState.RUNNING) if self.owner.finds_lost(trial)]
+            claimed = [(trial, self._configure(trial)) for trial in map(self._take, lost[: self.n_jobs])]
+            while new and not lost and len(claimed) < self.n_jobs and (trial := self._ask()):
+                claimed.append((trial, self._configure(trial)))
+            batch = self._arms(claimed)
             if batch:
                 arms = tuple(dict.fromkeys(arm for _, arm in batch))
                 write_plan(self.folder, Plan(self.settings.seeds, arms, self.rule))
         return batch
 
-    def _arms(self, trials: Sequence[Trial], overrides: Sequence[Sequence[str]]) -> list[tuple[Trial, Arm]]:
+    def _take(self, lost: FrozenTrial) -> Trial:
+        trial = Trial(self.study, lost._trial_id)
+        self.owner.claim(trial)
+        return trial
+
+    def _ask(self) -> Trial | None:
+        """A new trial; None where n_trials have begun."""
+        if len(self.record.trials(TrialState.RUNNING, *FINISHED)) >= self.n_trials:
+            return None
+        trial = self.study.ask()
+        self.owner.claim(trial)
+        # Another machine may have asked at the same time. Numbers tell who was first, whoever looks.
+        before = [t for t in self.record.trials(TrialState.RUNNING, *FINISHED) if t.number < trial.number]
+        if len(before) >= self.n_trials:
+            self.record.give_up(trial)
+            return None
+        return trial
+
+    def _configure(self, trial: Trial) -> Sequence[str]:
+        """The overrides of a trial.
+
+        Raises:
+            UserError: custom_search_space suggests what no config can be; the trial does not count.
+        """
+        if self.extender_name is None:
+            return self._overrides_of(trial)
+        try:
+            words = self._overrides_of(trial)
+            check(self._compose(words))
+        except (ValueError, HydraException, UserError) as error:
+            self.record.give_up(trial)
+            raise UserError(f"hydra.sweeper.custom_search_space={self.extender_name}: {error}") from error
+        return words
+
+    def _overrides_of(self, trial: Trial) -> Sequence[str]:
+        (words,) = self._configure_trials([trial], self.space.distributions, self.space.fixed, self.space.deleted)
+        return words
+
+    def _arms(self, claimed: Sequence[tuple[Trial, Sequence[str]]]) -> list[tuple[Trial, Arm]]:
         """The arm of each trial. One that repeats an earlier one's parameters shares its folder and runs."""
         numbers: dict[str, int] = {}
         for earlier in self.record.trials(*FINISHED):
             numbers.setdefault(repr(sorted(earlier.params.items())), earlier.number)
         batch = []
-        for trial, words in zip(trials, overrides, strict=True):
+        for trial, words in claimed:
             number = numbers.setdefault(repr(sorted(trial.params.items())), trial.number)
             name = f"trial={number:04d}"
             trial.set_user_attr("folder", str((self.folder.path / name).resolve()))
             batch.append((trial, Arm(name, label(trial.params), None, None, tuple(words))))
         return batch
 
-    def _launch(self, arms: Sequence[Arm], seeds: Sequence[int], prune: Pruning | None = None) -> dict[str, UserError]:
-        """Train all seeds of all arms. Where a config does not fit its data, only its arm is left out.
-
-        Returns:
-            What was wrong with the arms left out, by folder.
-        """
-        assert self.launcher is not None
-        study = [as_override("outputs", str(self.folder.path.parent)), as_override("study", self.folder.path.name)]
-        jobs = [
-            [*arm.overrides, *study, as_override("arm", arm.folder), f"seed={seed}"] for arm in arms for seed in seeds
-        ]
-        if isinstance(self.launcher, StackLauncher):
-            self.launcher.go_on = prune
-        try:
-            self.job_idx += len(self.launcher.launch(jobs, initial_job_idx=self.job_idx))
-        except UserError as error:
-            if len(arms) == 1:
-                return {arms[0].folder: error}
-            # Nothing has been trained: the launcher checks all jobs first.
-            return dict(chain.from_iterable(self._launch([arm], seeds, prune).items() for arm in arms))
-        return {}
-
     def _train(self, batch: Sequence[tuple[Trial, Arm]]) -> None:
         """Train a batch of trials and tell Optuna how each ended."""
+        assert self.launcher is not None
         s = self.settings
-        arms = list(dict.fromkeys(arm for _, arm in batch))
+        runs = [(arm, seed) for arm in dict.fromkeys(arm for _, arm in batch) for seed in s.seeds]
         prune = Pruning({arm.folder: trial for trial, arm in batch}, s.seeds)
-        wrong = self._launch(arms, s.seeds, prune if s.prune and len(self.directions) == 1 else None)
+        wrong = launch(self.launcher, self.folder, runs, prune if s.prune and len(self.directions) == 1 else None)
         reasons = []
         for trial, arm in batch:
             seeds = read_seeds([self.folder.run(arm.folder, seed) for seed in s.seeds], s.objectives)
-            trial.set_user_attr("rmse", list(seeds.rmse))
             reason = str(wrong[arm.folder]) if arm.folder in wrong else seeds.reason
+            said = {"rmse": list(seeds.rmse)}
             if reason is None:
-                self._tell(trial, score(seeds, s.objectives, s.score, self.directions), TrialState.COMPLETE)
+                values = score(seeds, s.objectives, s.score, self.directions)
+                self.record.tell(trial, values, TrialState.COMPLETE, said)
             else:
-                trial.set_user_attr("reason", reason)
-                self._tell(trial, None, TrialState.PRUNED if seeds.pruned else TrialState.FAIL)
+                state = TrialState.PRUNED if seeds.pruned else TrialState.FAIL
+                self.record.tell(trial, None, state, said | {"reason": reason})
                 reasons += [] if seeds.pruned else [reason]
         self.wrong |= wrong
         if len(reasons) / len(batch) > self.max_failure_rate:
             raise RunsFailed(len(reasons), len(batch), RuntimeError(reasons[0]))
 
-    def _tell(self, trial: Trial, values: list[float] | None, state: TrialState) -> None:
-        try:
-            self.study.tell(trial, values=values, state=state)
-        except RuntimeError:
-            # GridSampler stops the study at its last point, which Optuna allows in study.optimize alone.
-            if not self.grid:
-                raise
-
     def _confirm(self, trials: Sequence[FrozenTrial]) -> None:
-        """Train these trials' configurations on fresh seeds, unless that was done."""
-        seeds = tuple(range(FIRST_CONFIRM_SEED, FIRST_CONFIRM_SEED + self.settings.confirm_seeds))
-        with locked(self.folder.path / ".confirm.lock"):
-            known = self.record.confirmed()
-            arms = {
-                t.number: Arm(
-                    f"confirm={t.number:04d}", f"trial={t.number:04d} on fresh seeds", None, None, self._overrides(t)
-                )
-                for t in trials
-                if t.number not in known
-            }
-            if not arms:
-                return
-            with locked(self.folder.lock):
-                write_plan(self.folder, Plan(seeds, tuple(arms.values()), self.rule))
-            self._launch(list(arms.values()), seeds)
-            for number, arm in arms.items():
-                ended = read_seeds([self.folder.run(arm.folder, seed) for seed in seeds], ())
-                self.record.confirm(number, ended.rmse)
+        assert self.launcher is not None
+        confirm(self.launcher, self.folder, self.record, {t.number: self._overrides(t) for t in trials})
 
     def _overrides(self, trial: FrozenTrial) -> tuple[str, ...]:
         return (*(f"{name}={value}" for name, value in trial.params.items()), *self.space.fixed_overrides)
@@ -239,9 +235,10 @@ class Search(OptunaSweeperImpl):
         found = "none was confirmed"
         if winner is not None:
             found = f"the best has {mean(known[winner]):.2f} on fresh seeds (trial={winner:04d})"
-            trial = self.record.trials()[winner]
-            rmse = (trial.values[0], known[winner])
-            write_best(self.folder, winner, self._overrides(trial), rmse, self.record.holds(winner))
+            trial = self.record.trial(winner)
+            rmse = (mean(trial.user_attrs["rmse"]), known[winner])
+            seeds = fresh_seeds(winner, len(known[winner]))
+            write_best(self.folder, winner, self._overrides(trial), seeds, rmse, self.record.holds(winner))
         if self.storage is not None:
             with locked(self.folder.lock):
                 copy_to_folder(self.study, self.folder)
