@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ssc_sweep.config import ALLOWED_TARGETS, conf_dir
 from ssc_sweep.errors import RunsFailed, TargetMissed, UserError
 from ssc_sweep.explain import explain, is_known
+from ssc_sweep.study.plan import without_password
 
 
 @hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=ALLOWED_TARGETS)
@@ -45,7 +46,7 @@ def run(cfg: DictConfig) -> float:
 
 def leave(error: Exception) -> NoReturn:
     """End the program with one line: exit code 1 where runs failed or a search missed its target, 2 for wrong input."""
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    print("error:", without_password(" ".join(str(error).split())), file=sys.stderr)
     sys.exit(1 if isinstance(error, RunsFailed | TargetMissed) else 2)
 
 

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -52,10 +53,10 @@ def _git_commit() -> str | None:
     return commit + ("+changes" if changes else "")
 
 
-def without_password(url: str) -> str:
-    """An address, or any word with one in it, without the password: scheme://user:***@host."""
-    head, at, host = url.rpartition("@")
-    return f"{head.rpartition(':')[0]}:***@{host}" if at and "://" in head and head.count(":") > 1 else url
+def without_password(text: str) -> str:
+    """An address, or any text with one in it, without the password: scheme://user:***@host, host/base?password=***."""
+    text = re.sub(r"([?&]\w*(?:password|passwd)=)[^&\s]*", r"\1***", text, flags=re.IGNORECASE)
+    return re.sub(r"(://[^:/\s]*):\S*@", r"\1:***@", text)
 
 
 def _start() -> dict[str, Any]:

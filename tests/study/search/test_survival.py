@@ -1,6 +1,7 @@
 """A search that is killed, and searches that share a storage: a journal, a SQLite file, a real PostgreSQL server."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -126,6 +127,20 @@ def postgres() -> Iterator[str]:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=20)
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("address", ["{user}:hunter2@{host}", "{user}@{host}?password=hunter2"])
+def test_no_file_of_the_study_holds_the_password(command: Command, postgres: str, address: str) -> None:
+    scheme, user, host = re.fullmatch(r"(.*://)(.*)@(.*)", postgres).groups()
+    word = f"storage='{scheme}{address.format(user=user, host=host)}'"
+    process = start(command.folder, "n_trials=1", word)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1 and "hunter2" not in out + err, err
+    assert "***" in read_yaml(command.folder / "outputs/s/study.yaml")["command"]
+    files = [path for path in command.folder.rglob("*") if path.is_file()]
+    assert len(files) > 20 and not [path for path in files if b"hunter2" in path.read_bytes()]
+    again = command("experiment=search", word)
+    assert again.code == 2 and "hunter2" not in again.err
 
 
 def test_two_processes_share_a_postgres_server(tmp_path: Path, postgres: str) -> None:
