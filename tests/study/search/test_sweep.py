@@ -199,6 +199,16 @@ BAD = {
     "storage=postgresql://nobody:secret@127.0.0.1:1/none": "cannot be reached",
     "storage=nonsense://x": "cannot be reached",
     "storage=journal:/nowhere/at/all.log": "cannot be reached",
+    "storage=redis://:secret@x": "cannot be reached",
+    "storage=mysql://nobody:secret@host/none": "needs a driver that is not installed: install it, or choose another",
+    "storage=5": "storage=5 is no address",
+    "storage='postgresql://nobody@127.0.0.1:1/none?password=secret'": "cannot be reached",
+    "storage=postgresql://nobody:secret@host:port/none": "cannot be reached",
+    "hydra.sweeper.max_failure_rate=2": "max_failure_rate=2.0 is out of bounds",
+    "hydra/sweeper/sampler=grid": "and optimizer.lr has infinitely many",
+    "hydra.sweeper.objectives=[rmse,beauty]": "beauty is unknown",
+    "covariates=glob(nothing*)": "covariates=glob(nothing*)",
+    "model.width=8,0": "model.width=0 is out of bounds",
 }
 
 
@@ -209,6 +219,21 @@ def test_bad_input_is_one_line_and_trains_nothing(command: Command, word: str) -
     (line,) = ended.err.strip().splitlines()
     assert line.startswith("error:") and BAD[word] in line and "secret" not in line
     assert command.done() == []
+
+
+def test_glob_names_every_choice_of_a_group(command: Command) -> None:
+    words = ("labels=glob(half*)", "optimizer.lr=1e-3", "stats_mode=ema", "hydra/sweeper/sampler=grid", "n_trials=9")
+    ended = command(*SMALL, IMPOSSIBLE, *words)
+    assert ended.code == 1, ended.err
+    assert sorted(trial.params["labels"] for trial in load(command.folder).trials) == ["half_mar", "half_mcar"]
+
+
+def test_an_address_of_the_folders_own_file_means_that_very_file(command: Command) -> None:
+    command(*SMALL, IMPOSSIBLE, "n_trials=1", "storage=sqlite:///outputs/s/search.db")
+    file = command.folder / "outputs/s/search.db"
+    inode = file.stat().st_ino
+    command(*SMALL, IMPOSSIBLE, "n_trials=2", f"storage=sqlite:///{file}")
+    assert file.stat().st_ino == inode and len(load(command.folder).trials) == 2
 
 
 def test_an_empty_space_is_bad_input(command: Command) -> None:

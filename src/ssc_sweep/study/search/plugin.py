@@ -16,9 +16,11 @@ from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf, SamplerConfig
 from omegaconf import DictConfig
 
-from ssc_sweep.bounds import ABOVE_ZERO, bounded, whole
+from ssc_sweep.bounds import ABOVE_ZERO, ANY_SHARE, bounded, whole
 from ssc_sweep.errors import UserError
 
+# The numbers of metrics.json that a search can be about.
+OBJECTIVES = ("rmse", "accuracy", "nll", "seconds", "steps", "parameters", "covariates", "rows_train")
 ALLOWED_SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
@@ -93,6 +95,12 @@ class Settings:
         how = self.score
         if how != "mean" and not (isinstance(how, int | float) and 0.5 <= how <= 1):
             raise UserError(f"hydra.sweeper.score={how} is unknown: allowed is mean, or a share from 0.5 to 1.")
+        unknown = [name for name in self.objectives if name not in OBJECTIVES]
+        if unknown:
+            raise UserError(
+                f"hydra.sweeper.objectives={list(self.objectives)}: {unknown[0]} is unknown, allowed is "
+                f"{' | '.join(OBJECTIVES)}."
+            )
         if self.objectives[:1] != ("rmse",) or len(self.objectives) != len(directions) or directions[0] != "minimize":
             raise UserError(
                 f"hydra.sweeper.objectives={list(self.objectives)} with direction={list(directions)}: allowed is rmse "
@@ -127,6 +135,8 @@ class SearchSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from ssc_sweep.study.search.sweep import Search
 
+        # hydra-optuna-sweeper asserts it.
+        bounded("hydra.sweeper.max_failure_rate", self.plugin["max_failure_rate"], ANY_SHARE)
         sampler = instantiate(self.sampler, _execution_whitelist_=ALLOWED_SAMPLERS)
         self.search = Search(self.settings, sampler, self.plugin)
         self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)

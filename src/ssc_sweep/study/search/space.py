@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_optuna_distribution_from_override
 from omegaconf import DictConfig
 from optuna.distributions import (
     BaseDistribution,
@@ -19,7 +21,7 @@ from optuna.distributions import (
 from optuna.trial import Trial
 
 from ssc_sweep.config import RunConfig, check
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.study.hypothesis import value_text
 
 # A search sets these itself, for each run or for the whole study.
@@ -43,17 +45,21 @@ class Space:
         return {name: distribution_to_json(d) for name, d in sorted(self.distributions.items())}
 
 
-def read_space(params: Mapping[str, Any], arguments: Sequence[str], extended: bool) -> Space:
+def read_space(
+    params: Mapping[str, Any], arguments: Sequence[str], extended: bool, config_loader: ConfigLoader
+) -> Space:
     """Read the space of the config, and the words of the command line, which win over it.
 
     Args:
         extended: whether a custom_search_space adds parameters of its own.
+        config_loader: knows the choices that glob(*) stands for.
 
     Raises:
         UserError: nothing varies, bounds are impossible, or a key belongs to the search.
     """
     texts = {str(key): f"{key}={value}" for key, value in params.items()}
-    for override in OverridesParser.create().parse_overrides(list(arguments)):
+    parser = OverridesParser.create(config_loader=config_loader)
+    for override in parser.parse_overrides(list(arguments)):
         key = override.get_key_element()
         own = key.lstrip("+~")
         if own in ("seed", "seeds", "arm", "hypothesis"):
@@ -65,20 +71,53 @@ def read_space(params: Mapping[str, Any], arguments: Sequence[str], extended: bo
     distributions: dict[str, BaseDistribution] = {}
     fixed: dict[str, Any] = {}
     deleted: list[str] = []
-    for text in texts.values():
-        try:
-            varies, same, gone = create_params_from_overrides([text])
-        except ValueError as error:
-            raise UserError(f"search space: {text} has impossible bounds: {error}") from error
-        distributions |= varies
-        fixed |= same
-        deleted += gone
+    for override in parser.parse_overrides(list(texts.values())):
+        if override.is_delete():
+            deleted.append(str(override.input_line))
+            continue
+        values = _values(override)
+        if isinstance(values, BaseDistribution):
+            distributions[override.get_key_element()] = values
+        else:
+            fixed[override.get_key_element()] = values
     if not distributions and not extended:
         raise UserError(
             "the search space is empty: choose one with search_space=<name>, or name what may vary, "
             "e.g. 'optimizer.lr=tag(log,interval(1e-5,1e-2))'."
         )
     return Space(distributions, fixed, deleted)
+
+
+def _values(override: Override) -> Any:
+    """The distribution of a parameter, or its one value.
+
+    Raises:
+        UserError: it has no values.
+    """
+    try:
+        if isinstance(override.value(), Glob):
+            return CategoricalDistribution(list(override.sweep_string_iterator()))
+        return create_optuna_distribution_from_override(override)
+    except ValueError as error:
+        raise UserError(f"search space: {override.input_line} has impossible bounds: {error}") from error
+
+
+def grid_points(space: Space) -> dict[str, Sequence[Any]]:
+    """Every value of every parameter.
+
+    Raises:
+        UserError: a parameter has infinitely many.
+    """
+    points = {}
+    for name, distribution in space.distributions.items():
+        try:
+            points[name] = OptunaSweeperImpl._to_grid_sampler_choices(distribution)
+        except ValueError as error:
+            raise UserError(
+                f"hydra/sweeper/sampler=grid tries every value, and {name} has infinitely many: name them, as in "
+                f"{name}=a,b,c, or choose another sampler."
+            ) from error
+    return points
 
 
 Extender = Callable[[DictConfig, Trial], None]
@@ -109,12 +148,20 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
     Raises:
         UserError: a parameter is unknown, or a value of it is not allowed.
     """
+    # Imported here: torch takes a second that a space which cannot be read should not cost.
+    from ssc_sweep.study.prepare import Data, stack_key
+
+    data = Data()
     values = {name: _extremes(distribution) for name, distribution in space.distributions.items()}
     # Values are checked one by one, so the first ones of all parameters share a config, then the second ones ...
     for i in range(max(map(len, values.values()), default=0)):
         words = [f"{name}={some[i % len(some)]}" for name, some in values.items()]
         try:
-            check(compose([*space.fixed_overrides, *words]))
+            config = check(compose([*space.fixed_overrides, *words]))
+            stack_key(config, data.split(config))
+        except DoesNotFit:
+            # Each value is possible, some do not go with others: only such trials fail.
+            continue
         except UserError as error:
             raise UserError(f"search space: {error}") from error
     return check(compose(space.fixed_overrides))

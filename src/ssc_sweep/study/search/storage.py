@@ -1,6 +1,7 @@
 """Where a search is kept: its Optuna storage."""
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -16,6 +17,27 @@ from ssc_sweep.study.plan import without_password
 DATABASE = "search.db"
 
 
+ALLOWED = (
+    "Allowed is null for a file in the study's folder, postgresql://user@host/database, sqlite:///file, or "
+    "journal:file."
+)
+
+
+def shared_address(storage: object, folder: StudyFolder) -> str | None:
+    """The address of a storage that other places may share; None for search.db in the study's folder.
+
+    Raises:
+        UserError: it is no address.
+    """
+    if storage is None:
+        return None
+    if not isinstance(storage, str) or not (storage.startswith("journal:") or "://" in storage):
+        raise UserError(f"storage={storage} is no address. {ALLOWED}")
+    file = storage.partition("sqlite:///")[2].partition("?")[0]
+    own = bool(file) and Path(file).resolve() == (folder.path / DATABASE).resolve()
+    return None if own else storage
+
+
 def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
     """Open the storage: an address that Optuna knows, journal:<file>, or search.db in the study's folder.
 
@@ -29,15 +51,12 @@ def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
             return JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
         return optuna.storages.get_storage(url)
     except ImportError as error:
-        raise UserError(
-            f"storage={shown} needs a driver that is not installed: pip install 'ssc_sweep[postgres]'."
-        ) from error
-    except (OSError, SQLAlchemyError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"storage={shown} cannot be reached: {reason}. Allowed is null for a file in the study's folder, "
-            "postgresql://user@host/database, sqlite:///file, or journal:file."
-        ) from error
+        ours = url.partition("://")[0] in ("postgresql", "postgresql+psycopg")
+        advice = "pip install 'ssc_sweep[postgres]'." if ours else f"install it, or choose another. {ALLOWED}"
+        raise UserError(f"storage={shown} needs a driver that is not installed: {advice}") from error
+    except (OSError, SQLAlchemyError, ValueError) as error:
+        reason = without_password(str(error).splitlines()[0])
+        raise UserError(f"storage={shown} cannot be reached: {reason} {ALLOWED}") from error
 
 
 def open_study(

@@ -39,8 +39,8 @@ from ssc_sweep.study.search.plugin import Settings
 from ssc_sweep.study.search.pruning import Pruning
 from ssc_sweep.study.search.record import FINISHED, Record, fresh_seeds, mean
 from ssc_sweep.study.search.score import read_seeds, score
-from ssc_sweep.study.search.space import check_space, find_extender, label, read_space
-from ssc_sweep.study.search.storage import copy_to_folder, open_study
+from ssc_sweep.study.search.space import check_space, find_extender, grid_points, label, read_space
+from ssc_sweep.study.search.storage import copy_to_folder, open_study, shared_address
 
 LOOK_AGAIN_S = 0.5  # while others work on the last trials
 
@@ -69,10 +69,13 @@ class Search(OptunaSweeperImpl):
         self.rule = read_rule(self.config)
         self.directions = self._get_directions()
         self.settings.check(self.n_trials, self.n_jobs, self.directions)
-        self.space = read_space(self.params or {}, arguments, self.custom_search_space_extender is not None)
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        self.space = read_space(self.params or {}, arguments, self.extender_name is not None, loader)
         base = check_space(self.space, self._compose)
         self._prepare_grid()
         self.folder = study_folder(self.config.outputs, self.config.study)
+        self.storage = shared_address(self.storage, self.folder)
         check_rule(self.folder, self.rule)
         described = {
             "space": self.space.described(),
@@ -99,9 +102,8 @@ class Search(OptunaSweeperImpl):
 
     def _prepare_grid(self) -> None:
         """GridSampler is told its grid, and has no more trials than points."""
-        self.grid = isinstance(self.sampler, functools.partial) and self.sampler.func is optuna.samplers.GridSampler
-        if self.grid:
-            points = {name: self._to_grid_sampler_choices(d) for name, d in self.space.distributions.items()}
+        if isinstance(self.sampler, functools.partial) and self.sampler.func is optuna.samplers.GridSampler:
+            points = grid_points(self.space)
             self.sampler = self.sampler(points)
             self.n_trials = min(self.n_trials, math.prod(len(values) for values in points.values()))
 
