@@ -1,12 +1,16 @@
 """The winner of a search as a file, and what experiment=best study=<name> makes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from hydra import compose
 from omegaconf import DictConfig
 
+from ssc_sweep.config import RunConfig, check
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
+from ssc_sweep.study.hypothesis import as_override
 from ssc_sweep.study.plan import study_folder
 
 EXPERIMENT = "experiment=best"
@@ -16,6 +20,30 @@ def best_path(folder: StudyFolder) -> Path:
     return folder.path / "best.yaml"
 
 
+def standing_alone(overrides: Sequence[str], composed: RunConfig, job: str) -> list[str]:
+    """Overrides that make a trial's config without its experiment and search space, as experiment=best applies them.
+
+    Args:
+        overrides: of the trial; what its experiment sets besides is put into explicit ones.
+        composed: the trial's config.
+        job: name of the primary config.
+    """
+    kept = [text for text in overrides if not text.startswith(("experiment=", "search_space="))]
+    wanted = _leaves(composed.content())
+    made = _leaves(check(compose(job, [*kept, EXPERIMENT])).content())
+    gone = [f"~{key}" for key in made if key not in wanted]
+    changed = [as_override(f"++{key}", value) for key, value in wanted.items() if key not in made or made[key] != value]
+    return [*kept, *gone, *changed]
+
+
+def _leaves(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
+    return found
+
+
 def write_best(
     folder: StudyFolder,
     trial: int,
@@ -23,6 +51,7 @@ def write_best(
     seeds: Sequence[int],
     rmse: tuple[float, Sequence[float | None]],
     met: bool,
+    leaks: Mapping[str, str],
 ) -> None:
     """Write best.yaml: the overrides that make the winner, and what it is worth.
 
@@ -31,14 +60,16 @@ def write_best(
         rmse: mean over the trial's own seeds, and the RMSE of each fresh seed, None where there is none; in the
             outcome's unit.
         met: whether it holds the target.
+        leaks: covariates that it uses and that give the answer away, with what they do.
     """
     content = {
         "trial": trial,
-        "overrides": [text for text in overrides if not text.startswith(("experiment=", "search_space="))],
+        "overrides": list(overrides),
         "searched_rmse": rmse[0],
         "seeds": list(seeds),
         "confirmed_rmse": list(rmse[1]),
         "target_met": met,
+        "leaks": dict(leaks),
     }
     write_yaml(best_path(folder), content)
 

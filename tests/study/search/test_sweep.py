@@ -7,7 +7,9 @@ import pytest
 from optuna.trial import TrialState
 
 from ssc_sweep.study.folder import read_yaml
+from ssc_sweep.study.search.winner import find_leaks
 from tests.command import TINY, Command, make_command
+from tests.conftest import MakeConfig
 
 command = pytest.fixture(make_command)
 
@@ -67,6 +69,38 @@ def test_the_winner_is_repeated_by_name(command: Command) -> None:
     assert again == pytest.approx(best["confirmed_rmse"][0], rel=1e-5)
     lacking = command("experiment=best", "study=other")
     assert lacking.code == 2 and "there is no outputs/other/best.yaml" in lacking.err
+
+
+MINE = """
+# @package _global_
+defaults:
+  - search
+  - override /optimizer: adamw
+dataset: {rows: 90}
+clip_norm: null
+"""
+
+
+def test_a_winner_is_repeated_without_its_experiment(command: Command) -> None:
+    (command.folder / "mine/experiment").mkdir(parents=True)
+    (command.folder / "mine/experiment/mine.yaml").write_text(MINE.strip())
+    words = [word.replace("experiment=search", "experiment=mine") for word in SMALL if word != "dataset.rows=60"]
+    ended = command("--config-dir", "mine", *words, EASY, "n_trials=2")
+    assert ended.code == 0, ended.err
+    study = command.folder / "outputs/s"
+    best = read_yaml(study / "best.yaml")
+    ended = command("experiment=best", "study=s", f"seed={best['seeds'][0]}")
+    assert ended.code == 0, ended.err
+    first = study / f"confirm={best['trial']:04d}/seed={best['seeds'][0]}"
+    again = study / f"best/seed={best['seeds'][0]}"
+    assert read_yaml(again / "config.yaml") == read_yaml(first / "config.yaml")
+    assert read_yaml(again / "config.yaml")["dataset"]["rows"] == 90
+
+
+def test_columns_that_give_the_answer_away_are_found_by_their_role(make_config: MakeConfig) -> None:
+    assert find_leaks(make_config()) == {"wt82": "holds the outcome", "smkintensity82_71": "holds the treatment"}
+    assert find_leaks(make_config("covariates=baseline")) == {}
+    assert find_leaks(make_config("dataset=synthetic")) == {}
 
 
 def test_the_same_command_goes_on_and_n_trials_is_a_total(command: Command) -> None:

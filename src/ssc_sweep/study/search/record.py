@@ -17,6 +17,8 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 CONFIRMED = "confirmed:"
 # A trial with this attribute was not trained and does not count: n_trials had begun elsewhere, or it was no config.
 SURPLUS = "surplus"
+# Of the study: columns that give the answer away, by winner.
+LEAKS = "leaks"
 # Trials have the seeds 0, 1, ... below this one; each confirmation as many of its own from a multiple of it on.
 SEEDS_APART = 1000
 
@@ -104,6 +106,10 @@ class Record:
     def met(self) -> bool:
         winner = self.winner()
         return winner is not None and self.holds(winner)
+
+    def leaks(self, trial: int) -> dict[str, str]:
+        """Covariates of a winner that give the answer away, with what they do; empty where nobody has looked."""
+        return self.study.user_attrs.get(LEAKS, {}).get(str(trial), {})
 
     def progress(self, n_trials: int) -> str:
         """Where the search stands, in a few words."""

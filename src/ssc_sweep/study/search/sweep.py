@@ -27,7 +27,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.config import check
 from ssc_sweep.errors import DoesNotFit, RunsFailed, TargetMissed, UserError
-from ssc_sweep.study.best import write_best
 from ssc_sweep.study.folder import locked
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, check_rule, study_folder, write_plan
@@ -37,10 +36,11 @@ from ssc_sweep.study.search.launch import launch
 from ssc_sweep.study.search.owner import Owner
 from ssc_sweep.study.search.plugin import Settings
 from ssc_sweep.study.search.pruning import Pruning
-from ssc_sweep.study.search.record import FINISHED, Record, fresh_seeds, mean
+from ssc_sweep.study.search.record import FINISHED, Record, mean
 from ssc_sweep.study.search.score import read_seeds, score
 from ssc_sweep.study.search.space import check_space, find_extender, grid_points, label, read_space
 from ssc_sweep.study.search.storage import copy_to_folder, open_study, shared_address
+from ssc_sweep.study.search.winner import write_winner
 
 LOOK_AGAIN_S = 0.5  # while others work on the last trials
 
@@ -230,6 +230,7 @@ class Search(OptunaSweeperImpl):
 
     def _close(self, ending: str) -> None:
         """Write best.yaml and the folder's own copy of the study; complain if the target was missed."""
+        assert self.config is not None
         if self.wrong and not self.record.trials(TrialState.COMPLETE):
             raise next(iter(self.wrong.values()))
         self.study.set_user_attr("ending", ending)
@@ -237,10 +238,9 @@ class Search(OptunaSweeperImpl):
         found = "none was confirmed"
         if winner is not None:
             found = f"the best has {mean(known[winner]):.2f} on fresh seeds (trial={winner:04d})"
-            trial = self.record.trial(winner)
-            rmse = (mean(trial.user_attrs["rmse"]), known[winner])
-            seeds = fresh_seeds(winner, len(known[winner]))
-            write_best(self.folder, winner, self._overrides(trial), seeds, rmse, self.record.holds(winner))
+            overrides = self._overrides(self.record.trial(winner))
+            config = check(self._compose(overrides))
+            write_winner(self.folder, self.record, overrides, config, self.config.hydra.job.config_name)
         if self.storage is not None:
             with locked(self.folder.lock):
                 copy_to_folder(self.study, self.folder)

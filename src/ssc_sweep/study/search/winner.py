@@ -1,0 +1,36 @@
+"""What a search leaves to be repeated: best.yaml, and what to be wary of in the winner."""
+
+from collections.abc import Sequence
+
+from ssc_sweep.config import RunConfig
+from ssc_sweep.data.cohort import Role
+from ssc_sweep.study.best import standing_alone, write_best
+from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.study.search.record import LEAKS, Record, fresh_seeds, mean
+
+
+def write_winner(folder: StudyFolder, record: Record, overrides: Sequence[str], config: RunConfig, job: str) -> None:
+    """Write best.yaml of the winner.
+
+    Args:
+        overrides: of the winner, `config` what they compose.
+        job: name of the primary config.
+    """
+    winner = record.winner()
+    assert winner is not None
+    rmse = record.confirmed()[winner]
+    leaks = find_leaks(config)
+    record.study.set_user_attr(LEAKS, {str(winner): leaks})
+    searched = mean(record.trial(winner).user_attrs["rmse"])
+    seeds = fresh_seeds(winner, len(rmse))
+    alone = standing_alone(overrides, config, job)
+    write_best(folder, winner, alone, seeds, (searched, rmse), record.holds(winner), leaks)
+
+
+def find_leaks(config: RunConfig) -> dict[str, str]:
+    """Covariates of a config that hold the outcome or the treatment, with the words for what they do."""
+    # Imported here: torch takes a second that a search which is refused should not cost.
+    from ssc_sweep.study.prepare import target
+
+    roles = target("dataset", config.dataset)().keep(config.covariates.keep).roles
+    return {name: str(role) for name, role in roles.items() if role in (Role.OUTCOME_LEAK, Role.TREATMENT_LEAK)}
