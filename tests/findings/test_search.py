@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from ssc_sweep.findings.search import Search, confirmations, importance
+from ssc_sweep.findings.search import Search, confirmations, importance, leak_warning
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.study.rule import Rule
+from ssc_sweep.study.search.record import LEAKS
 
 SPACE = {
     "batch": CategoricalDistribution(("b10", "b32")),
@@ -44,6 +45,25 @@ def test_optimism_is_the_confirmed_mean_minus_the_score() -> None:
     assert (found.works, found.seeds, found.holds) == (3, 3, True)
 
 
+def test_what_was_searched_is_the_mean_of_the_seeds_also_where_the_score_is_a_quantile() -> None:
+    search = make([20.0])
+    scored = create_trial(value=12.0, user_attrs={"folder": "trial=0001", "rmse": [4.0, 12.0]})
+    search.study.add_trial(scored)
+    search.record.confirm(1, [9.0, 9.0])
+    (found,) = confirmations(search)
+    assert (found.searched, found.optimism) == (8.0, 1.0)
+
+
+def test_a_winner_that_is_given_the_answer_is_said_to_be() -> None:
+    search = make([20.0, 9.0])
+    assert leak_warning(search) is None
+    search.record.confirm(1, [9.0, 9.0])
+    search.study.set_user_attr(LEAKS, {"1": {}})
+    assert leak_warning(search) is None
+    search.study.set_user_attr(LEAKS, {"1": {"wt82": "holds the outcome"}})
+    assert leak_warning(search) == "Trial 1 uses columns that give the answer away: wt82 holds the outcome."
+
+
 def test_a_lost_seed_leaves_no_mean_and_does_not_hold() -> None:
     search = make([9.0, 10.0])
     search.record.confirm(0, [9.0, None])
@@ -72,6 +92,10 @@ def test_importance_finds_the_parameter_that_matters() -> None:
     found = importance(search)
     assert max(found, key=lambda name: found[name]) == "optimizer.lr" and sum(found.values()) == pytest.approx(1)
     assert importance(make([3.0])) == {}
+
+
+def test_importance_among_equal_scores_warns_nobody() -> None:
+    importance(make([9.0, 9.0, 9.0]))  # a warning fails a test
 
 
 @pytest.mark.parametrize("scores", [[20.0, 9.0, None, 11.0], [None], [8.0], [8.0, 9.0]])

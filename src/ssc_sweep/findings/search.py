@@ -9,6 +9,7 @@ A trial's score was seen before the trial was chosen, so the best score is too g
 by how much. That difference is the optimism.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ class Confirmation:
     """One trial on fresh seeds. RMSE in the outcome's unit.
 
     Attributes:
-        searched: the trial's score, on the seeds that chose it.
+        searched: mean RMSE on the seeds that chose it, whatever its score was made of.
         mean, low, high: of its RMSE on fresh seeds, with the 95% t interval; NaN where a seed has no RMSE.
         works: fresh seeds below the target, of `seeds`.
         holds: whether it counts as confirmed below the target.
@@ -93,9 +94,8 @@ def confirmations(search: Search) -> list[Confirmation]:
         works = int((values < search.rule.target).sum())
         holds = search.record.holds(number)
         trial = search.record.trial(number)
-        found.append(
-            Confirmation(number, trial.params, trial.values[0], mean, mean - half, mean + half, works, n, holds)
-        )
+        searched = float(np.mean(trial.user_attrs["rmse"]))
+        found.append(Confirmation(number, trial.params, searched, mean, mean - half, mean + half, works, n, holds))
     return sorted(found, key=lambda c: (not c.holds, np.isnan(c.mean), c.mean))
 
 
@@ -114,7 +114,18 @@ def importance(search: Search) -> dict[str, float]:
         study = optuna.create_study()
         for trial in complete(search):
             study.add_trial(create_trial(value=trial.values[0], params=trial.params, distributions=trial.distributions))
-    return optuna.importance.get_param_importances(study)
+    with warnings.catch_warnings():
+        # That trials are few or equal, the figure shows as well.
+        warnings.simplefilter("ignore")
+        return optuna.importance.get_param_importances(study)
+
+
+def leak_warning(search: Search) -> str | None:
+    """A sentence where the winner uses columns that give the answer away; None where it does not."""
+    winner = search.record.winner()
+    leaks = {} if winner is None else search.record.leaks(winner)
+    named = ", ".join(f"{name} {role}" for name, role in leaks.items())
+    return f"Trial {winner} uses columns that give the answer away: {named}." if leaks else None
 
 
 def print_search(search: Search, folder: StudyFolder) -> None:
@@ -131,6 +142,9 @@ def print_search(search: Search, folder: StudyFolder) -> None:
         works = f"{c.works}/{c.seeds}"
         table.add_row(label(c.params), str(c.trial), f"{c.searched:.2f}", confirmed, f"{c.optimism:+.2f}", works)
     console.print(table)
+    warning = leak_warning(search)
+    if warning is not None:
+        console.print(warning, highlight=False)
     if len(search.study.directions) > 1:
         for trial in search.study.best_trials:
             values = ", ".join(f"{value:.4g}" for value in trial.values)
