@@ -1,18 +1,24 @@
-"""The search against plain hydra-optuna-sweeper with Hydra's basic launcher: same space, same number of runs.
+"""The search against plain hydra-optuna-sweeper with Hydra's basic launcher, same machine, same space, taking turns.
 
-    python -m tests.bench.search [runs] [seeds per trial]        default: 40 runs, 5 seeds a trial
+    python -m tests.bench.search [trials] [seeds a trial] [sampler seeds]        default: 12 5 3, up to eight minutes
 
-Ours has runs / seeds trials of several seeds; plain has as many trials of one seed as there are runs. Both confirm on
-the same ten fresh seeds, plain by the same rule: after its search the best trials are confirmed one after another
-until one holds the target, and the time of that counts. Printed: wall time of both searches, time until the first
-configuration was confirmed below the target, and the confirmed RMSE of each.
+The same trials: one list of configurations, each with the same seeds, through both. Ours is one search whose trials
+are several seeds, plain one search for each seed; the same random sampler draws the list, which is checked.
+
+To the target: the time until a configuration was confirmed below it. Ours stops there; plain has as many trials of one
+seed as ours has runs, and then its best are confirmed one after another.
+
+The winner: RMSE on fresh seeds of the best after the full search of each, of equally many confirmed.
 """
 
 import json
+import math
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -23,76 +29,133 @@ from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import mean
 from ssc_sweep.study.search.score import works
 
+SPACE = "plan_and_data"
 RULE = Rule(target=15.0)
-MOST_CONFIRMED = 5
+CONFIRMED, FRESH = 3, range(1000, 1010)
+# What ours / plain may be at most.
+SAME_TRIALS, TO_TARGET, WINNER = 0.5, 1 / 3, 1.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search led to: seconds until a configuration was confirmed below the target, and RMSE of the best."""
+
+    to_target: float = math.inf
+    winner: float = math.inf
 
 
 def run(folder: Path, *words: str) -> float:
-    """Run a command and return its wall time, s. Exit code 1 is an answer here: the target was missed."""
+    """Run a command and return its wall time, s. Exit code 1 is an answer here: runs failed, a target was missed."""
     start = time.perf_counter()
-    ended = subprocess.run(
-        [sys.executable, "-m", "ssc_sweep", "-m", *words], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode in (0, 1), ended.stderr
+    call = [sys.executable, "-m", "ssc_sweep", "-m", *words]
+    ended = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
+    if ended.returncode not in (0, 1):
+        sys.exit(f"{' '.join(words)}: {ended.stderr}")
     return time.perf_counter() - start
 
 
-def rmse(study: Path) -> list[float | None]:
-    return [json.loads(path.read_text())["rmse"] for path in sorted(study.glob("**/metrics.json"))]
+def params(database: Path, name: str) -> list[dict[str, object]]:
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{database}")
+    return [trial.params for trial in study.trials]
 
 
-def plain(folder: Path, space: dict[str, str], runs: int) -> tuple[float, float | None, float]:
-    """Search with one seed a trial, then confirm. Returns: seconds of the search, seconds to the target, RMSE."""
-    params = [f"{key}={value}" for key, value in space.items()]
-    basic = ("hydra/launcher=basic", "study=plain")
-    searched = run(
-        folder, *params, *basic, "hydra/sweeper=optuna", f"hydra.sweeper.n_trials={runs}", "hydra.sweeper.n_jobs=1",
-        "hydra.sweeper.max_failure_rate=1", "hydra.sweeper.study_name=plain",
-        f"hydra.sweeper.storage=sqlite:///{folder / 'plain.db'}",
+def ours(folder: Path, study: str, trials: int, seeds: int, *words: str) -> float:
+    search = ("experiment=search", f"search_space={SPACE}", f"study={study}", f"n_trials={trials}")
+    return run(folder, *search, f"hydra.sweeper.seeds_per_trial={seeds}", *words)
+
+
+def plain(folder: Path, study: str, trials: int, *words: str) -> float:
+    space = yaml.safe_load((conf_dir() / f"search_space/{SPACE}.yaml").read_text())
+    return run(
+        folder, *(f"{key}={value}" for key, value in space.items()), "hydra/launcher=basic", f"study={study}",
+        "hydra/sweeper=optuna", f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.n_jobs=1",
+        "hydra.sweeper.max_failure_rate=1", f"hydra.sweeper.study_name={study}",
+        f"hydra.sweeper.storage=sqlite:///{folder / 'plain.db'}", *words,
     )  # fmt: skip
-    study = optuna.load_study(study_name="plain", storage=f"sqlite:///{folder / 'plain.db'}")
-    total, best = searched, float("inf")
+
+
+def same_trials(folder: Path, trials: int, seeds: int) -> tuple[float, float]:
+    """Wall time of the same configurations with the same seeds, ours and plain, s."""
+    sampler = ("hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=0")
+    # At least one trial is confirmed, on at least two seeds: two runs that plain does not have.
+    few = ("hydra.sweeper.stop_at_target=false", "hydra.sweeper.confirm_best=1", "hydra.sweeper.confirm_seeds=2")
+    mine = ours(folder, "same", trials, seeds, *sampler, *few, "hydra.sweeper.prune=false")
+    other = sum(plain(folder, f"same{seed}", trials, *sampler, f"seed={seed}") for seed in range(seeds))
+    listed = params(folder / "outputs/same/search.db", "same")
+    assert all(params(folder / "plain.db", f"same{seed}") == listed for seed in range(seeds))
+    return mine, other
+
+
+def search_ours(folder: Path, trials: int, seeds: int, sampler: int) -> Found:
+    words = (f"hydra.sweeper.sampler.seed={sampler}", f"hydra.sweeper.confirm_best={CONFIRMED}")
+    until = ours(folder, f"until{sampler}", trials, seeds, *words)
+    ours(folder, f"full{sampler}", trials, seeds, *words, "hydra.sweeper.stop_at_target=false")
+    first, full = (folder / f"outputs/{name}{sampler}/best.yaml" for name in ("until", "full"))
+    met = first.exists() and yaml.safe_load(first.read_text())["target_met"]
+    winner = mean(yaml.safe_load(full.read_text())["confirmed_rmse"]) if full.exists() else math.inf
+    return Found(until if met else math.inf, winner)
+
+
+def search_plain(folder: Path, trials: int, seeds: int, sampler: int) -> Found:
+    name = f"plain{sampler}"
+    seconds = plain(folder, name, trials * seeds, f"hydra.sweeper.sampler.seed={sampler}")
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{folder / 'plain.db'}")
     ranked = sorted((t for t in study.trials if t.values is not None), key=lambda trial: trial.values[0])
-    for number, trial in enumerate(ranked[:MOST_CONFIRMED]):
-        name = f"confirm{number}"
+    to_target, found = math.inf, []
+    for number, trial in enumerate(ranked[:CONFIRMED]):
+        confirm = f"{name}_{number}"
         words = [f"{key}={value}" for key, value in trial.params.items()]
-        total += run(folder, *words, "hydra/launcher=basic", f"study={name}", "seed=range(1000,1010)")
-        found = rmse(folder / "outputs" / name)
-        best = min(best, mean(found))
-        if works(found, RULE.target, RULE.works_share):
-            return searched, total, mean(found)
-    return searched, None, best
+        fresh = f"seed=range({FRESH.start},{FRESH.stop})"
+        seconds += run(folder, *words, "hydra/launcher=basic", f"study={confirm}", fresh)
+        rmse = read_rmse(folder / "outputs" / confirm)
+        holds = works(rmse, RULE.target, RULE.works_share)
+        found.append((not holds, mean(rmse)))
+        if holds:
+            to_target = min(to_target, seconds)
+    return Found(to_target, min(found, default=(True, math.inf))[1])
 
 
-def ours(folder: Path, space: str, trials: int, seeds: int) -> tuple[float, float | None, float]:
-    """The same with trials of several seeds; once to the end of its trials, once until it is done."""
-    words = (
-        "experiment=search",
-        f"search_space={space}",
-        f"n_trials={trials}",
-        f"hydra.sweeper.seeds_per_trial={seeds}",
-    )
-    searched = run(folder, *words, "study=ours", "hydra.sweeper.stop_at_target=false", "hydra.sweeper.confirm_best=1")
-    until = run(folder, *words, "study=until", "hydra.sweeper.confirm_best=1")
-    best = yaml.safe_load((folder / "outputs/until/best.yaml").read_text())
-    return searched, until if best["target_met"] else None, mean(best["confirmed_rmse"])
+def read_rmse(study: Path) -> list[float | None]:
+    """RMSE of each fresh seed; None for one that has none."""
+    paths = [next(study.glob(f"**/seed={seed}/metrics.json"), None) for seed in FRESH]
+    return [None if path is None else json.loads(path.read_text())["rmse"] for path in paths]
+
+
+def line(name: str, unit: str, mine: float, other: float, limit: float) -> str:
+    """One line of the result; a time or an RMSE that nothing has reached is infinite."""
+    numbers = f"{name:24}{mine:9.2f} {unit:3}{other:9.2f} {unit:3}"
+    if math.isinf(mine):
+        return f"{numbers}     -   ours never got there"
+    ratio = mine / other
+    return f"{numbers}{ratio:6.2f}   at most {limit:.2f}: {'met' if ratio <= limit else 'missed'}"
 
 
 def main() -> None:
-    runs, seeds = (int(word) for word in [*sys.argv[1:], *("40", "5")[len(sys.argv) - 1 :]])
-    name = "plan_and_data"
-    space = yaml.safe_load((conf_dir() / f"search_space/{name}.yaml").read_text())
+    trials, seeds, samplers = (int(word) for word in [*sys.argv[1:], *("12", "5", "3")[len(sys.argv) - 1 :]])
+    start = time.perf_counter()
+    mine: list[Found] = []
+    other: list[Found] = []
     with tempfile.TemporaryDirectory() as folder:
-        mine = ours(Path(folder), name, runs // seeds, seeds)
-        other = plain(Path(folder), space, runs)
-    print(
-        f"{name}: {runs} runs; wall time of the search, time to the first configuration confirmed below 15 kg, its RMSE"
-    )
-    for who, (searched, until, found) in (("ours", mine), ("plain", other)):
-        print(f"{who:6} {searched:7.1f} s   {'never' if until is None else f'{until:.1f} s':>9}   {found:.2f} kg")
-    print(f"ours / plain: wall time {mine[0] / other[0]:.2f} (ours includes confirming one trial)")
-    if mine[1] is not None and other[1] is not None:
-        print(f"ours / plain: time to the target {mine[1] / other[1]:.2f}")
+        here = Path(folder)
+        same = same_trials(here, trials, seeds)
+        for sampler in range(samplers):
+            turns = [(search_ours, mine), (search_plain, other)]
+            # Whoever comes second may find a warmer, or a busier, machine.
+            for search, found in turns if sampler % 2 == 0 else turns[::-1]:
+                found.append(search(here, trials, seeds, sampler))
+    print(f"{SPACE}: {trials} trials of {seeds} seeds, median of {samplers} sampler seeds; target {RULE.target:g} kg")
+    print(f"{'':24}{'ours':>12}{'plain':>13}{'ratio':>7}")
+    print(line("the same trials", "s", *same, SAME_TRIALS))
+    medians = [statistics.median(f.to_target for f in found) for found in (mine, other)]
+    print(line("to a confirmed target", "s", *medians, TO_TARGET))
+    medians = [statistics.median(f.winner for f in found) for found in (mine, other)]
+    print(line("winner on fresh seeds", "kg", *medians, WINNER))
+    for sampler, (a, b) in enumerate(zip(mine, other, strict=True)):
+        print(
+            f"sampler seed {sampler}: to the target {a.to_target:.1f} s, {b.to_target:.1f} s; "
+            f"winner {a.winner:.2f} kg, {b.winner:.2f} kg"
+        )
+    print(f"{time.perf_counter() - start:.0f} s in all")
 
 
 if __name__ == "__main__":
