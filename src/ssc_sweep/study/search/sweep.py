@@ -88,6 +88,7 @@ class Search(OptunaSweeperImpl):
         name = str(self.study_name or self.folder.path.name)
         self.study = open_study(self.storage, self.folder, name, self.sampler, described)
         self.record = Record(self.study, self.rule, self.settings.confirm_seeds)
+        write_plan(self.folder, Plan((), (), self.rule))  # this start, though it may have nothing left to train
         self.owner = Owner(self.folder, self.study, shared=self.storage is not None)
         try:
             ending = self._search()
