@@ -87,12 +87,13 @@ def same_trials(folder: Path, trials: int, seeds: int) -> tuple[float, float]:
 
 
 def search_ours(folder: Path, trials: int, seeds: int, sampler: int) -> Found:
-    words = (f"hydra.sweeper.sampler.seed={sampler}", f"hydra.sweeper.confirm_best={CONFIRMED}")
-    until = ours(folder, f"until{sampler}", trials, seeds, *words)
-    ours(folder, f"full{sampler}", trials, seeds, *words, "hydra.sweeper.stop_at_target=false")
-    first, full = (folder / f"outputs/{name}{sampler}/best.yaml" for name in ("until", "full"))
+    seed = f"hydra.sweeper.sampler.seed={sampler}"
+    until = ours(folder, f"until{sampler}", trials, seeds, seed, "hydra.sweeper.confirm_best=1")
+    full = ("hydra.sweeper.stop_at_target=false", f"hydra.sweeper.confirm_best={CONFIRMED}")
+    ours(folder, f"full{sampler}", trials, seeds, seed, *full)
+    first, last = (folder / f"outputs/{name}{sampler}/best.yaml" for name in ("until", "full"))
     met = first.exists() and yaml.safe_load(first.read_text())["target_met"]
-    winner = mean(yaml.safe_load(full.read_text())["confirmed_rmse"]) if full.exists() else math.inf
+    winner = mean(yaml.safe_load(last.read_text())["confirmed_rmse"]) if last.exists() else math.inf
     return Found(until if met else math.inf, winner)
 
 
