@@ -6,7 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.rule import Rule
@@ -115,6 +115,24 @@ def test_trials_of_a_dead_machine_are_taken_over(command: Command) -> None:
     ended = command(*words, "n_trials=3")
     assert ended.code == 1 and "n_trials=3 trials are done" in ended.err, ended.err
     assert [trial.state for trial in load(command.folder, shared).trials] == [TrialState.COMPLETE] * 3
+
+
+def test_a_trial_that_its_owner_ends_before_it_can_be_taken_is_left_alone(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command(*SMALL, IMPOSSIBLE, "n_trials=1")
+    leave(load(command.folder))
+    finds_lost = Owner.finds_lost
+
+    def ends_it(owner: Owner, trial: FrozenTrial) -> bool:
+        lost = finds_lost(owner, trial)
+        owner.study.tell(trial.number, state=TrialState.FAIL)
+        return lost
+
+    monkeypatch.setattr(Owner, "finds_lost", ends_it)
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=2")
+    assert ended.code == 1 and "n_trials=2 trials are done" in ended.err, ended.err
+    assert [trial.state for trial in load(command.folder).trials] == [TrialState.COMPLETE, TrialState.FAIL]
 
 
 @pytest.mark.usefixtures("brief")

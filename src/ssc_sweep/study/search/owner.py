@@ -50,7 +50,7 @@ class Owner:
     def close(self) -> None:
         self._closed.set()
         if self.shared:
-            self._heart.join()
+            self._heart.join(BEAT_S)
         (self.folder / self.name).unlink()
         self._file.close()
 

@@ -23,6 +23,7 @@ import optuna
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.config import check
@@ -139,7 +140,8 @@ class Search(OptunaSweeperImpl):
         with locked(self.folder.lock):
             # Each is asked about, whether it can be taken now or not: some are lost only after having been watched.
             lost = [trial for trial in self.record.trials(TrialState.RUNNING) if self.owner.finds_lost(trial)]
-            claimed = [(trial, self._configure(trial)) for trial in map(self._take, lost[: self.n_jobs])]
+            taken = [trial for trial in map(self._take, lost[: self.n_jobs]) if trial is not None]
+            claimed = [(trial, self._configure(trial)) for trial in taken]
             while new and not lost and len(claimed) < self.n_jobs and (trial := self._ask()):
                 claimed.append((trial, self._configure(trial)))
             batch = self._arms(claimed)
@@ -148,9 +150,13 @@ class Search(OptunaSweeperImpl):
                 write_plan(self.folder, Plan(self.settings.seeds, arms, self.rule))
         return batch
 
-    def _take(self, lost: FrozenTrial) -> Trial:
+    def _take(self, lost: FrozenTrial) -> Trial | None:
+        """A trial that was left behind, as this process's; None where its owner was slow and has ended it."""
         trial = Trial(self.study, lost._trial_id)
-        self.owner.claim(trial)
+        try:
+            self.owner.claim(trial)
+        except UpdateFinishedTrialError:
+            return None
         return trial
 
     def _ask(self) -> Trial | None:
