@@ -8,7 +8,6 @@ import pytest
 
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.questions import (
-    _watch,
     answer_all,
     do_the_statistics_converge,
     does_the_loss_diverge,
@@ -16,6 +15,7 @@ from ssc_sweep.findings.questions import (
     what_happens_to_gradients,
     which_hyperparameters_matter,
 )
+from ssc_sweep.findings.watched import watch
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan
@@ -48,19 +48,19 @@ def study(first: dict[str, float], last: dict[str, float], models: tuple[str, ..
 )
 def test_loss(last: dict[str, float], words: str) -> None:
     made = study({"fit.loss": 1.0}, last)
-    assert words in does_the_loss_diverge(made, _watch(made)).answer
+    assert words in does_the_loss_diverge(made, watch(made)).answer
 
 
 def test_where_it_fails() -> None:
     # One of two runs misses the target of 15, and is below it on its training rows.
     made = study({}, {})
     said = "1 of 2 miss the target on the validation rows; 1 of these meet it on their training rows (median RMSE 4.0"
-    assert said in does_the_loss_diverge(made, _watch(made)).answer
+    assert said in does_the_loss_diverge(made, watch(made)).answer
 
 
 def test_nothing_is_said_of_runs_that_left_nothing() -> None:
     made = study({}, {})
-    gone = replace(_watch(made), history=made.history.iloc[:0], runs=made.runs.iloc[:0])
+    gone = replace(watch(made), history=made.history.iloc[:0], runs=made.runs.iloc[:0])
     assert "neither" not in what_happens_to_gradients(gone).answer
     assert "sd" not in do_the_statistics_converge(made, gone).answer
     assert "No run has left a history." in what_happens_to_gradients(gone).answer
@@ -68,7 +68,7 @@ def test_nothing_is_said_of_runs_that_left_nothing() -> None:
 
 def test_a_module_that_vanishes_is_seen_beside_one_that_does_not() -> None:
     made = study({"fit.gradient_norm.a": 1.0, "fit.gradient_norm.b": 1.0}, {"fit.gradient_norm.b": 1e-5})
-    assert "vanish in 2" in what_happens_to_gradients(_watch(made)).answer
+    assert "vanish in 2" in what_happens_to_gradients(watch(made)).answer
 
 
 def test_noise_by_batch_size() -> None:
@@ -77,15 +77,15 @@ def test_noise_by_batch_size() -> None:
     runs = pd.concat([made.runs, made.runs.assign(arm="b32", batch=32)])
     history = pd.concat([made.history, made.history.assign(arm="b32", x_scale_off=0.05)])
     two = replace(made, plan=replace(made.plan, arms=(*made.plan.arms, arm)), runs=runs, history=history)
-    answer = do_the_statistics_converge(two, _watch(two)).answer
+    answer = do_the_statistics_converge(two, watch(two)).answer
     assert "By batch size, x_scale ends off by 0.33 sd with 10, 0.05 sd with 32; too noisy for 0.1 sd: 10." in answer
-    assert "varies no batch size" in do_the_statistics_converge(made, _watch(made)).answer
+    assert "varies no batch size" in do_the_statistics_converge(made, watch(made)).answer
 
 
 def test_a_diverged_control_is_named_with_its_step() -> None:
     made = study({}, {})
     made.runs.loc[0, ["status", "rmse", "first_bad_step", "first_bad_tensor"]] = ["diverged", None, 7.0, "fit.ll_y"]
-    found = does_the_loss_diverge(made, _watch(made))
+    found = does_the_loss_diverge(made, watch(made))
     assert found.answer == "Yes: 1 of 2 runs met NaN or Inf, the first at step 7."
     assert "a: first at step 7, in fit.ll_y." in found.evidence
 
@@ -100,14 +100,14 @@ def test_a_diverged_control_is_named_with_its_step() -> None:
 )
 def test_gradients(norm: float, words: str) -> None:
     made = study({"fit.gradient_norm": 10.0}, {"fit.gradient_norm": norm})
-    assert words in what_happens_to_gradients(_watch(made)).answer
+    assert words in what_happens_to_gradients(watch(made)).answer
 
 
 def test_statistics() -> None:
     made = study({}, {"x_scale_off": 0.05})
-    assert "They converge: within 0.05 sd" in do_the_statistics_converge(made, _watch(made)).answer
+    assert "They converge: within 0.05 sd" in do_the_statistics_converge(made, watch(made)).answer
     far = study({}, {"x_scale_off": 0.33, "largest_z_val": 160.0, "largest_z_train": 40.0})
-    answer = do_the_statistics_converge(far, _watch(far)).answer
+    answer = do_the_statistics_converge(far, watch(far)).answer
     assert "still 0.33 sd off" in answer
     assert "up to 160 sd away" in answer
 

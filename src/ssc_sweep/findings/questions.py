@@ -12,6 +12,7 @@ import pandas as pd
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.judging import ArmVerdict
 from ssc_sweep.findings.verdicts import Verdict
+from ssc_sweep.findings.watched import Watched, ends, watch
 
 # Gradients vanish below this share of those in the first epoch, and explode above this multiple of them.
 VANISHED, EXPLODED = 1e-3, 1e2
@@ -34,7 +35,7 @@ def answer_all(study: Study, verdicts: Sequence[ArmVerdict]) -> list[Answer]:
     """Answer the plan's five key questions from a study that has runs with a history."""
     if study.history.empty:
         return []
-    watched = _watch(study)
+    watched = watch(study)
     return [
         does_the_loss_diverge(study, watched),
         what_happens_to_gradients(watched),
@@ -42,46 +43,6 @@ def answer_all(study: Study, verdicts: Sequence[ArmVerdict]) -> list[Answer]:
         which_hyperparameters_matter(verdicts),
         what_do_working_models_do(study),
     ]
-
-
-@dataclass(frozen=True)
-class Watched:
-    """The runs that the first three questions are about.
-
-    Attributes:
-        name: what they are called: "control run", or "run" in a study without controls.
-        runs: their rows of `Study.runs`.
-        history: their rows of `Study.history`.
-    """
-
-    name: str
-    runs: pd.DataFrame
-    history: pd.DataFrame
-
-    def ends(self, column: str) -> tuple[pd.Series, pd.Series]:
-        """A column in each run's first and last epoch: one value a run; none where nobody recorded it."""
-        return _ends(self.history, column)
-
-    def columns(self, ending: str) -> list[str]:
-        return [name for name in self.history.columns if name.endswith(ending)]
-
-    def several_epochs(self) -> bool:
-        return bool(self.history["epoch"].max() > 1)
-
-
-def _watch(study: Study) -> Watched:
-    controls = {arm.control for arm in study.plan.arms if arm.control}
-    arms = controls or {arm.folder for arm in study.plan.arms}
-    runs, history = (table[table["arm"].isin(arms)] for table in (study.runs, study.history))
-    return Watched("control run" if controls else "run", runs, history)
-
-
-def _ends(history: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
-    if column not in history:
-        return pd.Series(dtype=float), pd.Series(dtype=float)
-    epochs = history[history["kind"] == "epoch"].sort_values("epoch")
-    runs = epochs.groupby(["arm", "seed"])[column]
-    return runs.first().dropna(), runs.last().dropna()
 
 
 def _change(name: str, first: pd.Series, last: pd.Series) -> str:
@@ -179,20 +140,20 @@ def what_happens_to_gradients(watched: Watched) -> Answer:
 def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
     """Rule: distance of the model's shift and scale from those of all training rows, in their standard deviations."""
     question, who = "Do the statistics converge, and are the batches too small for them?", watched.name
-    ends = {name: watched.ends(name)[1] for name in ("x_shift_off", "x_scale_off", "y_shift_off", "y_scale_off")}
-    ends = {name: values for name, values in ends.items() if len(values)}
-    if not ends:
+    columns = ("x_shift_off", "x_scale_off", "y_shift_off", "y_scale_off")
+    last = {name: values for name in columns if len(values := watched.ends(name)[1])}
+    if not last:
         return Answer(question, f"No {who} has recorded any: probes=false, or a model without statistics.", ())
     evidence = [
         f"{who}s, last epoch, in standard deviations of the training rows: "
-        + ", ".join(f"{name.removesuffix('_off')} off by {values.median():.2f}" for name, values in ends.items())
+        + ", ".join(f"{name.removesuffix('_off')} off by {values.median():.2f}" for name, values in last.items())
         + "."
     ]
     for arm in {arm.folder: arm for arm in reversed(study.plan.arms)}.values():
-        off = _ends(study.history[study.history["arm"] == arm.folder], "x_scale_off")[1]
+        off = ends(study.history[study.history["arm"] == arm.folder], "x_scale_off")[1]
         if len(off):
             evidence.append(f"{arm.label}: x_scale off by {off.median():.2f} (up to {off.max():.2f}).")
-    worst = max(values.median() for values in ends.values())
+    worst = max(values.median() for values in last.values())
     if worst <= CONVERGED:
         text = f"They converge: within {worst:.2f} sd of those of all training rows."
     else:
@@ -215,7 +176,7 @@ def _noise_by_batch(study: Study) -> str:
     differ = [a for a in study.plan.arms if a.control and batch.get(a.folder) != batch.get(a.control)]
     arms = {name for arm in differ for name in (arm.folder, arm.control) if name in batch}
     rows = study.history[study.history["arm"].isin(arms)]
-    off = _ends(rows, "x_scale_off")[1]
+    off = ends(rows, "x_scale_off")[1]
     if off.empty:
         return " This study varies no batch size."
     by_size = off.groupby(off.index.get_level_values("arm").map(batch.to_dict())).median().sort_index()
