@@ -66,7 +66,7 @@ def _start() -> dict[str, Any]:
 
 def provenance() -> dict[str, Any]:
     """Where a study comes from: command, time, commit, versions, machine, and the starts that followed."""
-    # Imported here: who only reads plans needs no torch. Sums, and so failing runs, depend on how many threads it has.
+    # Imported here: who only reads plans needs no torch. Sums may depend on how many threads it has.
     import torch
 
     return _start() | {
