@@ -2,6 +2,7 @@
 
 import io
 import math
+from pathlib import Path
 
 import optuna
 import pytest
@@ -9,10 +10,12 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from ssc_sweep.findings.search import Search, confirmations, importance, leak_warning
+from ssc_sweep.findings.collect import collect
+from ssc_sweep.findings.search import Search, confirmations, importance, leak_warning, outside, selection_warning
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import LEAKS
+from tests.findings.studies import make_study
 
 SPACE = {
     "batch": CategoricalDistribution(("b10", "b32")),
@@ -110,3 +113,20 @@ def test_every_figure_is_drawn(scores: list[float | None], second: bool) -> None
         figure.savefig(io.BytesIO())
     front = pareto(search)
     assert (front is not None) is second
+
+
+def test_the_best_of_several_confirmed_is_called_a_choice() -> None:
+    search = make([9.0, 10.0])
+    search.record.confirm(0, [9.0, 9.0])
+    assert selection_warning(search) is None
+    search.record.confirm(1, [14.0, 14.0])
+    assert "best of 2 that were confirmed is again a choice" in (selection_warning(search) or "")
+
+
+def test_the_winner_on_further_seeds_has_a_line(tmp_path: Path) -> None:
+    folder = make_study(
+        tmp_path / "study", seeds=4
+    )  # control: 40, 41, 42, 43 kg
+    lines = outside(collect(folder), make([9.0], target=42.5))
+    assert lines[0] == "control (): RMSE 41.50 +- 1.29, 3 of 4 seeds below 42.5"
+    assert len(lines) == 3

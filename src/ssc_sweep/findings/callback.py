@@ -26,4 +26,4 @@ class PrintFindings(Callback):
         if search is None:
             print_study(study, verdicts)
         else:
-            print_search(search, folder)
+            print_search(search, study)

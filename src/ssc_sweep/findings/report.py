@@ -19,7 +19,7 @@ from ssc_sweep.findings.collect import Study, collect, write_csv
 from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import Answer, answer_all
-from ssc_sweep.findings.search import Search, confirmations, leak_warning, read_search
+from ssc_sweep.findings.search import Search, confirmations, leak_warning, outside, read_search, selection_warning
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.views import ORDER, never_started, tracebacks, view_runs
 from ssc_sweep.study.folder import StudyFolder, write_file, write_text
@@ -221,7 +221,7 @@ def render(
         "left_out": [run for run in runs if run.reason],
         # The trials of a search and its confirmations have seeds of their own; there is no grid to be complete.
         "never_started": [] if search else never_started(study),
-        "leak_warning": leak_warning(search) if search else None,
+        "search_notes": [leak_warning(search), selection_warning(search), *outside(study, search)] if search else [],
     }
     return environment().get_template("report.html.j2").render(content)
 

@@ -22,7 +22,6 @@ from rich.table import Table
 from scipy import stats
 
 from ssc_sweep.findings.collect import Study
-from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import FINISHED, Record
 from ssc_sweep.study.search.space import label
@@ -128,7 +127,31 @@ def leak_warning(search: Search) -> str | None:
     return f"Trial {winner} uses columns that give the answer away: {named}." if leaks else None
 
 
-def print_search(search: Search, folder: StudyFolder) -> None:
+def selection_warning(search: Search) -> str | None:
+    """A sentence where the winner was chosen among several that were confirmed; None where it was the only one."""
+    count = len(search.record.confirmed())
+    if count < 2:
+        return None
+    return (
+        f"The best of {count} that were confirmed is again a choice, so its figure may be too good. Seeds that decided "
+        "nothing settle it: python -m ssc_sweep -m experiment=best study=<name> 'seed=range(900000,900020)'."
+    )
+
+
+def outside(study: Study, search: Search) -> list[str]:
+    """A line for each arm of the study that is no part of the search, such as its winner on further seeds."""
+    lines = []
+    runs = study.runs[~study.runs["arm"].str.match(r"(trial|confirm)=\d+$")]
+    for arm, mine in runs.groupby("arm"):
+        rmse = mine["rmse"].dropna()
+        below = int((rmse < search.rule.target).sum())
+        overrides = next((", ".join(a.overrides) for a in study.plan.arms if a.folder == arm), "")
+        scores = f"RMSE {rmse.mean():.2f} +- {rmse.std(ddof=1):.2f}" if len(rmse) > 1 else f"RMSE {rmse.mean():.2f}"
+        lines.append(f"{arm} ({overrides}): {scores}, {below} of {len(mine)} seeds below {search.rule.target:g}")
+    return lines
+
+
+def print_search(search: Search, study: Study) -> None:
     """Print what was confirmed, beside what the search had promised, and how the trials ended."""
     console = Console()
     if not console.is_terminal:
@@ -142,9 +165,9 @@ def print_search(search: Search, folder: StudyFolder) -> None:
         works = f"{c.works}/{c.seeds}"
         table.add_row(label(c.params), str(c.trial), f"{c.searched:.2f}", confirmed, f"{c.optimism:+.2f}", works)
     console.print(table)
-    warning = leak_warning(search)
-    if warning is not None:
-        console.print(warning, highlight=False)
+    for line in (leak_warning(search), selection_warning(search), *outside(study, search)):
+        if line is not None:
+            console.print(line, highlight=False, markup=False)
     if len(search.study.directions) > 1:
         for trial in search.study.best_trials:
             values = ", ".join(f"{value:.4g}" for value in trial.values)
@@ -152,4 +175,4 @@ def print_search(search: Search, folder: StudyFolder) -> None:
     counts = {state.name.lower(): len(search.record.trials(state)) for state in FINISHED}
     ended = ", ".join(f"{count} {state}" for state, count in counts.items())
     console.print(f"trials: {ended}. The search ended: {search.ending}.", highlight=False)
-    console.print(f"study folder: {folder.path}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"study folder: {study.folder.path}", highlight=False, soft_wrap=True, markup=False)
