@@ -124,9 +124,7 @@ def test_the_best_of_several_confirmed_is_called_a_choice() -> None:
 
 
 def test_the_winner_on_further_seeds_has_a_line(tmp_path: Path) -> None:
-    folder = make_study(
-        tmp_path / "study", seeds=4
-    )  # control: 40, 41, 42, 43 kg
+    folder = make_study(tmp_path / "study", seeds=4)  # control: 40, 41, 42, 43 kg
     lines = outside(collect(folder), make([9.0], target=42.5))
     assert lines[0] == "control (): RMSE 41.50 +- 1.29, 3 of 4 seeds below 42.5"
     assert len(lines) == 3

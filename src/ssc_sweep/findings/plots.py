@@ -75,7 +75,7 @@ def _style(i: int) -> tuple[str, str, Any]:
     return COLOURS[(i - 1) % MOST_ARMS], MARKERS[(i - 1) % MOST_ARMS], LINES[(i - 1) % MOST_ARMS]
 
 
-def _plain_log(ax: Axes, which: str) -> None:
+def plain_log(ax: Axes, which: str) -> None:
     """A log axis whose ticks are plain numbers, also where it spans less than a decade."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     (ax.set_xscale if which == "x" else ax.set_yscale)("log")
@@ -135,7 +135,7 @@ def strip(arms: Sequence[ArmRuns], target: float, mean_predictor: float, unit: s
         ax.grid(visible=False, axis="y")
         ax.spines["left"].set_visible(False)
         ax.set_xlabel(f"RMSE, {unit} (log axis)")
-        _plain_log(ax, "x")
+        plain_log(ax, "x")
         if marks:
             figure.legend(loc="outside upper left", ncols=2, handlelength=1.6, columnspacing=1.2)
         return figure
@@ -169,7 +169,7 @@ def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
             if not np.isfinite(lowest):
                 ax.text(0.5, 0.5, "not recorded", transform=ax.transAxes, ha="center", color="#555555")
             elif lowest > 0:
-                _plain_log(ax, "y")
+                plain_log(ax, "y")
             else:
                 ax.set_yscale("symlog", linthresh=1.0)
                 ax.yaxis.set_major_formatter(FuncFormatter(plain))

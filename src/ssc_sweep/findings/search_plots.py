@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from ssc_sweep.findings.plots import plain_log
 from ssc_sweep.findings.search import Search, complete, confirmations, importance
 from ssc_sweep.study.search.record import FINISHED
 
@@ -22,7 +23,8 @@ def best_so_far(search: Search) -> Figure:
     known = [c for c in confirmations(search) if np.isfinite(c.mean)]
     bars = [[c.mean - c.low for c in known], [c.high - c.mean for c in known]]
     axes.errorbar([c.trial for c in known], [c.mean for c in known], bars, fmt="o", capsize=3, label="on fresh seeds")
-    axes.legend()
+    plain_log(axes, "y")
+    figure.legend(loc="outside upper left", ncols=4)
     return figure
 
 
@@ -33,12 +35,14 @@ def all_trials(search: Search) -> Figure:
     for trial in search.record.trials(*FINISHED):
         values = [value for value in trial.user_attrs.get("rmse", []) if value is not None]
         axes.plot([trial.number] * len(values), values, ".", color=colours[trial.state], alpha=0.5)
-        if trial.values is None:
+        if not values:
             # x in trials, y in shares of the axis
             axes.plot(trial.number, 0.02, "x", color=colours[trial.state], transform=axes.get_xaxis_transform())
     for state, colour in colours.items():
-        axes.plot([], [], "o", color=colour, label=state.name.lower())
-    axes.legend()
+        dot = "o" if state is TrialState.COMPLETE else "x"
+        axes.plot([], [], dot, color=colour, label=state.name.lower())
+    plain_log(axes, "y")
+    figure.legend(loc="outside upper left", ncols=4)
     return figure
 
 
@@ -54,9 +58,12 @@ def parallel_coordinates(search: Search) -> Figure:
         share = (value - scores.min()) / spread
         heights = [_height(trial, name) for name in names]
         axes.plot(range(len(names)), heights, color=str(0.9 * share), lw=1 + 1.5 * (1 - share))
+    white = {"fc": "white", "ec": "none", "pad": 0.8, "alpha": 0.85}
     for x, name in enumerate(names):
         for height, text in _ticks(next(t for t in trials if name in t.distributions), name):
-            axes.annotate(text, (x, height), xytext=(4, 0), textcoords="offset points", fontsize=8, color="C0")
+            axes.annotate(
+                text, (x, height), xytext=(4, 0), textcoords="offset points", color="C0", zorder=9, bbox=white
+            )
         axes.axvline(x, color="0.8", lw=0.8, zorder=0)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks([])
@@ -96,7 +103,6 @@ def _figure(search: Search, x: str, y: str) -> tuple[Figure, Any]:
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     axes.axhline(search.rule.target, color="C2", ls="--", label=f"target {search.rule.target:g}")
-    axes.set_yscale("log")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     return figure, axes
