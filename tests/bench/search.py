@@ -1,6 +1,6 @@
 """The search against plain hydra-optuna-sweeper with Hydra's basic launcher, same machine, same space, taking turns.
 
-    python -m tests.bench.search [trials] [seeds a trial] [sampler seeds]        default: 12 5 3, up to eight minutes
+    python -m tests.bench.search [trials] [seeds a trial] [sampler seeds]     default: 12 5 3, about 16 minutes
 
 The same trials: one list of configurations, each with the same seeds, through both. Ours is one search whose trials
 are several seeds, plain one search for each seed; the same random sampler draws the list, which is checked.
