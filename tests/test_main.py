@@ -274,7 +274,9 @@ def test_a_study_that_goes_on_says_so(command: Command, monkeypatch: pytest.Monk
     assert content["command"].endswith("seed=0,1")
     (later,) = content["later"]
     assert later["command"].endswith("seed=0,1,2") and later["started"] == "2030-01-01T00:00:00"
-    assert "raises the chance of a false claim" in (command.folder / "outputs" / "s" / "report.html").read_text()
+    report = (command.folder / "outputs" / "s" / "report.html").read_text()
+    assert f"then <code>{later['command']}</code>" in report
+    assert "chance of a false claim" not in report  # a grid has no verdicts that looking could spoil
 
 
 def test_a_damaged_finished_run_is_named_in_one_line(command: Command) -> None:
