@@ -5,6 +5,7 @@ The YAML files in conf/ hold the values and Hydra composes them; here stand the 
 that target is their documentation.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -94,6 +95,19 @@ class RunConfig:
     def content(self) -> dict[str, Any]:
         """Return the config as plain dicts: two runs with equal content are the same run."""
         return OmegaConf.to_container(OmegaConf.structured(self))  # type: ignore[return-value]
+
+
+def without_seed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What all runs of an arm have in common."""
+    return {key: value for key, value in content.items() if key != "seed"}
+
+
+def leaves(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return found
 
 
 # Keys of a composed config that steer Hydra or the study and leave each of its runs as it is.

@@ -131,7 +131,7 @@ def test_panels_show_what_differs_from_the_control(whole: StudyFolder) -> None:
 
 
 def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder) -> None:
-    _, verdicts = build(damaged)
+    _, verdicts, _ = build(damaged)
     text = page(damaged).text
     flat = " ".join(text.split())
     assert TRACE.strip() in text

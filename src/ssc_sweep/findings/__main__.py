@@ -52,7 +52,7 @@ def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
                 "study": study,
                 "verdicts": verdicts,
             }
-            for study, verdicts in built
+            for study, verdicts, _ in built
         ]
         write_text(parent / "index.html", environment().get_template("index.html.j2").render(studies=studies))
         pages.append(parent / "index.html")

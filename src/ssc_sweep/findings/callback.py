@@ -18,11 +18,10 @@ class PrintFindings(Callback):
             return
         # Imported here: pandas, scipy and matplotlib take time that a wrong override should not cost.
         from ssc_sweep.findings.report import build
-        from ssc_sweep.findings.search import print_search, read_search
+        from ssc_sweep.findings.search import print_search
         from ssc_sweep.findings.table import print_study
 
-        study, verdicts = build(folder)
-        search = read_search(study)
+        study, verdicts, search = build(folder)
         if search is None:
             print_study(study, verdicts)
         else:

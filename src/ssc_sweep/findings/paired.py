@@ -35,6 +35,13 @@ PATTERNS = 2**15  # sign patterns: all of them up to 15 pairs, a fixed draw beyo
 EQUAL = 1e-12  # relative: differences below this are rounding, not findings
 
 
+def t_interval(x: Floats) -> tuple[float, float, float]:
+    """Mean and its 95% t interval of at least two values: (mean, low, high); NaN where a value is."""
+    mean = float(x.mean())
+    half = float(stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
+    return mean, mean - half, mean + half
+
+
 def spread(x: Floats) -> float:
     """Standard deviation, 0 where only rounding tells the values apart, NaN below two values."""
     if len(x) < 2:

@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from ssc_sweep.bounds import ABOVE_ZERO, ANY_NUMBER, ANY_SHARE, NOT_NEGATIVE
+from ssc_sweep.config import without_seed
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Status
 from ssc_sweep.training.metrics import accuracy, rmse
@@ -173,7 +174,7 @@ def read_run(folder: RunFolder, row: dict[str, object]) -> tuple[pd.DataFrame, s
     metrics = read_metrics(folder)
     history = read_history(folder, metrics)
     check_predictions(folder, metrics)
-    config = json.dumps({key: value for key, value in config.items() if key != "seed"}, sort_keys=True, default=str)
+    config = json.dumps(without_seed(config), sort_keys=True, default=str)
     row |= {name: metrics[name] for name in METRICS}
     if metrics["first_bad"]:
         row |= {f"first_bad_{name}": metrics["first_bad"][name] for name in ("step", "tensor")}

@@ -224,8 +224,8 @@ def render(
     return environment().get_template("report.html.j2").render(content)
 
 
-def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict]]:
-    """Read the study and write summary.csv, verdicts.csv, figures/ and report.html."""
+def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict], Search | None]:
+    """Read the study and write summary.csv, verdicts.csv, figures/ and report.html; return what was read."""
     study = collect(folder)
     verdicts = judge_arms(study)
     write_csv(folder.path / "verdicts.csv", pd.DataFrame([v.row() for v in verdicts], columns=list(VERDICT_COLUMNS)))
@@ -233,4 +233,4 @@ def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict]]:
     # The trials of a search are too many to draw one by one.
     page = render(study, verdicts, [] if search else draw(study), answer_all(study, verdicts), search)
     write_text(folder.path / "report.html", page)
-    return study, verdicts
+    return study, verdicts, search

@@ -3,7 +3,7 @@
     search = read_search(collect(folder))        None where the study is no search
     confirmations(search)                        one record a confirmed trial, the best first
     importance(search)                           the share of the score that each parameter explains
-    print_search(search, folder)                 the table at the end; figures: search_plots.py
+    print_search(search, study)                  the table at the end; figures: search_plots.py
 
 A trial's score was seen before the trial was chosen, so the best score is too good: seeds that no trial has used tell
 by how much. That difference is the optimism.
@@ -17,11 +17,11 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich import box
-from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
 from ssc_sweep.findings.collect import Study
+from ssc_sweep.findings.paired import t_interval
+from ssc_sweep.findings.table import make_console
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import FINISHED, Record
 from ssc_sweep.study.search.space import label
@@ -87,14 +87,12 @@ def confirmations(search: Search) -> list[Confirmation]:
     found = []
     for number, rmse in search.record.confirmed().items():
         values = np.array([np.nan if value is None else value for value in rmse])
-        n = len(values)
-        half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
-        mean = float(values.mean())
+        mean, low, high = t_interval(values)
         works = int((values < search.rule.target).sum())
         holds = search.record.holds(number)
         trial = search.record.trial(number)
         searched = float(np.mean(trial.user_attrs["rmse"]))
-        found.append(Confirmation(number, trial.params, searched, mean, mean - half, mean + half, works, n, holds))
+        found.append(Confirmation(number, trial.params, searched, mean, low, high, works, len(values), holds))
     return sorted(found, key=lambda c: (not c.holds, np.isnan(c.mean), c.mean))
 
 
@@ -153,9 +151,7 @@ def outside(study: Study, search: Search) -> list[str]:
 
 def print_search(search: Search, study: Study) -> None:
     """Print what was confirmed, beside what the search had promised, and how the trials ended."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
+    console = make_console()
     table = Table(title="RMSE, searched and on fresh seeds", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("configuration", overflow="fold")
     for name in ("trial", "searched", "confirmed, 95% CI", "optimism", f"< {search.rule.target:g}"):

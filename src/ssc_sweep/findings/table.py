@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from scipy import stats
 
 from ssc_sweep.findings.collect import Study
-from ssc_sweep.findings.judging import ArmVerdict, rmse_of
+from ssc_sweep.findings.judging import ArmVerdict, rmse_of, unit_of
+from ssc_sweep.findings.paired import t_interval
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.rule import Rule
@@ -34,18 +33,14 @@ def paired_difference(arm: pd.Series, control: pd.Series) -> Paired | None:
     n = len(difference)
     if n < 2:
         return None
-    mean = float(difference.mean())
-    half = float(stats.t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n))
-    return Paired(n, mean, mean - half, mean + half)
+    return Paired(n, *t_interval(difference.to_numpy(dtype=float)))
 
 
 def arm_table(study: Study) -> Table:
     """Build the table. RMSE in the outcome's unit, over the runs that have one."""
     runs, plan = study.runs, study.plan
-    units = runs["unit"].dropna().unique()
-    unit = units[0] if len(units) == 1 else "mixed units"
     table = Table(
-        title=f"RMSE in {unit}",
+        title=f"RMSE in {unit_of(study)}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -107,7 +102,7 @@ def _endings(runs: pd.DataFrame) -> str:
     return f"{len(runs)} runs: {', '.join(parts)}{lost}"
 
 
-def verdict_lines(verdicts: Sequence[ArmVerdict]) -> list[str]:
+def verdict_lines(verdicts: Sequence[ArmVerdict], unit: str) -> list[str]:
     """One line an arm: its verdict, and how many seeds would decide where these do not."""
     lines = []
     for verdict in verdicts:
@@ -117,17 +112,23 @@ def verdict_lines(verdicts: Sequence[ArmVerdict]) -> list[str]:
         told = f"{verdict.judgement.verdict} {verdict.judgement.advice}"
         lines.append(f"{verdict.letter} {verdict.arm.label}: {told}".rstrip())
     if any(verdict.judgement for verdict in verdicts):
-        lines.append("(verdicts: log RMSE in pairs, adjusted for all arms; intervals above: each arm alone, in kg)")
+        lines.append(
+            f"(verdicts: log RMSE in pairs, adjusted for all arms; intervals above: each arm alone, in {unit})"
+        )
     return lines
+
+
+def make_console() -> Console:
+    """The terminal; a pipe or a file has no width of its own."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
     """Print the table, the verdicts, how the runs ended, and where it all lies."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)  # a pipe or a file has no width of its own
+    console = make_console()
     console.print(arm_table(study))
-    for line in (*verdict_lines(verdicts), _endings(study.runs)):
+    for line in (*verdict_lines(verdicts, unit_of(study)), _endings(study.runs)):
         console.print(escape(line), highlight=False)
     for line in (f"study folder: {study.folder.path}", f"report: {study.folder.path / 'report.html'}"):
         console.print(escape(line), highlight=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from ssc_sweep.config import leaves
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.plots import plain, sparkline
 from ssc_sweep.findings.reading import LEFT_OUT, Unreadable, load_yaml
@@ -56,15 +57,6 @@ class RunView:
     trace: str
 
 
-def _flat(content: object, prefix: str = "") -> dict[str, str]:
-    if not isinstance(content, dict):
-        return {prefix: str(content)}
-    flat: dict[str, str] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
@@ -94,9 +86,10 @@ def _curves(history: pd.DataFrame | None) -> tuple[Curve, ...]:
 
 def _config(folder: RunFolder) -> dict[str, str] | None:
     try:
-        return _flat(load_yaml(folder.config))
+        content = load_yaml(folder.config)
     except Unreadable:
         return None
+    return {key: str(value) for key, value in leaves(content if isinstance(content, dict) else {"": content}).items()}
 
 
 def _differences(

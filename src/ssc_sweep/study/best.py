@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra import compose
 from omegaconf import DictConfig
 
-from ssc_sweep.config import RunConfig, check
+from ssc_sweep.config import RunConfig, check, leaves
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import as_override
@@ -29,19 +28,11 @@ def standing_alone(overrides: Sequence[str], composed: RunConfig, job: str) -> l
         job: name of the primary config.
     """
     kept = [text for text in overrides if not text.startswith(("experiment=", "search_space="))]
-    wanted = _leaves(composed.content())
-    made = _leaves(check(compose(job, [*kept, EXPERIMENT])).content())
+    wanted = leaves(composed.content())
+    made = leaves(check(compose(job, [*kept, EXPERIMENT])).content())
     gone = [f"~{key}" for key in made if key not in wanted]
     changed = [as_override(f"++{key}", value) for key, value in wanted.items() if key not in made or made[key] != value]
     return [*kept, *gone, *changed]
-
-
-def _leaves(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
-    return found
 
 
 def write_best(

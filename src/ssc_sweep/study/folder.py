@@ -147,7 +147,7 @@ class StudyFolder:
 
     @property
     def lock(self) -> Path:
-        """What whoever changes study.yaml or the search holds: several processes may work on one study."""
+        """What whoever takes trials of a search holds: several processes may work on one study."""
         return self.path / ".lock"
 
     def make(self) -> None:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from ssc_sweep.config import STUDY_KEYS, RunConfig, check
 from ssc_sweep.study.folder import RunFolder, StudyFolder
-from ssc_sweep.study.hypothesis import Arm, folder_name
+from ssc_sweep.study.hypothesis import Arm, as_override, folder_name
 from ssc_sweep.study.plan import Plan, read_plan, started_here, study_folder, write_plan
 from ssc_sweep.study.rule import Rule
 
@@ -67,6 +67,12 @@ def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
     arm = cfg.arm or (folder_name(changes) if changes else CONTROL)
     study = study_folder(cfg.outputs, cfg.study)
     return Job(check(cfg), study.run(arm, cfg.seed), tuple(overrides), study)
+
+
+def run_overrides(arm: Arm, seed: int, study: StudyFolder) -> list[str]:
+    """The overrides of one run of a study: those of its arm, its place and its seed."""
+    place = {"outputs": str(study.path.parent), "study": study.path.name, "arm": arm.folder}
+    return [*arm.overrides, *(as_override(key, value) for key, value in place.items()), f"seed={seed}"]
 
 
 def describe(jobs: Sequence[Job], rule: Rule) -> None:

@@ -99,29 +99,35 @@ def check_rule(folder: StudyFolder, rule: Rule) -> None:
     Raises:
         UserError: it was started under another rule.
     """
-    before = read_plan(folder).rule if folder.study.exists() else rule
-    if before != rule:
+    if folder.study.exists():
+        _same_rule(folder, read_plan(folder), rule)
+
+
+def _same_rule(folder: StudyFolder, before: Plan, rule: Rule) -> None:
+    if before.rule != rule:
         raise UserError(
-            f"{folder.path} was started under another rule: {before}, now {rule}. A rule is fixed before "
+            f"{folder.path} was started under another rule: {before.rule}, now {rule}. A rule is fixed before "
             "the first run: choose another study=<name>, or give the rule as it was."
         )
 
 
 def _write_plan(folder: StudyFolder, plan: Plan) -> None:
     assert plan.rule is not None
-    check_rule(folder, plan.rule)
     arms = list(plan.arms)
     seeds = set(plan.seeds)
     hypotheses = dict(plan.hypotheses)
-    origin = provenance()
     if folder.study.exists():
-        before, origin = read_plan(folder), read_provenance(folder)
+        content = _read(folder)
+        before, origin = _plan(folder, content), _origin(content)
+        _same_rule(folder, before, plan.rule)
         known = {(arm.folder, arm.label, arm.hypothesis) for arm in before.arms}
         arms = [*before.arms, *(a for a in arms if (a.folder, a.label, a.hypothesis) not in known)]
         seeds |= set(before.seeds)
         hypotheses = before.hypotheses | hypotheses
-        if not started_here(folder):
+        if not _names_this_process(origin):
             origin["later"].append(_start())
+    else:
+        origin = provenance()
     content = origin | {
         "rule": asdict(plan.rule),
         "seeds": sorted(seeds),
@@ -137,7 +143,10 @@ def read_plan(folder: StudyFolder) -> Plan:
     Raises:
         UserError: it is damaged, or of another version.
     """
-    content = _read(folder)
+    return _plan(folder, _read(folder))
+
+
+def _plan(folder: StudyFolder, content: dict[str, Any]) -> Plan:
     try:
         return Plan(
             seeds=tuple(content["seeds"]),
@@ -163,21 +172,23 @@ def _read(folder: StudyFolder) -> dict[str, Any]:
         raise _damaged(folder, error) from error
 
 
-def read_provenance(folder: StudyFolder) -> dict[str, Any]:
-    """What study.yaml says of where the study comes from: PROVENANCE, and the starts that followed under "later".
-
-    Raises:
-        UserError: it is damaged.
-    """
-    content = _read(folder)
+def _origin(content: dict[str, Any]) -> dict[str, Any]:
+    """What study.yaml says of where the study comes from: PROVENANCE, and the starts that followed under "later"."""
     later = content.get("later")
     return {key: content.get(key) for key in PROVENANCE} | {"later": later if isinstance(later, list) else []}
 
 
+def _names_this_process(origin: dict[str, Any]) -> bool:
+    return origin["started"] == STARTED or any(start.get("started") == STARTED for start in origin["later"])
+
+
 def started_here(folder: StudyFolder) -> bool:
-    """Whether this process has started the study, or has gone on with it."""
-    known = read_provenance(folder)
-    return known["started"] == STARTED or any(start.get("started") == STARTED for start in known["later"])
+    """Whether this process has started the study, or has gone on with it.
+
+    Raises:
+        UserError: study.yaml is damaged.
+    """
+    return _names_this_process(_origin(_read(folder)))
 
 
 def study_folder(outputs: object, study: object) -> StudyFolder:

@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from ssc_sweep.bounds import bounded_arguments
-from ssc_sweep.config import ALLOWED_TARGETS, RunConfig
+from ssc_sweep.config import ALLOWED_TARGETS, RunConfig, without_seed
 from ssc_sweep.data.cohort import Cohort
 from ssc_sweep.data.splitting import HIDDEN, DataSplit, split
 from ssc_sweep.errors import UserError
@@ -105,12 +105,12 @@ def _same_arm(job: Job, arms: dict[Path, dict[str, Any]]) -> None:
         UserError: its folder holds runs of another config.
     """
     folder = job.folder.path.parent
-    content = {key: value for key, value in job.config.content().items() if key != "seed"}
+    content = without_seed(job.config.content())
     if folder not in arms:
         arms[folder] = content
         for path in sorted(folder.glob("seed=*/config.yaml")):
             before = read_yaml(path)
-            if not isinstance(before, dict) or {k: v for k, v in before.items() if k != "seed"} != content:
+            if not isinstance(before, dict) or without_seed(before) != content:
                 raise UserError(
                     f"{path.parent} holds a run of another config than this arm's, and an arm has one config. "
                     "Choose another study=<name>, or remove that folder."

@@ -27,7 +27,7 @@ from ssc_sweep.errors import RunsFailed, UserError
 from ssc_sweep.study.best import with_best
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf, as_override, folder_name, read_hypothesis, value_text
-from ssc_sweep.study.job import CONTROL, Job
+from ssc_sweep.study.job import CONTROL, Job, run_overrides
 from ssc_sweep.study.plan import Plan, study_folder, write_plan
 from ssc_sweep.study.rule import read_rule
 
@@ -126,14 +126,8 @@ class HypothesisSweeper(Sweeper):
 
     def jobs(self, plan: Plan, folder: StudyFolder) -> list[list[str]]:
         """One list of overrides a run; arms that share a folder are trained once."""
-        assert self.config is not None
-        study = [as_override("outputs", str(folder.path.parent)), as_override("study", folder.path.name)]
         arms = {arm.folder: arm for arm in reversed(plan.arms)}
-        return [
-            [*arm.overrides, *study, as_override("arm", arm.folder), f"seed={seed}"]
-            for arm in reversed(arms.values())
-            for seed in plan.seeds
-        ]
+        return [run_overrides(arm, seed, folder) for arm in reversed(arms.values()) for seed in plan.seeds]
 
     def check_jobs(self, plan: Plan, folder: StudyFolder) -> None:
         """Check every run against its data and its folder, before anything is written or launched."""

@@ -29,8 +29,7 @@ def confirm(launcher: Launcher, folder: StudyFolder, record: Record, trials: Map
         if not arms:
             return
         runs = [(arm, seed) for number, arm in arms.items() for seed in fresh_seeds(number, record.confirm_seeds)]
-        with locked(folder.lock):
-            write_plan(folder, Plan(tuple(sorted(seed for _, seed in runs)), tuple(arms.values()), record.rule))
+        write_plan(folder, Plan(tuple(sorted(seed for _, seed in runs)), tuple(arms.values()), record.rule))
         wrong = launch(launcher, folder, runs)
         for arm, seed in runs:
             if arm.folder in wrong:

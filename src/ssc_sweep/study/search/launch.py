@@ -13,8 +13,8 @@ from hydra.plugins.launcher import Launcher
 
 from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.study.folder import StudyFolder
-from ssc_sweep.study.hypothesis import Arm, as_override
-from ssc_sweep.study.job import GoOn
+from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.study.job import GoOn, run_overrides
 from ssc_sweep.study.launcher import StackLauncher
 
 
@@ -32,8 +32,7 @@ def launch(
     Raises:
         UserError: nothing can be trained here, or not with these values.
     """
-    study = [as_override("outputs", str(folder.path.parent)), as_override("study", folder.path.name)]
-    jobs = [[*arm.overrides, *study, as_override("arm", arm.folder), f"seed={seed}"] for arm, seed in runs]
+    jobs = [run_overrides(arm, seed, folder) for arm, seed in runs]
     if isinstance(launcher, StackLauncher):
         launcher.go_on = go_on
     try:

@@ -1,12 +1,12 @@
 """What a trial is worth: the score of its seeds, read from their folders."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ssc_sweep.bounds import ANY_NUMBER
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Status
 
@@ -42,7 +42,9 @@ def read_seeds(folders: Sequence[RunFolder], objectives: Sequence[str]) -> Seeds
             value = metrics[-1]["rmse"]
             if value is None:
                 reasons.append(f"{folder.path.name} {metrics[-1]['status']}")
-            reasons += [f"metrics.json has no number {o}" for o in objectives[1:] if not _is_number(metrics[-1].get(o))]
+            reasons += [
+                f"metrics.json has no number {o}" for o in objectives[1:] if not ANY_NUMBER.admits(metrics[-1].get(o))
+            ]
         elif folder.failed.exists():
             reasons.append(f"{folder.path.name} failed: {folder.failed.read_text().strip().splitlines()[-1]}")
         else:
@@ -50,10 +52,6 @@ def read_seeds(folders: Sequence[RunFolder], objectives: Sequence[str]) -> Seeds
         rmse.append(value)
     pruned = bool(reasons) and all(reason.endswith(Status.PRUNED) for reason in reasons)
     return Seeds(tuple(rmse), tuple(metrics), "; ".join(reasons) or None, pruned)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def score(seeds: Seeds, objectives: Sequence[str], how: str | float, directions: Sequence[str]) -> list[float]:
