@@ -192,6 +192,18 @@ def test_treatment_probabilities_follow_bayes(sizes: Sizes) -> None:
 
 
 @torch.no_grad()
+@both_sizes
+@pytest.mark.parametrize("inert", [True, False])
+def test_predict_shares_work_and_says_the_same(sizes: Sizes, inert: bool) -> None:
+    model = build(sizes, inert, samples=2)
+    prepare(model, "all")
+    batch = rows(5, sizes)
+    mean, log_prob = model.predict(batch.x, batch.t, batch.y)
+    torch.testing.assert_close(mean, model.outcome_mean(batch.x, batch.t), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(log_prob, model.treatment_log_prob(batch.x, batch.y), rtol=1e-10, atol=1e-10)
+
+
+@torch.no_grad()
 def test_mean_of_one_outcome_is_the_mean_of_its_density() -> None:
     sizes = Sizes(D_X, 1, 2)
     model = build(sizes, inert=False)

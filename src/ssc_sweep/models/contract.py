@@ -125,6 +125,10 @@ class Model(nn.Module, ABC):
         None from a model that has no density.
         """
 
+    def predict(self, x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """(outcome_mean, treatment_log_prob) of the same rows, for a model to override where they share work."""
+        return self.outcome_mean(x, t), self.treatment_log_prob(x, y)
+
     @abstractmethod
     def probe(self, some: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
         """Describe the model as it stands, for the history: named numbers, one a run (R,) or one a row (R, B).

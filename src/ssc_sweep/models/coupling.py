@@ -37,29 +37,33 @@ class CouplingFlow(nn.Module):
     ) -> None:
         super().__init__()
         self.d, self.runs = d, len(seeds)
-        parities = [
-            ([j for j in range(d) if j % 2 == i % 2], [j for j in range(d) if j % 2 != i % 2]) for i in range(couplings)
-        ]
-        live = [i for i, (_, moved) in enumerate(parities) if moved or inert]
-        self.passed, self.moved = [parities[i][0] for i in live], [parities[i][1] for i in live]
+        halves = slice(0, None, 2), slice(1, None, 2)
+        live = [i for i in range(couplings) if inert or self.count(halves[(i + 1) % 2])]
+        self.passed, self.moved = [halves[i % 2] for i in live], [halves[(i + 1) % 2] for i in live]
         # Conditioners that see nothing but the context are one stack of networks; others wait for each other.
-        self.together = not any(self.passed)
+        self.together = not any(self.count(passed) for passed in self.passed)
         groups = [live] if self.together else [[i] for i in live]
         self.nets = nn.ModuleList(
             ResidualNet(
-                d_in=len(parities[group[0]][0]),
+                d_in=self.count(halves[group[0] % 2]),
                 d_context=d_context,
                 width=width,
-                d_out=2 * len(parities[group[0]][1]),
+                d_out=2 * self.count(halves[(group[0] + 1) % 2]),
                 draws=[stream(seed, f"{name}.{i}") for seed in seeds for i in group],
             )
             for group in groups
         )
 
+    def count(self, part: slice) -> int:
+        """How many of the d dimensions this part holds."""
+        return len(range(self.d)[part])
+
     def learning(self) -> list[nn.Parameter]:
         """The parameters of couplings that transform something; the others never get a gradient."""
-        nets = self.nets if self.together else [net for net, moved in zip(self.nets, self.moved, strict=True) if moved]
-        return [parameter for net in nets for parameter in net.parameters()]
+        if self.together:
+            return list(self.nets.parameters())
+        live = [net for net, moved in zip(self.nets, self.moved, strict=True) if self.count(moved)]
+        return [parameter for net in live for parameter in net.parameters()]
 
     def _all_at_once(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and shift of every coupling where none of them depends on y: (R, couplings, B, 1) each."""
@@ -98,7 +102,11 @@ class CouplingFlow(nn.Module):
     def density(self, y: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """log p(y | context), and log |dz/dy|, the log of the product of all scales: (R, B) each."""
         z, log_det = self(y, context)
-        return log_det - 0.5 * (z.square().sum(dim=-1) + self.d * math.log(2 * math.pi)), log_det
+        return self.log_prob(z, log_det), log_det
+
+    def log_prob(self, z: Tensor, log_det: Tensor) -> Tensor:
+        """log p(y | context) from what `forward` made of y: (R, B, d), (R, B) -> (R, B)."""
+        return log_det - 0.5 * (z.square().sum(dim=-1) + self.d * math.log(2 * math.pi))
 
 
 def _scale_and_shift(out: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,7 +115,7 @@ def _scale_and_shift(out: Tensor) -> tuple[Tensor, Tensor]:
     return torch.sigmoid(u + 2) + MIN_SCALE, MAX_SHIFT * torch.tanh(v)
 
 
-def _replace(y: Tensor, moved: list[int], values: Tensor) -> Tensor:
+def _replace(y: Tensor, moved: slice, values: Tensor) -> Tensor:
     """y with the dimensions `moved` replaced by `values`."""
     out = y.clone()
     out[..., moved] = values

@@ -147,14 +147,21 @@ class FlowSSC(Model):
     def _context(self, x: Tensor, t: Tensor) -> Tensor:
         return torch.cat([x, one_hot(t, self.sizes.treatments, x.dtype)], dim=-1)
 
-    def _density_of_all(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(y | x, k) and its log scale for every treatment k of normalised rows: (R, B, K) each."""
+    def _for_every_treatment(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised rows once for each treatment: outcomes (R, K B, d_y), contexts (R, K B, d_x + K)."""
         runs, rows, _ = x.shape
         k = self.sizes.treatments
         t = torch.arange(k, device=x.device).repeat_interleave(rows).expand(runs, -1)
-        both = self.y_flow.density(y.repeat(1, k, 1), self._context(x.repeat(1, k, 1), t))
-        ll_y, log_scale = (each.view(runs, k, rows).transpose(1, 2) for each in both)
-        return ll_y, log_scale
+        return y.repeat(1, k, 1), self._context(x.repeat(1, k, 1), t)
+
+    def _by_treatment(self, values: Tensor) -> Tensor:
+        """(R, K B) -> (R, B, K)."""
+        return values.unflatten(1, (self.sizes.treatments, -1)).transpose(1, 2)
+
+    def _density_of_all(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(y | x, k) and its log scale for every treatment k of normalised rows: (R, B, K) each."""
+        ll_y, log_scale = self.y_flow.density(*self._for_every_treatment(x, y))
+        return self._by_treatment(ll_y), self._by_treatment(log_scale)
 
     def outcome_mean(self, x: Tensor, t: Tensor) -> Tensor:
         context = self._context(self.x_stats.normalise(x), t)
@@ -180,5 +187,19 @@ class FlowSSC(Model):
 
     def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = self.x_stats.normalise(x), self.y_stats.normalise(y)
+        return self._posterior(x, self._density_of_all(x, y)[0])
+
+    def _posterior(self, x: Tensor, ll_y: Tensor) -> Tensor:
+        """log p(t | x, y) of normalised rows from log p(y | x, t): (R, B, K)."""
         log_p_t = nn.functional.log_softmax(self.classifier(x), dim=-1)
-        return torch.log_softmax(log_p_t + self._density_of_all(x, y)[0], dim=-1)
+        return torch.log_softmax(log_p_t + ll_y, dim=-1)
+
+    def predict(self, x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        if self.sizes.d_y > 1:
+            return super().predict(x, t, y)
+        # One outcome: z is linear in y, so that the flow's z for the true y tells the mean too, where z would be 0.
+        x, y = self.x_stats.normalise(x), self.y_stats.normalise(y)
+        z, log_scale = self.y_flow(*self._for_every_treatment(x, y))
+        offset = self._by_treatment(z.squeeze(-1) / log_scale.exp()).gather(-1, t.unsqueeze(-1))
+        mean = self.y_stats.restore(y - offset).clamp(-MAX_OUTCOME, MAX_OUTCOME)
+        return mean, self._posterior(x, self._by_treatment(self.y_flow.log_prob(z, log_scale)))

@@ -19,7 +19,7 @@ from ssc_sweep.streams import stream
 from ssc_sweep.study.job import GoOn, Job, Outcome, Status
 from ssc_sweep.study.prepare import Data, prepare, shared, target
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start
-from ssc_sweep.training.loop import Schedule, train
+from ssc_sweep.training.loop import Schedule, subnormals_are_zero, train
 from ssc_sweep.training.metrics import mean_predictor_rmse
 from ssc_sweep.training.stack import assemble
 
@@ -61,9 +61,10 @@ def execute(
     for index in sorted(index for part in prepared.stacks for index in part):
         write_start(jobs[index].folder, jobs[index].config.content(), jobs[index].overrides)
     advance(sum(jobs[index].config.epochs for index in outcomes), len(outcomes))
-    for part in prepared.stacks:
-        ended = _run_stack([jobs[i] for i in part], prepared.data, advance, go_on)
-        outcomes.update(zip(part, ended, strict=True))
+    with subnormals_are_zero():
+        for part in prepared.stacks:
+            ended = _run_stack([jobs[i] for i in part], prepared.data, advance, go_on)
+            outcomes.update(zip(part, ended, strict=True))
     return [outcomes[index] for index in range(len(jobs))]
 
 

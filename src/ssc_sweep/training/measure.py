@@ -1,6 +1,6 @@
 """What a stack predicts for rows it is measured on. Draws nothing from a training stream, changes nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,17 +35,14 @@ def _pieces(rows: Batch) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
     return zip(*(tensor.split(ROWS_AT_ONCE, 1) for tensor in (rows.x, rows.t, rows.y)), strict=True)
 
 
-def _numpy(parts: list[Tensor]) -> Floats:
-    return torch.cat(parts, dim=1).double().cpu().numpy()
+def _numpy(parts: Sequence[Tensor]) -> Floats:
+    return torch.cat(list(parts), dim=1).double().cpu().numpy()
 
 
 @torch.no_grad()
 def predict(model: Model, rows: Batch) -> Predictions:
     """Predict for all rows, whose treatments are all visible, some at a time."""
-    outcome, treatment = [], []
-    for x, t, y in _pieces(rows):
-        outcome.append(model.outcome_mean(x, t))
-        treatment.append(model.treatment_log_prob(x, y))
+    outcome, treatment = zip(*(model.predict(*piece) for piece in _pieces(rows)), strict=True)
     return Predictions(_numpy(outcome), _numpy(treatment))
 
 
