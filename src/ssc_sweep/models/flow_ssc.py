@@ -112,10 +112,10 @@ class FlowSSC(Model):
         ll_x = self._ll_x(x) if self.inert else 0.0
         if not batch.any_hidden:
             ll_y, log_scale = self.y_flow.density(y, self._context(x, batch.t))
-            ce = nn.functional.cross_entropy(logits.flatten(0, 1), batch.t.flatten(), reduction="none")
-            ce = ce.view_as(ll_y).mean(dim=1)
-            labelled = ce - (ll_x + ll_y.clamp(min=MIN_LOG_DENSITY)).mean(dim=1)
-            return _loss(labelled, ll_y, log_scale, labelled=labelled, ce=ce)
+            ce = nn.functional.cross_entropy(logits.flatten(0, 1), batch.t.flatten(), reduction="none").view_as(ll_y)
+            gain = ll_y.clamp(min=MIN_LOG_DENSITY)
+            labelled = (ce - (gain + ll_x if self.inert else gain)).mean(dim=1)
+            return _loss(labelled, ll_y, log_scale, labelled=labelled, ce=ce.detach().mean(dim=1))
         log_p_t = torch.log_softmax(logits, dim=-1)
         seen, t = batch.t >= 0, batch.t.clamp(min=0).unsqueeze(-1)
         all_ll_y, all_log_scale = self._density_of_all(x, y)
