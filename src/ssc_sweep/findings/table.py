@@ -50,7 +50,9 @@ def arm_table(study: Study) -> Table:
     table.add_column("arm", overflow="fold", min_width=12)
     for name in ("n", "mean", "sd", "median", "range", "acc.", f"< {study.rule.target:g}" if study.rule else "works"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("minus control, 95% CI", justify="right", min_width=14)
+    in_pairs = any(arm.control for arm in plan.arms)
+    if in_pairs:
+        table.add_column("minus control, 95% CI", justify="right", min_width=14)
     shown = None
     for arm in plan.arms:
         if arm.hypothesis != shown:
@@ -59,11 +61,11 @@ def arm_table(study: Study) -> Table:
             if conf is not None:
                 table.add_row(f"[bold]{conf.letter} {escape(arm.hypothesis or '')}[/bold]")
             shown = arm.hypothesis
-        table.add_row(*_cells(study, arm))
+        table.add_row(*_cells(study, arm), *([_difference(study, arm)] if in_pairs else []))
     table.add_section()
     # One number a split: arms share the splits of their seeds.
     baseline = runs.drop_duplicates(["seed", "mean_predictor_rmse"])["mean_predictor_rmse"].dropna()
-    table.add_row("predict the mean", *_numbers(baseline), "", _works(baseline, len(baseline), study.rule), "")
+    table.add_row("predict the mean", *_numbers(baseline), "", _works(baseline, len(baseline), study.rule))
     return table
 
 
@@ -85,13 +87,17 @@ def _works(rmse: pd.Series, runs: int, rule: Rule | None) -> str:
 def _cells(study: Study, arm: Arm) -> list[str]:
     runs = study.runs
     mine = runs[runs["arm"] == arm.folder]
-    by_seed = rmse_of(study, arm.folder)
-    rmse = by_seed.dropna()
-    works = _works(rmse, len(mine), study.rule)
+    rmse = rmse_of(study, arm.folder).dropna()
     accuracy = f"{mine['accuracy'].mean():.3f}" if mine["accuracy"].notna().any() else "-"
-    paired = paired_difference(by_seed, rmse_of(study, arm.control)) if arm.control else None
-    difference = f"{paired.mean:+.1f} [{paired.low:+.1f}, {paired.high:+.1f}]" if paired else "-"
-    return [escape(arm.label), *_numbers(rmse), accuracy, works, difference]
+    return [escape(arm.label), *_numbers(rmse), accuracy, _works(rmse, len(mine), study.rule)]
+
+
+def _difference(study: Study, arm: Arm) -> str:
+    """Arm minus control with its interval, as text."""
+    if arm.control is None:
+        return "-"
+    paired = paired_difference(rmse_of(study, arm.folder), rmse_of(study, arm.control))
+    return f"{paired.mean:+.1f} [{paired.low:+.1f}, {paired.high:+.1f}]" if paired else "-"
 
 
 def _endings(runs: pd.DataFrame) -> str:

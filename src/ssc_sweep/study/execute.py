@@ -19,7 +19,7 @@ from ssc_sweep.streams import stream
 from ssc_sweep.study.job import GoOn, Job, Outcome, Status
 from ssc_sweep.study.prepare import Data, prepare, shared, target
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start
-from ssc_sweep.training.loop import Schedule, subnormals_are_zero, train
+from ssc_sweep.training.loop import Schedule, subnormals_are_zero, to_the_end, train
 from ssc_sweep.training.metrics import mean_predictor_rmse
 from ssc_sweep.training.stack import assemble
 
@@ -32,16 +32,11 @@ def _nothing() -> None:
     """Nothing to do between the checks and the training."""
 
 
-def to_the_end(jobs: Sequence[Job], epoch: int, rmse: Sequence[float | None]) -> bool:  # noqa: ARG001
-    """Train every epoch."""
-    return True
-
-
 def execute(
     jobs: Sequence[Job],
     advance: Callable[[int, int], None] = _silent,
     checked: Callable[[], None] = _nothing,
-    go_on: GoOn = to_the_end,
+    go_on: GoOn | None = None,
 ) -> list[Outcome]:
     """Train every job that is not done yet and return how each ended, in the order of `jobs`.
 
@@ -50,7 +45,7 @@ def execute(
         advance: told (epochs, runs) that came to an end, each summed over runs, whenever some do.
             The first call follows the checks.
         checked: called when every job has been checked, before anything is written or trained.
-        go_on: may stop a stack between two epochs; its runs are then pruned. Needs probes=true.
+        go_on: may stop a stack between two epochs; its runs are then pruned. Needs probes=true. None: nothing does.
 
     Raises:
         UserError: a config does not fit its data, or a folder cannot be used. Nothing has been trained then.
@@ -68,7 +63,7 @@ def execute(
     return [outcomes[index] for index in range(len(jobs))]
 
 
-def _run_stack(jobs: list[Job], data: Data, advance: Callable[[int, int], None], go_on: GoOn) -> list[Outcome]:
+def _run_stack(jobs: list[Job], data: Data, advance: Callable[[int, int], None], go_on: GoOn | None) -> list[Outcome]:
     """Train one stack. If it fails with several runs, each is tried alone, so that only the guilty one fails."""
     try:
         results = _train_stack(jobs, [data.split(job.config) for job in jobs], advance, go_on)
@@ -89,7 +84,7 @@ def _run_stack(jobs: list[Job], data: Data, advance: Callable[[int, int], None],
 
 
 def _train_stack(
-    jobs: list[Job], splits: list[DataSplit], advance: Callable[[int, int], None], go_on: GoOn
+    jobs: list[Job], splits: list[DataSplit], advance: Callable[[int, int], None], go_on: GoOn | None
 ) -> list[Result]:
     configs = [job.config for job in jobs]
     first, runs = configs[0], len(configs)
@@ -107,7 +102,8 @@ def _train_stack(
     )
     schedule = Schedule(first.epochs, first.batch.size, first.batch.drop_last, first.clip_norm, first.probes)
     start = time.perf_counter()
-    trained = train(model, rows, make_optimizer, schedule, lambda: advance(runs, 0), partial(go_on, jobs))
+    stop = to_the_end if go_on is None else partial(go_on, jobs)
+    trained = train(model, rows, make_optimizer, schedule, lambda: advance(runs, 0), stop)
     history, predictions = trained.history, trained.predictions
     seconds = (time.perf_counter() - start) / runs
     results = []

@@ -53,14 +53,14 @@ class StackLauncher(Launcher):
         """
         assert self.config is not None and self.hydra_context is not None
         # Imported here: torch takes a second that --help and wrong overrides should not cost.
-        from ssc_sweep.study.execute import execute, to_the_end
+        from ssc_sweep.study.execute import execute
 
         config = self.config
         setup_globals()
         jobs = [make_job(self._compose(overrides), overrides) for overrides in job_overrides]
         once = _distinct(jobs)
         with progress_bar(len(once), sum(job.config.epochs for job in once)) as advance:
-            outcomes = execute(once, advance, lambda: describe(once, read_rule(config)), self.go_on or to_the_end)
+            outcomes = execute(once, advance, lambda: describe(once, read_rule(config)), self.go_on)
         ended = {job.folder: outcome for job, outcome in zip(once, outcomes, strict=True)}
         return [_job_return(job, ended[job.folder]) for job in jobs]
 

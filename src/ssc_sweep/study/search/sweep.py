@@ -23,7 +23,6 @@ import optuna
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.config import check
@@ -32,6 +31,7 @@ from ssc_sweep.study.folder import locked
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, check_rule, study_folder, write_plan
 from ssc_sweep.study.rule import read_rule
+from ssc_sweep.study.search.claims import Claims
 from ssc_sweep.study.search.confirm import confirm
 from ssc_sweep.study.search.launch import launch
 from ssc_sweep.study.search.owner import Owner
@@ -90,12 +90,13 @@ class Search(OptunaSweeperImpl):
         self.study = open_study(self.storage, self.folder, name, self.sampler, described)
         self.record = Record(self.study, self.rule, self.settings.confirm_seeds)
         write_plan(self.folder, Plan((), (), self.rule))  # this start, though it may have nothing left to train
-        self.owner = Owner(self.folder, self.study, shared=self.storage is not None)
+        owner = Owner(self.folder, self.study, shared=self.storage is not None)
+        self.claims = Claims(self.study, self.record, owner, self.n_trials, self.n_jobs)
         try:
             ending = self._search()
             self._confirm(self.record.ranked()[: self.settings.confirm_best])
         finally:
-            self.owner.close()
+            owner.close()
         self._close(ending)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
@@ -136,41 +137,13 @@ class Search(OptunaSweeperImpl):
                 time.sleep(LOOK_AGAIN_S)  # others have the last trials; should they die, the trials are ours
 
     def _claim(self, new: bool) -> list[tuple[Trial, Arm]]:
-        """Take the trials that a dead process left, otherwise new ones if wanted; write their arms into study.yaml."""
+        """Take trials and write their arms into study.yaml."""
         with locked(self.folder.lock):
-            # Each is asked about, whether it can be taken now or not: some are lost only after having been watched.
-            lost = [trial for trial in self.record.trials(TrialState.RUNNING) if self.owner.finds_lost(trial)]
-            taken = [trial for trial in map(self._take, lost[: self.n_jobs]) if trial is not None]
-            claimed = [(trial, self._configure(trial)) for trial in taken]
-            while new and not lost and len(claimed) < self.n_jobs and (trial := self._ask()):
-                claimed.append((trial, self._configure(trial)))
-            batch = self._arms(claimed)
+            batch = self._arms(self.claims.claim(new, self._configure))
             if batch:
                 arms = tuple(dict.fromkeys(arm for _, arm in batch))
                 write_plan(self.folder, Plan(self.settings.seeds, arms, self.rule))
         return batch
-
-    def _take(self, lost: FrozenTrial) -> Trial | None:
-        """A trial that was left behind, as this process's; None where its owner was slow and has ended it."""
-        trial = Trial(self.study, lost._trial_id)
-        try:
-            self.owner.claim(trial)
-        except UpdateFinishedTrialError:
-            return None
-        return trial
-
-    def _ask(self) -> Trial | None:
-        """A new trial; None where n_trials have begun."""
-        if len(self.record.trials(TrialState.RUNNING, *FINISHED)) >= self.n_trials:
-            return None
-        trial = self.study.ask()
-        self.owner.claim(trial)
-        # Another machine may have asked at the same time. Numbers tell who was first, whoever looks.
-        before = [t for t in self.record.trials(TrialState.RUNNING, *FINISHED) if t.number < trial.number]
-        if len(before) >= self.n_trials:
-            self.record.give_up(trial)
-            return None
-        return trial
 
     def _configure(self, trial: Trial) -> Sequence[str]:
         """The overrides of a trial.
