@@ -1,4 +1,4 @@
-"""How long a training step takes: python -m tests.bench.steps, two to three minutes.
+"""How long a training step takes: python -m tests.bench.steps, about three minutes.
 
 Ours, through the real training loop, against flow_ssc as published: nflows modules, a DataLoader, Adam, one run at a
 time. NHEFS with all 65 covariates, batches of 10, single precision. All contestants take turns in one process, round
