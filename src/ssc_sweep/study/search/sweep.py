@@ -35,10 +35,10 @@ from ssc_sweep.study.search.claims import Claims
 from ssc_sweep.study.search.confirm import confirm
 from ssc_sweep.study.search.launch import launch
 from ssc_sweep.study.search.owner import Owner
-from ssc_sweep.study.search.plugin import Settings
 from ssc_sweep.study.search.pruning import Pruning
 from ssc_sweep.study.search.record import FINISHED, Record, mean
 from ssc_sweep.study.search.score import read_seeds, score
+from ssc_sweep.study.search.settings import Settings
 from ssc_sweep.study.search.space import check_space, find_extender, grid_points, label, read_space
 from ssc_sweep.study.search.storage import copy_to_folder, open_study, shared_address
 from ssc_sweep.study.search.winner import write_winner
