@@ -38,7 +38,7 @@ def finish(folder: RunFolder, rmse: float | None) -> None:
     arm = folder.path.parent.name
     lr = float(arm.removeprefix("optimizer.lr=")) if arm.startswith("optimizer.lr=") else 5e-4
     seed = int(folder.path.name.removeprefix("seed="))
-    write_yaml(folder.config, {"optimizer": {"lr": lr}, "batch": {"size": 10}, "seed": seed})
+    write_yaml(folder.config, {"epochs": EPOCHS, "optimizer": {"lr": lr}, "batch": {"size": 10}, "seed": seed})
     write_yaml(folder.overrides, [f"optimizer.lr={lr}", f"seed={seed}"])
     metrics: dict[str, object] = dict.fromkeys(METRICS, 1)
     metrics |= {"status": "finished" if rmse else "diverged", "rmse": rmse, "accuracy": 0.75 if rmse else None}

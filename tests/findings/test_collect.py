@@ -12,7 +12,7 @@ import yaml
 from ssc_sweep.findings.collect import cell, collect, read_summary, uncell
 from ssc_sweep.study.folder import RunFolder, StudyFolder, write_text
 from ssc_sweep.study.rule import Rule
-from tests.findings.studies import FAST, SLOW, fail, finish, make_study, predictions
+from tests.findings.studies import EPOCHS, FAST, SLOW, fail, finish, make_study, predictions
 
 
 @pytest.fixture
@@ -37,6 +37,10 @@ def cut(path: Path, length: int) -> None:
 
 def drop_last_line(path: Path) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def edit_config(folder: RunFolder, **values: object) -> None:
+    folder.config.write_text(yaml.safe_dump(yaml.safe_load(folder.config.read_text()) | values))
 
 
 def double(path: Path) -> None:
@@ -67,6 +71,7 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], object], str]] = {
     "history with words": (lambda run: run.history.write_text("kind,epoch,step\nepoch,1,many\n"), "holds text in step"),
     "history of another version": (lambda run: run.history.write_text("epoch,loss\n1,2\n"), "another version"),
     "config of another seed": (lambda run: run.config.write_text("seed: 5\n"), "of seed 5"),
+    "config of other epochs": (lambda run: edit_config(run, epochs=99), "config.yaml has epochs=99, but history.csv"),
     "config not YAML": (lambda run: run.config.write_text("a: [1"), "config.yaml cannot be read"),
     "a date that does not exist": (lambda run: run.config.write_text("a: 2026-99-99\n"), "config.yaml cannot be read"),
     "brackets without end": (lambda run: run.metrics.write_text("[" * 100_000), "metrics.json cannot be read"),
@@ -134,7 +139,7 @@ def test_a_run_copied_from_another_arm_is_left_out(study: StudyFolder) -> None:
 
 def test_where_no_config_has_the_majority_none_of_the_arms_runs_counts(study: StudyFolder) -> None:
     for seed in (0, 1, 2):
-        study.run("control", seed).config.write_text(f"seed: {seed}\nepochs: {seed}\n")
+        study.run("control", seed).config.write_text(f"seed: {seed}\nepochs: {EPOCHS}\nclip_norm: {seed}\n")
     read = collect(study)
     assert set(read.runs.query("arm == 'control'")["status"]) == {"left out"}
     assert set(read.history["arm"]) == {FAST, SLOW}

@@ -122,7 +122,7 @@ def test_models() -> None:
     two = study({}, {}, ("FlowSSC", "Other"))
     found = what_do_working_models_do(two)
     assert "Below the target: Other." in found.answer
-    assert "FlowSSC: median RMSE 40.0 over 1 runs." in found.evidence
+    assert "FlowSSC: median RMSE 40.0 over 1 runs, 0 lost." in found.evidence
 
 
 def test_all_five_are_answered() -> None:

@@ -6,19 +6,24 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from ssc_sweep.findings.__main__ import main
 from ssc_sweep.findings.collect import collect
+from ssc_sweep.findings.judging import rmse_of
 from ssc_sweep.findings.report import build, judge_arms, render, snippet
 from ssc_sweep.findings.verdicts import Verdict
-from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
+from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.study.plan import write_plan
 from tests.findings.studies import FAST, SLOW, TRACE, fail, finish, make_study
 
 
@@ -95,7 +100,7 @@ def test_the_snippet_recomputes_the_verdicts(whole: StudyFolder, monkeypatch: py
     names: dict[str, object] = {}
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(code, names)
-    assert names["judged"] == {v.arm.folder: v.judgement for v in verdicts}
+    assert names["judged"] == {f"{v.arm.folder} against control": v.judgement for v in verdicts}
     assert Verdict.MAKES_IT_WORK in printed.getvalue()
 
 
@@ -252,3 +257,30 @@ def test_a_wrong_folder_is_one_line_and_exit_code_2(
 def test_the_report_needs_no_torch() -> None:
     code = "import sys; import ssc_sweep.findings.__main__, ssc_sweep.findings.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_one_folder_with_two_controls_is_judged_against_each(tmp_path: Path) -> None:
+    """At a grid of learning rates the arm of one point is the control of another: equal configs share a folder."""
+    folder = make_study(tmp_path / "study")
+    plan = collect(folder).plan
+    arms = (
+        Arm("control", "control (a)", None, None, ()),
+        Arm(SLOW, "control (b)", None, None, ()),
+        Arm(FAST, "1e-4 (a)", "lr", "control", ()),
+        Arm(FAST, "1e-4 (b)", "lr", SLOW, ()),
+        Arm(SLOW, "1e-5 (a)", "lr", "control", ()),
+        Arm(SLOW, "1e-5 (b)", "lr", SLOW, ()),
+    )
+    write_yaml(folder.study, read_yaml(folder.study) | {"arms": []})
+    write_plan(folder, replace(plan, arms=arms))
+    study, verdicts, _ = build(folder)
+    ratios = [v.judgement.evidence.ratio if v.judgement else None for v in verdicts]
+    for ratio, control in zip(ratios[:2], ("control", SLOW), strict=True):
+        logs = np.log(rmse_of(study, FAST) / rmse_of(study, control))
+        assert ratio == pytest.approx(float(np.exp(logs.mean())))
+    assert ratios[2] is not None and ratios[3] is None
+    assert (
+        verdicts[3].note == "No verdict: its config is that of the control."
+        and verdicts[3].control_label == "control (b)"
+    )
+    assert len(list((folder.path / "figures").glob("*-seeds.svg"))) == 2

@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -11,11 +12,14 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState, create_trial
 
 from ssc_sweep.findings.collect import collect
+from ssc_sweep.findings.report import build
 from ssc_sweep.findings.search import Search, confirmations, importance, leak_warning, outside, selection_warning
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
+from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.study.plan import write_plan
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import LEAKS
-from tests.findings.studies import make_study
+from tests.findings.studies import finish, make_study
 
 SPACE = {
     "batch": CategoricalDistribution(("b10", "b32")),
@@ -124,7 +128,34 @@ def test_the_best_of_several_confirmed_is_called_a_choice() -> None:
 
 
 def test_the_winner_on_further_seeds_has_a_line(tmp_path: Path) -> None:
-    folder = make_study(tmp_path / "study", seeds=4)  # control: 40, 41, 42, 43 kg
+    folder = make_study(tmp_path / "study", seeds=4)  # arms of a hypothesis are no part of a search
+    plan = collect(folder).plan
+    write_plan(folder, replace(plan, arms=(*plan.arms, Arm("best", "best", None, None, ("epochs=3",)))))
+    for seed in range(4):
+        finish(folder.run("best", seed), 40.0 + seed)
+    (folder.run("best", 3).history).unlink()  # left out: it counts nowhere
     lines = outside(collect(folder), make([9.0], target=42.5))
-    assert lines[0] == "control (): RMSE 41.50 +- 1.29, 3 of 4 seeds below 42.5"
-    assert len(lines) == 3
+    assert lines == ["best (epochs=3): RMSE 41.00 +- 1.00, 3 of 3 seeds below 42.5"]
+
+
+@pytest.mark.parametrize("damage", ["junk", "gone"])
+def test_a_search_that_cannot_be_read_leaves_a_report_that_says_so(tmp_path: Path, damage: str) -> None:
+    folder = make_study(tmp_path / "study", seeds=3)
+    if damage == "junk":
+        (folder.path / "search.db").write_text("junk")
+    else:
+        plan = collect(folder).plan
+        write_plan(folder, replace(plan, arms=(*plan.arms, Arm("trial=0000", "epochs=3", None, None, ("epochs=3",)))))
+        finish(folder.run("trial=0000", 0), 9.0)
+    study, _, search = build(folder)
+    page = (folder.path / "report.html").read_text()
+    assert search is None and any(remark.startswith("search.db") for remark in study.remarks)
+    assert "search.db cannot be read" in page if damage == "junk" else "search.db is not here" in page
+    assert "trial=0000: seed" not in page
+
+
+def test_the_best_come_first_and_equal_configurations_once() -> None:
+    search = make([9.0, 7.0, None, 8.0])
+    double = search.study.trials[1]
+    search.study.add_trial(double)
+    assert [trial.number for trial in search.record.ranked()] == [1, 3, 0]

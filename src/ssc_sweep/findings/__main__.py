@@ -20,7 +20,9 @@ def _study(path: Path) -> StudyFolder:
     if not path.is_dir():
         raise UserError(f"there is no folder {path}. Give the folder of a study, such as outputs/<study>.")
     folder = StudyFolder(path)
-    if not folder.study.is_file() and not folder.runs():
+    if not folder.study.is_file() and any(path.glob("*/study.yaml")):
+        raise UserError(f"{path} is no study but holds studies. Give them by name: {path}/*")
+    if not folder.study.is_file() and not any(run.path.name.startswith("seed=") for run in folder.runs()):
         raise UserError(f"{path} holds no study.yaml and no runs, so it is no study. Give one: outputs/<study>.")
     return folder
 

@@ -61,9 +61,15 @@ def unit_of(study: Study) -> str:
     return str(units[0]) if len(units) == 1 else "mixed units" if len(units) else "unknown unit"
 
 
+def comparison(arm: Arm) -> str:
+    """Name of an arm beside its control: equal configs share a folder, which may then have several controls."""
+    return f"{arm.folder} against {arm.control}"
+
+
 def judge_arms(study: Study) -> list[ArmVerdict]:
     """Judge every arm that has a control, Holm-adjusted over the study."""
-    labels = {arm.folder: arm.label for arm in study.plan.arms}
+    # A folder may hold an arm and the control of others; as a control it has the control's name.
+    labels = {arm.folder: arm.label for arm in sorted(study.plan.arms, key=lambda arm: arm.control is None)}
     tested = [arm for arm in study.plan.arms if arm.control is not None]
     pairs = {}
     for arm in tested:
@@ -71,12 +77,13 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
             continue
         mine, control = rmse_of(study, arm.folder).align(rmse_of(study, arm.control or ""), join="inner")
         if len(mine):
-            pairs[arm.folder] = (mine, control)
+            pairs[comparison(arm)] = (mine, control)
     judged = judge_study(pairs, study.rule) if study.rule and pairs else {}
     verdicts = []
     for arm in tested:
         conf = study.plan.hypotheses.get(arm.hypothesis or "")
-        note = "" if arm.folder in judged else "No verdict: no seed at which both the arm and its control have ended."
+        judgement = None if arm.folder == arm.control else judged.get(comparison(arm))
+        note = "" if judgement else "No verdict: no seed at which both the arm and its control have ended."
         if arm.folder == arm.control:
             note = "No verdict: its config is that of the control."
         if study.rule is None:
@@ -88,7 +95,7 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
                 claim=conf.claim if conf else "",
                 expect=conf.expect if conf else "",
                 control_label=labels.get(arm.control or "", str(arm.control)),
-                judgement=judged.get(arm.folder),
+                judgement=judgement,
                 note=note,
                 median=float(rmse_of(study, arm.folder).median()),
                 median_control=float(rmse_of(study, arm.control or "").median()),
@@ -99,7 +106,7 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
 
 def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
     """Python that recomputes the verdicts from summary.csv; to be pasted in the study's folder."""
-    pairs = {cell(v.arm.folder): cell(v.arm.control) for v in verdicts if v.judgement}
+    pairs = {comparison(v.arm): (cell(v.arm.folder), cell(v.arm.control)) for v in verdicts if v.judgement}
     rule = ", ".join(f"{name}={value!r}" for name, value in asdict(study.rule).items()) if study.rule else ""
     lines = [
         "import pandas as pd",
@@ -107,12 +114,12 @@ def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
         "",
         f'runs = pd.read_csv("summary.csv").query("status in {list(ENDED)}")',
         'rmse = {arm: table.set_index("seed")["rmse"] for arm, table in runs.groupby("arm")}',
-        "controls = {",
-        *(f"    {arm!r}: {control!r}," for arm, control in pairs.items()),
+        "pairs = {",
+        *(f"    {name!r}: {pair!r}," for name, pair in pairs.items()),
         "}",
-        'both = {arm: rmse[arm].align(rmse[control], join="inner") for arm, control in controls.items()}',
+        'both = {name: rmse[arm].align(rmse[control], join="inner") for name, (arm, control) in pairs.items()}',
         f"judged = judge_study(both, Rule({rule}))",
-        "for arm, judgement in judged.items():",
-        '    print(arm, judgement.verdict, judgement.seeds_needed or "", judgement.evidence, sep="\\n  ")',
+        "for name, judgement in judged.items():",
+        '    print(name, judgement.verdict, judgement.seeds_needed or "", judgement.evidence, sep="\\n  ")',
     ]
     return "\n".join(lines)

@@ -4,12 +4,14 @@ Each answer is one sentence and comes with its evidence: the numbers that the ru
 Columns of the history: `ssc_sweep.training.probes`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from ssc_sweep.findings.collect import Study
+from ssc_sweep.findings.collect import ENDED, Study
 from ssc_sweep.findings.judging import ArmVerdict
 from ssc_sweep.findings.verdicts import Verdict
 from ssc_sweep.findings.watched import Watched, ends, watch
@@ -74,7 +76,7 @@ def does_the_loss_diverge(study: Study, watched: Watched) -> Answer:
         )
         if column in watched.history
     ]
-    risen = sum(int((last > first).sum()) for first, last in losses.values())
+    risen = len({run for first, last in losses.values() for run in first.index[last > first]})
     if len(bad):
         steps = bad["first_bad_step"]
         text = f"Yes: {len(bad)} of {len(watched.runs)} {who}s met NaN or Inf, the first at step {steps.min():.0f}."
@@ -125,11 +127,14 @@ def what_happens_to_gradients(watched: Watched) -> Answer:
         evidence.append(f"{column}: median {share.median():.0%} of the steps of the last epoch.")
     nan = watched.runs["first_bad_tensor"].astype("string").str.contains("gradient_norm", na=False).sum()
     evidence.append(f"{who}s whose first NaN or Inf was a gradient: {nan} of {len(watched.runs)}.")
+    diverged = int((watched.runs["status"] == "diverged").sum())
     if vanished or exploded or nan:
         text = (
             f"Of {len(watched.runs)} {who}s they vanish in {len(vanished)}, explode in {len(exploded)}; "
             f"NaN comes first in {nan}."
         )
+    elif diverged:
+        text = f"In {diverged} of {len(watched.runs)} {who}s something else became NaN or Inf before any gradient did."
     elif not watched.several_epochs():
         text = "None is NaN; with one epoch there is no more to compare."
     else:
@@ -143,7 +148,8 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
     columns = ("x_shift_off", "x_scale_off", "y_shift_off", "y_scale_off")
     last = {name: values for name in columns if len(values := watched.ends(name)[1])}
     if not last:
-        return Answer(question, f"No {who} has recorded any: probes=false, or a model without statistics.", ())
+        why = "probes=false, a model without statistics, or NaN or Inf before the end of an epoch"
+        return Answer(question, f"No {who} has recorded any: {why}.", ())
     evidence = [
         f"{who}s, last epoch, in standard deviations of the training rows: "
         + ", ".join(f"{name.removesuffix('_off')} off by {values.median():.2f}" for name, values in last.items())
@@ -171,14 +177,18 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
 
 
 def _noise_by_batch(study: Study) -> str:
-    """Distance of x_scale by batch size, among arms that differ from their control in it, and these controls."""
+    """Distance of x_scale by batch size, among arms that differ from their control in it, and these controls.
+
+    Among all arms where none has a control.
+    """
     batch = study.runs.dropna(subset=["batch"]).groupby("arm")["batch"].first()
-    differ = [a for a in study.plan.arms if a.control and batch.get(a.folder) != batch.get(a.control)]
-    arms = {name for arm in differ for name in (arm.folder, arm.control) if name in batch}
-    rows = study.history[study.history["arm"].isin(arms)]
-    off = ends(rows, "x_scale_off")[1]
-    if off.empty:
-        return " This study varies no batch size."
+    paired = [arm for arm in study.plan.arms if arm.control]
+    differ = [arm for arm in paired if batch.get(arm.folder) != batch.get(arm.control)]
+    arms = {name for arm in differ for name in (arm.folder, arm.control)} if paired else set(batch.index)
+    batch = batch[batch.index.isin(arms)]
+    off = ends(study.history[study.history["arm"].isin(batch.index)], "x_scale_off")[1]
+    if batch.nunique() < 2 or off.empty:
+        return " No arm differs from its control in batch size." if paired else " This study varies no batch size."
     by_size = off.groupby(off.index.get_level_values("arm").map(batch.to_dict())).median().sort_index()
     listed = ", ".join(f"{value:.2f} sd with {size:.0f}" for size, value in by_size.items())
     small = [f"{size:.0f}" for size, value in by_size.items() if value > CONVERGED]
@@ -219,30 +229,30 @@ def which_hyperparameters_matter(verdicts: Sequence[ArmVerdict]) -> Answer:
 
 
 def what_do_working_models_do(study: Study) -> Answer:
-    """Rule: models are told apart by name; a model works if its median RMSE lies below the target."""
+    """Rule: models are told apart by name; a model works if its median RMSE lies below the target, lost runs above."""
     question = "What do the models that work do differently?"
-    models = study.runs.dropna(subset=["rmse"]).groupby("model")
+    ended = study.runs[study.runs["status"].isin(ENDED)]
+    models = ended.assign(rmse=ended["rmse"].fillna(math.inf)).groupby("model")
     if len(models) < 2:
-        held = f"one model, {next(iter(models.groups))}" if len(models) else "no model with an RMSE"
+        held = f"one model, {next(iter(models.groups))}" if len(models) else "no model that has come to an end"
         return Answer(question, f"This study holds {held}: it cannot say.", ())
     rmse = models["rmse"].median()
-    counts = models.size().to_dict()
-    evidence = [f"{name}: median RMSE {value:.1f} over {counts[name]} runs." for name, value in rmse.items()]
-    last = (
-        study.history[study.history["kind"] == "epoch"]
-        .sort_values("epoch")
-        .groupby(["arm", "seed"])
-        .last()
-        .reset_index()
-    )
+    evidence = [
+        f"{name}: median RMSE {value:.1f} over {len(mine)} runs, {int(np.isinf(mine['rmse']).sum())} lost."
+        for (name, mine), value in zip(models, rmse, strict=True)
+    ]
+    epochs = study.history[study.history["kind"] == "epoch"].sort_values("epoch")
+    last = epochs.groupby(["arm", "seed"]).last().reset_index()
     last = last.merge(study.runs[["arm", "seed", "model"]], on=["arm", "seed"])
     for column in ("x_scale_off", "largest_z_val", "val_clamped"):
         if column in last:
             by_model = last.groupby("model")[column].median().dropna()
             evidence.extend(f"{name}: {column} {value:.3g} in the last epoch." for name, value in by_model.items())
-    best = rmse.idxmin()
     ratio = rmse.max() / rmse.min()
-    text = f"The best, {best}, is {ratio:.1f} times better than the worst; see the probes."
+    text = f"The best is {rmse.idxmin()}"
+    text += (
+        f", {ratio:.1f} times better than the worst; see the probes." if math.isfinite(ratio) else "; see the probes."
+    )
     if study.rule:
         works = rmse[rmse < study.rule.target]
         text = f"Below the target: {', '.join(works.index) if len(works) else 'none'}. {text}"

@@ -24,7 +24,7 @@ METRICS = (
 )  # fmt: skip
 TEXTS = ("status", "model", "unit")
 # What a finished run may have none of, and what the others may be where it is not any number >= 0.
-MAY_LACK = ("accuracy", "nll")
+MAY_LACK = ("accuracy", "nll", "train_rmse")
 POSSIBLE = {"rmse": ABOVE_ZERO, "accuracy": ANY_SHARE, "nll": ANY_NUMBER}
 
 # libyaml's: ten times faster, same result.
@@ -173,6 +173,10 @@ def read_run(folder: RunFolder, row: dict[str, object]) -> tuple[pd.DataFrame, s
         raise Unreadable(f"config.yaml is of seed {seed}, not of {folder.path.name}: was the folder copied?")
     metrics = read_metrics(folder)
     history = read_history(folder, metrics)
+    if metrics["status"] == Status.FINISHED and config.get("epochs") != history["epoch"].max():
+        raise Unreadable(
+            f"config.yaml has epochs={config.get('epochs')}, but history.csv ends in epoch {history['epoch'].max()}"
+        )
     check_predictions(folder, metrics)
     config = json.dumps(without_seed(config), sort_keys=True, default=str)
     row |= {name: metrics[name] for name in METRICS}

@@ -5,7 +5,7 @@ All that a study folder holds is text from outside: the templates escape it, and
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from ssc_sweep.findings.collect import Study, collect, write_csv
 from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import Answer, answer_all
+from ssc_sweep.findings.reading import Unreadable
 from ssc_sweep.findings.search import Search, confirmations, leak_warning, outside, read_search, selection_warning
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.views import ORDER, never_started, tracebacks, view_runs
@@ -64,12 +65,14 @@ def _chapters(study: Study) -> list[tuple[str, str, str, list[Arm]]]:
     for (name, control), members in groups.items():
         conf = study.plan.hypotheses.get(name or "")
         title = f"{conf.letter} {name}".strip() if conf else "All arms"
+        at = f" against {control}" if [other for other, _ in groups].count(name) > 1 else ""
         first = [arms[control]] if control in arms else []
         size = plots.MOST_ARMS + (0 if first else 1)
         for start in range(0, len(members), size):
             part = f", part {start // size + 1}" if len(members) > size else ""
-            stem = folder_name([f"{name or 'arms'}{part.replace(', part ', '-')}"])
-            chapters.append((stem, title + part, conf.claim if conf else "", first + members[start : start + size]))
+            stem = folder_name([f"{name or 'arms'}{at}{part.replace(', part ', '-')}"])
+            picked = first + members[start : start + size]
+            chapters.append((stem, title + at + part, conf.claim if conf else "", picked))
     return chapters
 
 
@@ -218,7 +221,9 @@ def render(
         "tracebacks": tracebacks(runs),
         "left_out": [run for run in runs if run.reason],
         # The trials of a search and its confirmations have seeds of their own; there is no grid to be complete.
-        "never_started": [] if search else never_started(study),
+        "never_started": []
+        if any(arm.folder.startswith("trial=") for arm in study.plan.arms)
+        else never_started(study),
         "search_notes": [leak_warning(search), selection_warning(search), *outside(study, search)] if search else [],
     }
     return environment().get_template("report.html.j2").render(content)
@@ -229,7 +234,10 @@ def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict], Search | None]:
     study = collect(folder)
     verdicts = judge_arms(study)
     write_csv(folder.path / "verdicts.csv", pd.DataFrame([v.row() for v in verdicts], columns=list(VERDICT_COLUMNS)))
-    search = read_search(study)
+    try:
+        search = read_search(study)
+    except Unreadable as error:
+        study, search = replace(study, remarks=(*study.remarks, f"{error}.")), None
     # The trials of a search are too many to draw one by one.
     page = render(study, verdicts, [] if search else draw(study), answer_all(study, verdicts), search)
     write_text(folder.path / "report.html", page)

@@ -18,9 +18,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich import box
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
-from ssc_sweep.findings.collect import Study
+from ssc_sweep.findings.collect import ENDED, Study
 from ssc_sweep.findings.paired import t_interval
+from ssc_sweep.findings.reading import Unreadable, one_line
 from ssc_sweep.findings.table import make_console
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import FINISHED, Record
@@ -69,17 +71,26 @@ class Confirmation:
 
 
 def read_search(of: Study) -> Search | None:
-    """Read the search of this study; None where there is none, or where it is kept elsewhere and has not ended."""
+    """Read the search of this study; None where there is none.
+
+    Raises:
+        Unreadable: search.db is damaged or of another version, or not here though there are trials.
+    """
     path = of.folder.path / DATABASE
+    if not path.exists() and any(arm.folder.startswith("trial=") for arm in of.plan.arms):
+        raise Unreadable(f"{DATABASE} is not here: it was removed, or the search is kept elsewhere and has not ended")
     if not path.exists() or of.rule is None:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = f"sqlite:///{path.resolve()}"
-    names = optuna.get_all_study_names(storage)
-    if not names:
-        return None
-    study = optuna.load_study(study_name=names[0], storage=storage)
-    return Search(study, of.rule, study.user_attrs.get("ending", "it has not ended"))
+    try:
+        names = optuna.get_all_study_names(storage)
+        if not names:
+            return None
+        study = optuna.load_study(study_name=names[0], storage=storage)
+        return Search(study, of.rule, study.user_attrs.get("ending", "it has not ended"))
+    except (SQLAlchemyError, RuntimeError, ValueError) as error:
+        raise Unreadable(f"{DATABASE} cannot be read, so nothing is said of the search: {one_line(error)}") from error
 
 
 def confirmations(search: Search) -> list[Confirmation]:
@@ -88,6 +99,7 @@ def confirmations(search: Search) -> list[Confirmation]:
     for number, rmse in search.record.confirmed().items():
         values = np.array([np.nan if value is None else value for value in rmse])
         mean, low, high = t_interval(values)
+        low = max(low, 0.0)  # of few seeds the interval of a mean may reach below what an RMSE can be
         works = int((values < search.rule.target).sum())
         holds = search.record.holds(number)
         trial = search.record.trial(number)
@@ -139,9 +151,13 @@ def selection_warning(search: Search) -> str | None:
 def outside(study: Study, search: Search) -> list[str]:
     """A line for each arm of the study that is no part of the search, such as its winner on further seeds."""
     lines = []
-    runs = study.runs[~study.runs["arm"].str.match(r"(trial|confirm)=\d+$")]
-    for arm, mine in runs.groupby("arm"):
+    ended = study.runs[study.runs["status"].isin(ENDED)]
+    runs = ended[~ended["arm"].str.match(r"(trial|confirm)=\d+$")]
+    compared = {name for arm in study.plan.arms if arm.control for name in (arm.folder, arm.control)}
+    for arm, mine in runs[~runs["arm"].isin(compared)].groupby("arm"):
         rmse = mine["rmse"].dropna()
+        if rmse.empty:
+            continue
         below = int((rmse < search.rule.target).sum())
         overrides = next((", ".join(a.overrides) for a in study.plan.arms if a.folder == arm), "")
         scores = f"RMSE {rmse.mean():.2f} +- {rmse.std(ddof=1):.2f}" if len(rmse) > 1 else f"RMSE {rmse.mean():.2f}"
@@ -171,4 +187,5 @@ def print_search(search: Search, study: Study) -> None:
     counts = {state.name.lower(): len(search.record.trials(state)) for state in FINISHED}
     ended = ", ".join(f"{count} {state}" for state, count in counts.items())
     console.print(f"trials: {ended}. The search ended: {search.ending}.", highlight=False)
-    console.print(f"study folder: {study.folder.path}", highlight=False, soft_wrap=True, markup=False)
+    for line in (f"study folder: {study.folder.path}", f"report: {study.folder.path / 'report.html'}"):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -87,9 +87,10 @@ def _works(rmse: pd.Series, runs: int, rule: Rule | None) -> str:
 def _cells(study: Study, arm: Arm) -> list[str]:
     runs = study.runs
     mine = runs[runs["arm"] == arm.folder]
-    rmse = rmse_of(study, arm.folder).dropna()
+    ended = rmse_of(study, arm.folder)
+    rmse = ended.dropna()
     accuracy = f"{mine['accuracy'].mean():.3f}" if mine["accuracy"].notna().any() else "-"
-    return [escape(arm.label), *_numbers(rmse), accuracy, _works(rmse, len(mine), study.rule)]
+    return [escape(arm.label), *_numbers(rmse), accuracy, _works(rmse, len(ended), study.rule)]
 
 
 def _difference(study: Study, arm: Arm) -> str:

@@ -57,7 +57,7 @@ class FlowSSC(Model):
     """
 
     bounds: ClassVar[Mapping[str, Bounds]] = {
-        "couplings": whole(1),
+        "couplings": whole(2),  # the first of them moves nothing where there is one outcome
         "width": whole(1),
         "x_couplings": whole(1),
         "x_width": whole(1),

@@ -4,6 +4,7 @@ Jobs of equal tensor shapes are trained together as a stack. A run's result does
 jobs are grouped is a matter of speed alone.
 """
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -67,8 +68,6 @@ def _run_stack(jobs: list[Job], data: Data, advance: Callable[[int, int], None],
     """Train one stack. If it fails with several runs, each is tried alone, so that only the guilty one fails."""
     try:
         results = _train_stack(jobs, [data.split(job.config) for job in jobs], advance, go_on)
-        for job, result in zip(jobs, results, strict=True):
-            write_run(job.folder, job.config.content(), job.overrides, result)
     except UserError:
         raise
     except Exception as error:
@@ -79,8 +78,15 @@ def _run_stack(jobs: list[Job], data: Data, advance: Callable[[int, int], None],
         write_failure(jobs[0].folder, jobs[0].config.content(), jobs[0].overrides, traceback.format_exc())
         advance(0, 1)
         return [Outcome(Status.FAILED, {}, error)]
+    for job, result in zip(jobs, results, strict=True):
+        write_run(job.folder, job.config.content(), job.overrides, result)
     advance(0, len(jobs))
     return [Outcome(Status(result.metrics["status"]), result.metrics) for result in results]
+
+
+def _known(score: float | None) -> float | None:
+    """None for a score that is NaN or Inf: of rows that decide nothing, so the run is no worse for it."""
+    return score if score is not None and math.isfinite(score) else None
 
 
 def _train_stack(
@@ -113,7 +119,8 @@ def _train_stack(
         scores: dict[str, float | None] = {"rmse": None, "accuracy": None, "nll": None, "train_rmse": None}
         if status is Status.FINISHED:
             scores |= predictions.scores(run, data.val.y, data.val.t)
-            scores |= {"nll": trained.nll[run] if trained.nll else None, "train_rmse": trained.train_rmse[run]}
+            scores |= {"nll": _known(trained.nll[run] if trained.nll else None)}
+            scores |= {"train_rmse": _known(trained.train_rmse[run])}
         metrics = {
             "status": status,
             "model": type(model).__name__,

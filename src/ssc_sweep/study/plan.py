@@ -195,9 +195,13 @@ def study_folder(outputs: object, study: object) -> StudyFolder:
     """The folder of a study; a name that YAML reads as a number is a name all the same.
 
     Raises:
-        UserError: there is no name.
+        UserError: there is no name, or it leads out of `outputs`.
     """
     for key, value in (("outputs", outputs), ("study", study)):
         if value is None or not str(value).strip():
             raise UserError(f"{key}={'null' if value is None else value} is empty: give a folder, e.g. {key}=mine.")
+    if Path(str(study)).is_absolute() or ".." in Path(str(study)).parts:
+        raise UserError(
+            f"study={study} leads out of outputs={outputs}: give a name, e.g. study=mine, and outputs=<folder>."
+        )
     return StudyFolder(Path(str(outputs)) / str(study))

@@ -118,7 +118,7 @@ class HypothesisSweeper(Sweeper):
         axes = [[f"{o.get_key_element()}={value}" for value in _values(o)] for o in swept]
         arms: list[Arm] = []
         for point in itertools.product(*axes):
-            arms.extend(_arms(fixed, point, hypotheses))
+            arms.extend(_arms(fixed, point, hypotheses, str(self.config.arm or CONTROL)))
         return Plan(
             seeds=self._seeds(own, bool(names)), arms=self._merge_equal(arms), rule=read_rule(self.config),
             hypotheses=hypotheses,
@@ -192,13 +192,19 @@ class HypothesisSweeper(Sweeper):
         return tuple(merged)
 
 
-def _arms(fixed: tuple[str, ...], point: tuple[str, ...], hypotheses: dict[str, HypothesisConf]) -> list[Arm]:
-    """The arms at one point of the grid: the point itself, which is the control, then those of each hypothesis."""
+def _arms(
+    fixed: tuple[str, ...], point: tuple[str, ...], hypotheses: dict[str, HypothesisConf], alone: str
+) -> list[Arm]:
+    """The arms at one point of the grid: the point itself, which is the control, then those of each hypothesis.
+
+    Args:
+        alone: name of the one point of a study without hypotheses and grid.
+    """
     prefix = folder_name(point) if point else ""
     base = (*fixed, *point)
     at_point = ", ".join(point)
     if not hypotheses:
-        return [Arm(prefix or CONTROL, at_point or CONTROL, None, None, base)]
+        return [Arm(prefix or alone, at_point or alone, None, None, base)]
     control = f"{prefix}/{CONTROL}" if prefix else CONTROL
     arms = [Arm(control, f"{CONTROL} ({at_point})" if point else CONTROL, None, None, base)]
     for name, conf in hypotheses.items():

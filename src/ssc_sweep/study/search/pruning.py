@@ -7,10 +7,12 @@ end, which costs nothing more, and has its score.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import Trial
+from sqlalchemy.exc import SQLAlchemyError
 
 from ssc_sweep.study.job import Job
+from ssc_sweep.study.search.score import over_seeds
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,15 @@ class Pruning:
     Attributes:
         trials: of a batch, by the folder of their arm.
         seeds: that each of them trains.
+        score: what makes one number of them, as when the trial has ended.
     """
 
     trials: dict[str, Trial]
     seeds: Sequence[int]
+    score: str | float
 
     def __call__(self, jobs: Sequence[Job], epoch: int, rmse: Sequence[float | None]) -> bool:
-        """Report each trial's mean RMSE after this epoch; return whether any of them is worth going on."""
+        """Report each trial's score after this epoch; return whether any of them is worth going on."""
         by_arm: dict[str, list[float | None]] = {}
         for job, value in zip(jobs, rmse, strict=True):
             by_arm.setdefault(job.folder.path.parent.name, []).append(value)
@@ -40,9 +44,11 @@ class Pruning:
             return False  # it has lost a seed, so it will have no score
         if len(values) < len(self.seeds):
             return True  # its other seeds are elsewhere, or were finished before a kill
-        if epoch not in trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
-            try:
-                trial.report(sum(values) / len(values), epoch)
-            except UpdateFinishedTrialError:
-                return False  # this process was taken for dead, and another one has finished the trial
-        return not trial.should_prune()
+        try:
+            if epoch not in trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
+                trial.report(over_seeds(values, self.score), epoch)
+            return not trial.should_prune()
+        except UpdateFinishedTrialError:
+            return False  # this process was taken for dead, and another one has finished the trial
+        except (OSError, SQLAlchemyError, StorageInternalError):
+            return True  # no fault of the run's; a storage that is gone ends the search when the trial is told

@@ -60,11 +60,15 @@ def score(seeds: Seeds, objectives: Sequence[str], how: str | float, directions:
     values = []
     for name, direction in zip(objectives, directions, strict=True):
         column = [float(metrics[name]) for metrics in seeds.metrics]
-        if isinstance(how, str):
-            values.append(float(np.mean(column)))
-        else:
-            values.append(float(np.quantile(column, how if direction == "minimize" else 1 - how)))
+        values.append(over_seeds(column, how, direction))
     return values
+
+
+def over_seeds(values: Sequence[float], how: str | float, direction: str = "minimize") -> float:
+    """One number for the seeds of a trial: their mean, or the quantile `how` on the bad side."""
+    if isinstance(how, str):
+        return float(np.mean(values))
+    return float(np.quantile(values, how if direction == "minimize" else 1 - how))
 
 
 def works(rmse: Sequence[float | None], target: float, share: float) -> bool:

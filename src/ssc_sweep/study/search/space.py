@@ -57,15 +57,19 @@ def read_space(
     Raises:
         UserError: nothing varies, bounds are impossible, or a key belongs to the search.
     """
+    for key in params:
+        if str(key).lstrip("+~").split(".")[0] in (*OWN_KEYS, "target", "rule"):
+            raise UserError(
+                f"search space: {key} belongs to the search or the study, no trial may change it. Leave it out."
+            )
     texts = {str(key): f"{key}={value}" for key, value in params.items()}
     parser = OverridesParser.create(config_loader=config_loader)
     for override in parser.parse_overrides(list(arguments)):
         key = override.get_key_element()
         own = key.lstrip("+~")
         if own in ("seed", "seeds", "arm", "hypothesis"):
-            raise UserError(
-                f"{override.input_line}: a search sets {own} itself; hydra.sweeper.seeds_per_trial=<n> sets how many."
-            )
+            told = "hydra.sweeper.seeds_per_trial=<n> sets how many" if own.startswith("seed") else "leave it out"
+            raise UserError(f"{override.input_line}: a search sets {own} itself; {told}.")
         if own not in OWN_KEYS:
             texts[key] = str(override.input_line)
     distributions: dict[str, BaseDistribution] = {}

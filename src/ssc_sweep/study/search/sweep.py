@@ -113,7 +113,8 @@ class Search(OptunaSweeperImpl):
     def _search(self) -> str:
         """Confirm, take up, train until something ends it; return what did."""
         start = time.monotonic()
-        budget, until_met = self.settings.time_budget_s, self.settings.stop_at_target
+        # Of several objectives the target is only the first: the search goes on for the others.
+        budget, until_met = self.settings.time_budget_s, self.settings.stop_at_target and len(self.directions) == 1
         while True:
             if until_met and not self.record.met():
                 self._confirm(self.record.promising()[:1])
@@ -166,7 +167,10 @@ class Search(OptunaSweeperImpl):
         return words
 
     def _arms(self, claimed: Sequence[tuple[Trial, Sequence[str]]]) -> list[tuple[Trial, Arm]]:
-        """The arm of each trial. One that repeats an earlier one's parameters shares its folder and runs."""
+        """The arm of each trial. One that repeats the parameters of an earlier one that has ended shares its runs.
+
+        What another process is training just now may be proposed again, and is then trained twice.
+        """
         numbers: dict[str, int] = {}
         for earlier in self.record.trials(*FINISHED):
             numbers.setdefault(repr(sorted(earlier.params.items())), earlier.number)
@@ -183,7 +187,7 @@ class Search(OptunaSweeperImpl):
         assert self.launcher is not None
         s = self.settings
         runs = [(arm, seed) for arm in dict.fromkeys(arm for _, arm in batch) for seed in s.seeds]
-        prune = Pruning({arm.folder: trial for trial, arm in batch}, s.seeds)
+        prune = Pruning({arm.folder: trial for trial, arm in batch}, s.seeds, s.score)
         wrong = launch(self.launcher, self.folder, runs, prune if s.prune and len(self.directions) == 1 else None)
         reasons = []
         for trial, arm in batch:
@@ -225,7 +229,9 @@ class Search(OptunaSweeperImpl):
             with locked(self.folder.lock):
                 copy_to_folder(self.study, self.folder)
         if not self.record.met():
+            share = f"{self.rule.works_share:.0%} of its seeds"
             raise TargetMissed(
-                f"the search ended ({ending}), no configuration was confirmed below target={self.rule.target:g}: "
-                f"{found}. Go on with a larger n_trials and the same study, or allow more: search_space=<name>."
+                f"the search ended ({ending}), no configuration was confirmed below target={self.rule.target:g} in the "
+                f"mean and in {share}: {found}. Go on with a larger n_trials or time_budget_s and the same study, or "
+                "allow more: search_space=<name>."
             )
