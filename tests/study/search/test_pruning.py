@@ -33,7 +33,7 @@ def test_a_stack_goes_on_as_long_as_one_of_its_trials_is_promising(make_config: 
     trials = {f"trial={number:04d}": study.ask() for number in (5, 6)}
     jobs = [Job(config, folder.run(arm, 0), (), folder) for arm in trials]
     assert Pruning(trials, (0,), "mean")(jobs, 1, [50.0, 9.0])
-    assert not Pruning(trials, (0,), "mean")(jobs[:1], 2, [50.0])
+    assert not Pruning(trials, (0,), "mean")(jobs[:1], 1, [50.0])
 
 
 def test_trials_are_pruned_by_what_they_are_scored_by(make_config: MakeConfig) -> None:
