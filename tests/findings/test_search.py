@@ -122,9 +122,9 @@ def test_every_figure_is_drawn(scores: list[float | None], second: bool) -> None
 def test_the_best_of_several_confirmed_is_called_a_choice() -> None:
     search = make([9.0, 10.0])
     search.record.confirm(0, [9.0, 9.0])
-    assert selection_warning(search) is None
+    assert selection_warning(search, "s") is None
     search.record.confirm(1, [14.0, 14.0])
-    assert "best of 2 that were confirmed is again a choice" in (selection_warning(search) or "")
+    assert "best of 2 that were confirmed is again a choice" in (selection_warning(search, "s") or "")
 
 
 def test_the_winner_on_further_seeds_has_a_line(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, 
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import Answer, answer_all
 from ssc_sweep.findings.reading import Unreadable
-from ssc_sweep.findings.search import Search, confirmations, leak_warning, outside, read_search, selection_warning
+from ssc_sweep.findings.search import Search, confirmations, read_search, search_notes
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.views import ORDER, never_started, tracebacks, view_runs
 from ssc_sweep.study.folder import StudyFolder, write_file, write_text
@@ -224,7 +224,7 @@ def render(
         "never_started": []
         if any(arm.folder.startswith("trial=") for arm in study.plan.arms)
         else never_started(study),
-        "search_notes": [leak_warning(search), selection_warning(search), *outside(study, search)] if search else [],
+        "search_notes": search_notes(search, study) if search else [],
     }
     return environment().get_template("report.html.j2").render(content)
 

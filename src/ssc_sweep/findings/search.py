@@ -137,14 +137,14 @@ def leak_warning(search: Search) -> str | None:
     return f"Trial {winner} uses columns that give the answer away: {named}." if leaks else None
 
 
-def selection_warning(search: Search) -> str | None:
+def selection_warning(search: Search, name: str) -> str | None:
     """A sentence where the winner was chosen among several that were confirmed; None where it was the only one."""
     count = len(search.record.confirmed())
     if count < 2:
         return None
     return (
         f"The best of {count} that were confirmed is again a choice, so its figure may be too good. Seeds that decided "
-        "nothing settle it: python -m ssc_sweep -m experiment=best study=<name> 'seed=range(900000,900020)'."
+        f"nothing settle it: python -m ssc_sweep -m experiment=best study={name} 'seed=range(900000,900020)'."
     )
 
 
@@ -165,6 +165,12 @@ def outside(study: Study, search: Search) -> list[str]:
     return lines
 
 
+def search_notes(search: Search, study: Study) -> list[str]:
+    """What to be wary of, and what further seeds made of the winner."""
+    cautions = (leak_warning(search), selection_warning(search, study.folder.path.resolve().name))
+    return [*(text for text in cautions if text), *outside(study, search)]
+
+
 def print_search(search: Search, study: Study) -> None:
     """Print what was confirmed, beside what the search had promised, and how the trials ended."""
     console = make_console()
@@ -177,9 +183,8 @@ def print_search(search: Search, study: Study) -> None:
         works = f"{c.works}/{c.seeds}"
         table.add_row(label(c.params), str(c.trial), f"{c.searched:.2f}", confirmed, f"{c.optimism:+.2f}", works)
     console.print(table)
-    for line in (leak_warning(search), selection_warning(search), *outside(study, search)):
-        if line is not None:
-            console.print(line, highlight=False, markup=False)
+    for line in search_notes(search, study):
+        console.print(line, highlight=False, markup=False)
     if len(search.study.directions) > 1:
         for trial in search.study.best_trials:
             values = ", ".join(f"{value:.4g}" for value in trial.values)

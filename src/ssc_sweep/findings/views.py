@@ -111,6 +111,7 @@ def view_runs(study: Study) -> list[RunView]:
     ranked = study.runs.assign(
         rank=study.runs["status"].map(ORDER.index), place=study.runs["arm"].map(lambda arm: -places.get(arm, -1))
     ).sort_values(["rank", "place", "arm", "seed"])
+    paired = any(arm.control for arm in study.plan.arms)
     views = []
     for number, run in enumerate(ranked.to_dict("records")):
         arm, seed, folder = str(run["arm"]), int(run["seed"]), RunFolder(study.folder.path / str(run["folder"]))
@@ -135,7 +136,7 @@ def view_runs(study: Study) -> list[RunView]:
                 first_bad="" if pd.isna(run["first_bad_step"]) else str(run["first_bad_tensor"]),
                 first_bad_step=float(run["first_bad_step"]),
                 seconds=float(run["seconds"]),
-                overrides=" ".join(changes) if control or not planned else "",
+                overrides=" ".join(changes) if control or not planned or not paired else "",
                 href="./" + quote(f"{run['folder']}/", safe="/=,+"),
                 reason="" if pd.isna(run["left_out"]) else str(run["left_out"]),
                 curves=_curves(histories.get((arm, seed))),
