@@ -241,6 +241,17 @@ def test_text_that_looks_like_mathematics_stays_text(tmp_path: Path) -> None:
     assert r"$\frac$" in page(folder).text
 
 
+def test_a_folder_of_studies_or_of_configs_is_no_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_study(tmp_path / "outputs" / "study", seeds=1)
+    assert main([str(tmp_path / "outputs")]) == 2
+    assert "holds studies" in capsys.readouterr().err
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    (configs / "config.yaml").write_text("seed: 0")
+    assert main([str(configs)]) == 2
+    assert not (configs / "report.html").exists()
+
+
 @pytest.mark.parametrize("make", [False, True])
 def test_a_wrong_folder_is_one_line_and_exit_code_2(
     tmp_path: Path, make: bool, capsys: pytest.CaptureFixture[str]

@@ -68,6 +68,8 @@ def test_the_winner_is_repeated_by_name(command: Command) -> None:
     assert ended.code == 0, ended.err
     again = read_yaml(study / f"best/seed={best['seeds'][0]}/metrics.json")["rmse"]
     assert again == pytest.approx(best["confirmed_rmse"][0], rel=1e-5)
+    assert command("-m", "experiment=best", "study=s", EASY, "seed=7,8").code == 0
+    assert {"best/seed=7", "best/seed=8"} <= set(command.done())
     lacking = command("experiment=best", "study=other")
     assert lacking.code == 2 and "there is no outputs/other/best.yaml" in lacking.err
 
@@ -288,6 +290,29 @@ def test_a_study_of_another_search_is_bad_input(command: Command, word: str) -> 
     ended = command(*SMALL, IMPOSSIBLE, "n_trials=4", word)
     assert ended.code == 2 and "belongs to another search" in ended.err
     assert len(load(command.folder).trials) == 2
+
+
+@pytest.mark.parametrize("key", ["seed", "study", "target", "rule.alpha"])
+def test_what_belongs_to_the_search_is_no_knob_of_it(command: Command, key: str) -> None:
+    spaces = command.folder / "conf/search_space"
+    spaces.mkdir(parents=True)
+    (spaces / "own.yaml").write_text(f"# @package hydra.sweeper.params\n{key}: 1,2\n")
+    ended = command(*SMALL, EASY, "--config-dir", str(command.folder / "conf"), "search_space=own")
+    assert ended.code == 2 and f"error: search space: {key} belongs to the search" in ended.err, ended.err
+
+
+def test_a_search_without_a_name_goes_on_where_it_was(command: Command) -> None:
+    words = [word for word in SMALL if word != "study=s"]
+    for trials in (1, 2):
+        assert command(*words, EASY, "hydra.sweeper.stop_at_target=false", f"n_trials={trials}").code == 0
+    assert [path.name for path in (command.folder / "outputs").iterdir()] == ["search"]
+    assert len(list((command.folder / "outputs/search").glob("trial=*"))) == 2
+
+
+def test_several_objectives_are_searched_to_the_end(command: Command) -> None:
+    pareto = ("hydra.sweeper.objectives=[rmse,nll]", "hydra.sweeper.direction=[minimize,minimize]")
+    command(*SMALL, EASY, *pareto, "n_trials=4")
+    assert len(load(command.folder).trials) == 4
 
 
 def test_unpromising_trials_stop_early_and_are_recorded_as_pruned(command: Command) -> None:
