@@ -218,3 +218,12 @@ def test_names_that_look_like_formulas_or_missing_values_survive_the_summary(stu
     assert "\n'+new=1,0," in study.summary.read_text()
     names = read_summary(study.summary)["arm"]
     assert {"+new=1", "NA", "1e5"} <= set(names)
+
+
+def test_a_study_begun_with_another_version_says_so(study: StudyFolder) -> None:
+    assert collect(study).remarks == ()
+    content = yaml.safe_load(study.study.read_text())
+    content["versions"]["ssc_sweep"] = "9.9.9"
+    study.study.write_text(yaml.safe_dump(content))
+    (remark,) = collect(study).remarks
+    assert remark.startswith("The study was begun with ssc_sweep 9.9.9; this is ")

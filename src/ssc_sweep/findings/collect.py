@@ -4,6 +4,7 @@ Nothing on disk is trusted. A run that is half-written, edited by hand or from a
 number: its status is "unfinished" or "left out" and the column left_out says why.
 """
 
+import importlib.metadata
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -215,6 +216,10 @@ def collect(folder: StudyFolder) -> Study:
         remarks.append(f"study.yaml has no usable rule, so there are no verdicts: {one_line(error)}")
     if rule and "rule" not in content:
         remarks.append(f"study.yaml fixes only a target, so the rest of the rule is today's: {rule}.")
+    versions, mine = content.get("versions"), importlib.metadata.version("ssc_sweep")
+    theirs = versions.get("ssc_sweep", mine) if isinstance(versions, dict) else mine
+    if theirs != mine:
+        remarks.append(f"The study was begun with ssc_sweep {theirs}; this is {mine}, whose rules may differ.")
     plan = _make_plan(content, runs, rule)
     later = content.get("later")
     starts = [start for start in later if isinstance(start, dict)] if isinstance(later, list) else []

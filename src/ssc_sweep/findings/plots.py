@@ -173,6 +173,8 @@ def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
             else:
                 ax.set_yscale("symlog", linthresh=1.0)
                 ax.yaxis.set_major_formatter(FuncFormatter(plain))
+                if lowest == 0:
+                    ax.set_ylim(bottom=0)  # a distance; symlog would leave room below
         axes[-1].set_xlabel("epoch")
         axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         for i, arm in enumerate(arms):
