@@ -62,6 +62,16 @@ class Study:
         """What its verdicts follow; None where study.yaml has no usable one."""
         return self.plan.rule
 
+    @property
+    def ended(self) -> pd.DataFrame:
+        """The runs that have ended; one of them without an RMSE is lost."""
+        return self.runs[self.runs["status"].isin(ENDED)]
+
+    @property
+    def is_search(self) -> bool:
+        """Whether arms of it are the trials of a search."""
+        return any(arm.folder.startswith("trial=") for arm in self.plan.arms)
+
 
 def cell(value: object) -> object:
     """Make a cell that no spreadsheet takes for a formula: ' before a leading = + - @ or ' (undone by `uncell`)."""

@@ -52,8 +52,7 @@ class ArmVerdict:
 
 def rmse_of(study: Study, arm: str) -> pd.Series:
     """RMSE by seed of the arm's runs that have ended; NaN for a lost one."""
-    mine = study.runs[(study.runs["arm"] == arm) & study.runs["status"].isin(ENDED)]
-    return mine.set_index("seed")["rmse"].sort_index()
+    return study.ended[study.ended["arm"] == arm].set_index("seed")["rmse"].sort_index()
 
 
 def unit_of(study: Study) -> str:
@@ -82,7 +81,7 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
     verdicts = []
     for arm in tested:
         conf = study.plan.hypotheses.get(arm.hypothesis or "")
-        judgement = None if arm.folder == arm.control else judged.get(comparison(arm))
+        judgement = judged.get(comparison(arm))
         note = "" if judgement else "No verdict: no seed at which both the arm and its control have ended."
         if arm.folder == arm.control:
             note = "No verdict: its config is that of the control."

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ssc_sweep.findings.collect import ENDED, Study
+from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.judging import ArmVerdict
 from ssc_sweep.findings.verdicts import Verdict
 from ssc_sweep.findings.watched import Watched, ends, watch
@@ -231,8 +231,7 @@ def which_hyperparameters_matter(verdicts: Sequence[ArmVerdict]) -> Answer:
 def what_do_working_models_do(study: Study) -> Answer:
     """Rule: models are told apart by name; a model works if its median RMSE lies below the target, lost runs above."""
     question = "What do the models that work do differently?"
-    ended = study.runs[study.runs["status"].isin(ENDED)]
-    models = ended.assign(rmse=ended["rmse"].fillna(math.inf)).groupby("model")
+    models = study.ended.fillna({"rmse": math.inf}).groupby("model")
     if len(models) < 2:
         held = f"one model, {next(iter(models.groups))}" if len(models) else "no model that has come to an end"
         return Answer(question, f"This study holds {held}: it cannot say.", ())
@@ -249,10 +248,8 @@ def what_do_working_models_do(study: Study) -> Answer:
             by_model = last.groupby("model")[column].median().dropna()
             evidence.extend(f"{name}: {column} {value:.3g} in the last epoch." for name, value in by_model.items())
     ratio = rmse.max() / rmse.min()
-    text = f"The best is {rmse.idxmin()}"
-    text += (
-        f", {ratio:.1f} times better than the worst; see the probes." if math.isfinite(ratio) else "; see the probes."
-    )
+    lead = f", {ratio:.1f} times better than the worst" if math.isfinite(ratio) else ""
+    text = f"The best is {rmse.idxmin()}{lead}; see the probes."
     if study.rule:
         works = rmse[rmse < study.rule.target]
         text = f"Below the target: {', '.join(works.index) if len(works) else 'none'}. {text}"

@@ -221,9 +221,7 @@ def render(
         "tracebacks": tracebacks(runs),
         "left_out": [run for run in runs if run.reason],
         # The trials of a search and its confirmations have seeds of their own; there is no grid to be complete.
-        "never_started": []
-        if any(arm.folder.startswith("trial=") for arm in study.plan.arms)
-        else never_started(study),
+        "never_started": [] if study.is_search else never_started(study),
         "search_notes": search_notes(search, study) if search else [],
     }
     return environment().get_template("report.html.j2").render(content)

@@ -20,10 +20,10 @@ from rich import box
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from ssc_sweep.findings.collect import ENDED, Study
+from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.paired import t_interval
 from ssc_sweep.findings.reading import Unreadable, one_line
-from ssc_sweep.findings.table import make_console
+from ssc_sweep.findings.table import make_console, print_places
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import FINISHED, Record
 from ssc_sweep.study.search.space import label
@@ -77,7 +77,7 @@ def read_search(of: Study) -> Search | None:
         Unreadable: search.db is damaged or of another version, or not here though there are trials.
     """
     path = of.folder.path / DATABASE
-    if not path.exists() and any(arm.folder.startswith("trial=") for arm in of.plan.arms):
+    if not path.exists() and of.is_search:
         raise Unreadable(f"{DATABASE} is not here: it was removed, or the search is kept elsewhere and has not ended")
     if not path.exists() or of.rule is None:
         return None
@@ -151,8 +151,7 @@ def selection_warning(search: Search, name: str) -> str | None:
 def outside(study: Study, search: Search) -> list[str]:
     """A line for each arm of the study that is no part of the search, such as its winner on further seeds."""
     lines = []
-    ended = study.runs[study.runs["status"].isin(ENDED)]
-    runs = ended[~ended["arm"].str.match(r"(trial|confirm)=\d+$")]
+    runs = study.ended[~study.ended["arm"].str.match(r"(trial|confirm)=\d+$")]
     compared = {name for arm in study.plan.arms if arm.control for name in (arm.folder, arm.control)}
     for arm, mine in runs[~runs["arm"].isin(compared)].groupby("arm"):
         rmse = mine["rmse"].dropna()
@@ -192,5 +191,4 @@ def print_search(search: Search, study: Study) -> None:
     counts = {state.name.lower(): len(search.record.trials(state)) for state in FINISHED}
     ended = ", ".join(f"{count} {state}" for state, count in counts.items())
     console.print(f"trials: {ended}. The search ended: {search.ending}.", highlight=False)
-    for line in (f"study folder: {study.folder.path}", f"report: {study.folder.path / 'report.html'}"):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    print_places(console, study)

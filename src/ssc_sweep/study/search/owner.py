@@ -17,11 +17,10 @@ import uuid
 from typing import IO
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial
-from sqlalchemy.exc import SQLAlchemyError
 
 from ssc_sweep.study.folder import StudyFolder, locked, write_text
+from ssc_sweep.study.search.storage import UNREACHABLE
 
 BEAT_S = 10.0
 DEAD_S = 60.0
@@ -96,7 +95,7 @@ class Owner:
             count += 1
             try:
                 self.study.set_user_attr(BEAT + self.name, count)
-            except (OSError, SQLAlchemyError, StorageInternalError):
+            except UNREACHABLE:
                 # The next beat makes up for one that a busy storage refuses; one that is gone ends the search itself.
                 continue
 

@@ -7,12 +7,12 @@ end, which costs nothing more, and has its score.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
-from sqlalchemy.exc import SQLAlchemyError
 
 from ssc_sweep.study.job import Job
 from ssc_sweep.study.search.score import over_seeds
+from ssc_sweep.study.search.storage import UNREACHABLE
 
 
 @dataclass(frozen=True)
@@ -50,5 +50,5 @@ class Pruning:
             return not trial.should_prune()
         except UpdateFinishedTrialError:
             return False  # this process was taken for dead, and another one has finished the trial
-        except (OSError, SQLAlchemyError, StorageInternalError):
+        except UNREACHABLE:
             return True  # no fault of the run's; a storage that is gone ends the search when the trial is told

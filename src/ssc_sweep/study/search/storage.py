@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -15,7 +16,8 @@ from ssc_sweep.study.folder import StudyFolder, locked
 from ssc_sweep.study.plan import without_password
 
 DATABASE = "search.db"
-
+# What a storage raises that is busy, or gone, in the middle of a search.
+UNREACHABLE = (OSError, SQLAlchemyError, StorageInternalError)
 
 ALLOWED = (
     "Allowed is null for a file in the study's folder, postgresql://user@host/database, sqlite:///file, or "
