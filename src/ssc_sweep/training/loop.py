@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ssc_sweep.models.contract import Model
+from ssc_sweep.models.contract import Batch, Model, Objective
 from ssc_sweep.training.measure import Predictions, outcome_nll, predict, seen_rmse, validation
 from ssc_sweep.training.optimizer import Optimizer
 from ssc_sweep.training.probes import History
@@ -48,6 +48,20 @@ class Trained:
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
     """Euclidean norm of each parameter's gradient in each run: P tensors (R, size) -> (P, R)."""
     return torch.stack([torch.linalg.vector_norm(gradient, dim=1) for gradient in gradients])
+
+
+def descend(objective: Objective, optimizer: Optimizer, batch: Batch, history: History) -> None:
+    """One step of every run down the gradient of its own loss.
+
+    The gradients die with this call: those of the next step are then written to the same memory, which the processor
+    still has at hand.
+    """
+    loss = objective.loss(batch)
+    found = torch.autograd.grad(loss.total, objective.parameters, torch.ones_like(loss.total))
+    gradients = [gradient.view(history.runs, -1) for gradient in found]
+    norms = gradient_norms(gradients)
+    history.record(objective.name, loss, norms)
+    optimizer.step(gradients, (torch.linalg.vector_norm(norms, dim=0) / history.limit).clamp(min=1))
 
 
 def to_the_end(epoch: int, rmse: list[float | None]) -> bool:  # noqa: ARG001
@@ -98,12 +112,7 @@ def train(
             history.begin_step()
             model.before_step(batch)
             for objective, optimizer in zip(objectives, optimizers, strict=True):
-                loss = objective.loss(batch)
-                found = torch.autograd.grad(loss.total.sum(), objective.parameters)
-                gradients = [gradient.view(model.runs, -1) for gradient in found]
-                norms = gradient_norms(gradients)
-                history.record(objective.name, loss, norms)
-                optimizer.step(gradients, (torch.linalg.vector_norm(norms, dim=0) / limit).clamp(min=1))
+                descend(objective, optimizer, batch, history)
             model.after_step()
             if schedule.probes and (history.wants_probes or batch.last):
                 with torch.no_grad():
