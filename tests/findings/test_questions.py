@@ -112,8 +112,24 @@ def test_statistics() -> None:
     assert "up to 160 sd away" in answer
 
 
+def test_statistics_that_are_precomputed_have_nothing_to_converge_to() -> None:
+    made = study({"y_shift_off": 0.0, "y_scale_off": 0.0}, {})
+    assert "from the start: precomputed." in do_the_statistics_converge(made, watch(made)).answer
+
+
+def test_what_did_not_change_is_said_once() -> None:
+    made = study({"ll_x": 2.0}, {"ll_x": 2.0})
+    said = ": median 2, the same in the first epoch and the last."
+    assert any(
+        line.startswith("ll_x") and line.endswith(said) for line in does_the_loss_diverge(made, watch(made)).evidence
+    )
+
+
 def test_no_hypothesis_no_hyperparameters() -> None:
-    assert which_hyperparameters_matter([]).answer == "This study tests no hypothesis."
+    made = study({}, {})
+    assert which_hyperparameters_matter(made, []).answer == "This study tests no hypothesis."
+    trials = replace(made, plan=replace(made.plan, arms=(Arm("trial=0000", "lr=1", None, None, ()),)))
+    assert "it is a search" in which_hyperparameters_matter(trials, []).answer
 
 
 def test_models() -> None:

@@ -22,6 +22,8 @@ VANISHED, EXPLODED = 1e-3, 1e2
 CONVERGED = 0.1
 # A validation row this many standard deviations off lies where no training row has been.
 FAR = 10.0
+# Of more arms than this, as a search has, evidence lists the first.
+MOST_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ def answer_all(study: Study, verdicts: Sequence[ArmVerdict]) -> list[Answer]:
         does_the_loss_diverge(study, watched),
         what_happens_to_gradients(watched),
         do_the_statistics_converge(study, watched),
-        which_hyperparameters_matter(verdicts),
+        which_hyperparameters_matter(study, verdicts),
         what_do_working_models_do(study),
     ]
 
 
 def _change(name: str, first: pd.Series, last: pd.Series) -> str:
+    if first.equals(last):
+        return f"{name}: median {first.median():.3g}, the same in the first epoch and the last."
     return (
         f"{name}: median {first.median():.3g} in the first epoch, {last.median():.3g} in the last; "
         f"higher at the end in {int((last > first).sum())} of {len(last)} runs."
@@ -155,12 +159,16 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
         + ", ".join(f"{name.removesuffix('_off')} off by {values.median():.2f}" for name, values in last.items())
         + "."
     ]
-    for arm in {arm.folder: arm for arm in reversed(study.plan.arms)}.values():
-        off = ends(study.history[study.history["arm"] == arm.folder], "x_scale_off")[1]
-        if len(off):
-            evidence.append(f"{arm.label}: x_scale off by {off.median():.2f} (up to {off.max():.2f}).")
+    labels = {arm.folder: arm.label for arm in reversed(study.plan.arms)}
+    by_arm = ends(study.history, "x_scale_off")[1].groupby("arm")
+    shown = [(name, by_arm.get_group(name)) for name in labels if name in by_arm.groups][:MOST_LINES]
+    evidence += [f"{labels[name]}: x_scale off by {off.median():.2f} (up to {off.max():.2f})." for name, off in shown]
+    if len(by_arm) > MOST_LINES:
+        evidence.append(f"{len(by_arm) - MOST_LINES} arms more.")
     worst = max(values.median() for values in last.values())
-    if worst <= CONVERGED:
+    if max(values.max() for values in last.values()) == 0:
+        text = "They are those of all training rows from the start: precomputed."
+    elif worst <= CONVERGED:
         text = f"They converge: within {worst:.2f} sd of those of all training rows."
     else:
         text = f"They do not converge: at the end one of them is still {worst:.2f} sd off."
@@ -196,7 +204,7 @@ def _noise_by_batch(study: Study) -> str:
     return f" By batch size, x_scale ends off by {listed}; {noisy}."
 
 
-def which_hyperparameters_matter(verdicts: Sequence[ArmVerdict]) -> Answer:
+def which_hyperparameters_matter(study: Study, verdicts: Sequence[ArmVerdict]) -> Answer:
     """Rule: an arm matters if its verdict is that it works, helps or does harm."""
     question = "Which hyperparameters matter?"
     evidence, groups = [], dict[Verdict, list[str]]()
@@ -211,7 +219,8 @@ def which_hyperparameters_matter(verdicts: Sequence[ArmVerdict]) -> Answer:
             f"[{seen.ratio_low:.2f}, {seen.ratio_high:.2f}], works in {seen.works} of {seen.n_seeds}."
         )
     if not groups:
-        return Answer(question, "This study tests no hypothesis.", ())
+        instead = ": it is a search, whose importances stand above" if study.is_search else ""
+        return Answer(question, f"This study tests no hypothesis{instead}.", ())
     parts = [
         f"{what} {', '.join(groups[verdict])}"
         for verdict, what in (

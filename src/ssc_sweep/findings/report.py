@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import matplotlib as mpl
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
@@ -150,13 +149,12 @@ def draw_search(study: Study, search: Search) -> list[Picture]:
     tried = f"{len(search.record.trials())} trials. Confirmed on fresh seeds: {confirmed}."
     found: list[tuple[str, str, str, Callable[[Search], Figure | None]]] = [
         ("best", "Best so far", "Lowest score up to each trial, and what fresh seeds made of it.", best_so_far),
-        ("trials", "All trials", "RMSE of every seed of every trial; a cross for one without a score.", all_trials),
+        ("trials", "All trials", "RMSE of every seed of every trial; at the bottom those without a score.", all_trials),
         ("parallel", "Parallel coordinates", "One line a trial, dark where its score is low.", parallel_coordinates),
         ("importances", "Importances", "Share of the score's variance that each knob explains.", importances),
         ("pareto", "Pareto front", "Trials that no other beats in every objective.", pareto),
     ]
-    with mpl.rc_context(plots.STYLE):
-        drawn = [(name, title, caption, figure(search)) for name, title, caption, figure in found]
+    drawn = [(name, title, caption, figure(search)) for name, title, caption, figure in found]
     return [
         picture(study, f"search-{name}", title, caption, f"{title}. {caption} {tried}", figure)
         for name, title, caption, figure in drawn

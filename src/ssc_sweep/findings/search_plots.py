@@ -1,54 +1,65 @@
-"""Figures of a search: data -> Figure."""
+"""Figures of a search: data -> Figure, in the style of the others."""
 
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from ssc_sweep.findings.plots import plain_log
+from ssc_sweep.findings.plots import COLOURS, CONTROL_COLOUR, STYLE, WIDTH, plain_log
 from ssc_sweep.findings.search import Search, complete, confirmations, importance
 from ssc_sweep.study.search.record import FINISHED
 
+BLUE, VERMILION, _, _, _, ORANGE, GREY = COLOURS
+# Colour and marker of a trial by how it ended.
+STATES = {TrialState.COMPLETE: (BLUE, "o"), TrialState.PRUNED: (ORANGE, "v"), TrialState.FAIL: (VERMILION, "X")}
 
+
+@mpl.rc_context(STYLE)
 def best_so_far(search: Search) -> Figure:
     """Lowest score up to each trial, with the confirmed mean of each confirmed trial and its interval."""
     figure, axes = _figure(search, "trial", "RMSE")
     trials = complete(search)
     scores = np.array([trial.values[0] for trial in trials])
     numbers = [trial.number for trial in trials]
-    axes.plot(numbers, scores, ".", color="0.7", label="score of a trial")
-    axes.step(numbers, np.minimum.accumulate(scores), where="post", label="best so far")
+    axes.plot(numbers, scores, ".", color=GREY, label="score of a trial")
+    axes.step(numbers, np.minimum.accumulate(scores), where="post", color=BLUE, label="best so far")
     known = [c for c in confirmations(search) if np.isfinite(c.mean)]
     bars = [[c.mean - c.low for c in known], [c.high - c.mean for c in known]]
-    axes.errorbar([c.trial for c in known], [c.mean for c in known], bars, fmt="o", capsize=3, label="on fresh seeds")
+    axes.errorbar(
+        [c.trial for c in known], [c.mean for c in known], bars, fmt="D", ms=5, capsize=3, color=VERMILION,
+        label="on fresh seeds",
+    )  # fmt: skip
     plain_log(axes, "y")
-    figure.legend(loc="outside upper left", ncols=4)
+    figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 
+@mpl.rc_context(STYLE)
 def all_trials(search: Search) -> Figure:
-    """Every seed of every trial against the target; a cross at the bottom for a trial that has no score."""
+    """Every seed of every trial against the target; at the bottom those trials that have no score."""
     figure, axes = _figure(search, "trial", "RMSE of each seed")
-    colours = {TrialState.COMPLETE: "C0", TrialState.PRUNED: "C1", TrialState.FAIL: "C3"}
     for trial in search.record.trials(*FINISHED):
+        colour, marker = STATES[trial.state]
         values = [value for value in trial.user_attrs.get("rmse", []) if value is not None]
-        axes.plot([trial.number] * len(values), values, ".", color=colours[trial.state], alpha=0.5)
+        axes.plot([trial.number] * len(values), values, marker, ms=3, mew=0, color=colour, alpha=0.6)
         if not values:
             # x in trials, y in shares of the axis
-            axes.plot(trial.number, 0.02, "x", color=colours[trial.state], transform=axes.get_xaxis_transform())
-    for state, colour in colours.items():
-        dot = "o" if state is TrialState.COMPLETE else "x"
-        axes.plot([], [], dot, color=colour, label=state.name.lower())
+            axes.plot(trial.number, 0.02, marker, ms=5, mew=0, color=colour, transform=axes.get_xaxis_transform())
+    for state, (colour, marker) in STATES.items():
+        axes.plot([], [], marker, color=colour, mew=0, label=state.name.lower())
     plain_log(axes, "y")
-    figure.legend(loc="outside upper left", ncols=4)
+    figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 
+@mpl.rc_context(STYLE)
 def parallel_coordinates(search: Search) -> Figure:
     """One line a trial through its parameters, dark where its RMSE is low."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = Figure(figsize=(1.5 * WIDTH, 4), layout="constrained")
     axes = figure.subplots()
     trials = sorted(complete(search), key=lambda trial: -trial.values[0])
     names = sorted({name for trial in trials for name in trial.distributions})
@@ -62,36 +73,46 @@ def parallel_coordinates(search: Search) -> Figure:
     for x, name in enumerate(names):
         for height, text in _ticks(next(t for t in trials if name in t.distributions), name):
             axes.annotate(
-                text, (x, height), xytext=(4, 0), textcoords="offset points", color="C0", zorder=9, bbox=white
+                text,
+                (x, height),
+                xytext=(4, 0),
+                textcoords="offset points",
+                color=BLUE,
+                zorder=9,
+                bbox=white,
+                size=9.5,
             )
         axes.axvline(x, color="0.8", lw=0.8, zorder=0)
-    axes.set_xticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set_yticks([])
+    axes.set_xlim(-0.1, len(names) - 0.3)  # room for the words at the last one
     axes.set_title(f"{len(trials)} trials, the darker the lower their RMSE")
     return figure
 
 
+@mpl.rc_context(STYLE)
 def importances(search: Search) -> Figure:
     """Share of the score's variation that each parameter explains, by Optuna's importance API."""
-    figure = Figure(figsize=(7, 3), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3), layout="constrained")
     axes = figure.subplots()
     found = importance(search)
-    axes.barh(list(found)[::-1], list(found.values())[::-1])
+    axes.barh(list(found)[::-1], list(found.values())[::-1], color=BLUE)
     axes.set_xlabel("importance for RMSE")
     return figure
 
 
+@mpl.rc_context(STYLE)
 def pareto(search: Search) -> Figure | None:
     """The first two objectives of every trial, the Pareto front in colour; None for a search of one objective."""
     if len(search.study.directions) < 2:
         return None
     names = search.study.user_attrs["search"]["objectives"]
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axes = figure.subplots()
     front = sorted(search.study.best_trials, key=lambda trial: trial.values[0])
     everyone = complete(search)
-    axes.plot([t.values[0] for t in everyone], [t.values[1] for t in everyone], ".", color="0.7", label="trial")
-    axes.plot([t.values[0] for t in front], [t.values[1] for t in front], "o-", label="Pareto front")
+    axes.plot([t.values[0] for t in everyone], [t.values[1] for t in everyone], ".", color=GREY, label="trial")
+    axes.plot([t.values[0] for t in front], [t.values[1] for t in front], "o-", color=BLUE, label="Pareto front")
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     axes.legend()
@@ -100,9 +121,10 @@ def pareto(search: Search) -> Figure | None:
 
 def _figure(search: Search, x: str, y: str) -> tuple[Figure, Any]:
     """A figure with logarithmic RMSE and a line at the target."""
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     axes = figure.subplots()
-    axes.axhline(search.rule.target, color="C2", ls="--", label=f"target {search.rule.target:g}")
+    axes.axhline(search.rule.target, color=CONTROL_COLOUR, ls="--", lw=1.3, label=f"target {search.rule.target:g}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     return figure, axes
