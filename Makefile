@@ -21,6 +21,7 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m tests.bench.steps
+	$(BIN)/python -m tests.bench.report
 	$(BIN)/python -m tests.bench.search
 
 # One environment for everything; the constraints pin every version, torch first of all.

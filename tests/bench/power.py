@@ -1,4 +1,4 @@
-"""How often the verdict is right at the plan's effect sizes: python -m tests.bench.power, under a minute.
+"""How often the verdict is right at the plan's effect sizes: python -m tests.bench.power, two minutes.
 
 Each study has a control and seven arms, Holm-adjusted together. Runs are independent draws, log-normal with the mean
 and sd of the RMSE (kg) that re-running the plan's arms gave; the right verdict is the one that unlimited seeds would
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssc_sweep.findings.evidence import Evidence, seeds_needed, weigh
+from ssc_sweep.findings.paired import equivalence, sign_flip
 from ssc_sweep.findings.verdicts import Verdict, judge, judge_study
 from ssc_sweep.study.rule import Rule
 
@@ -21,6 +22,7 @@ Floats = NDArray[np.float64]
 RULE = Rule(target=15.0)
 SEEDS = (5, 10, 20, 40)
 STUDIES = 500
+LIMIT_STUDIES = 1000
 ADVISED, MOST_TRIED = (5, 10, 20), 300
 
 
@@ -51,10 +53,44 @@ ARMS = (
 )
 
 
-def real_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """RMSE (kg) like that of real failing runs: 40% near 99, where predictions hit their bound, the others near 32."""
+def real_noise(rng: np.random.Generator, shape: tuple[int, ...], clamped: float = 0.4) -> Floats:
+    """RMSE (kg) like that of real failing runs: a share near 99, where predictions hit their bound, others near 32."""
     stuck, free = rng.normal(99, 2.5, shape), 32 * np.exp(rng.normal(0, 0.45, shape))
-    return np.where(rng.random(shape) < 0.4, stuck, free)
+    return np.where(rng.random(shape) < clamped, stuck, free)
+
+
+def log_mean(clamped: float) -> float:
+    """Mean of the log of `real_noise`."""
+    return clamped * (math.log(99) - 0.5 * (2.5 / 99) ** 2) + (1 - clamped) * math.log(32)
+
+
+def covered(clamped: float, n: int, rng: np.random.Generator) -> float:
+    """How often the interval holds the true difference: failing runs, a share of them clamped, against a calm arm."""
+    x = (
+        np.log(real_noise(rng, (LIMIT_STUDIES, n), clamped))
+        - log_mean(clamped)
+        + rng.normal(0, 0.3, (LIMIT_STUDIES, n))
+    )
+    ends = [sign_flip(part, RULE.alpha)[1:] for part in np.array_split(x, LIMIT_STUDIES // 50)]
+    low, high = (np.concatenate(side) for side in zip(*ends, strict=True))
+    return float(np.mean((low <= 0) & (high >= 0)))
+
+
+def called_the_same(x: Floats) -> float:
+    """Share of the studies, one a row, whose test of equivalence finds no difference beyond the margin."""
+    return float(np.mean([equivalence(row, RULE.log_margin) < RULE.alpha for row in x]))
+
+
+def differences(rng: np.random.Generator, n: int) -> dict[str, Floats]:
+    """Log differences whose mean lies at the margin or beyond it, so that "the same" is false."""
+    shape, skew = (LIMIT_STUDIES, n), 0.2
+    skewed = np.exp(rng.normal(0, 1, shape)) - math.exp(0.5)
+    jumps = np.where(rng.random(shape) < 0.1, math.log(4), 0.0) + rng.normal(0, 0.01, shape)
+    return {
+        "normal, sd 0.1": RULE.log_margin + rng.normal(0, 0.1, shape),
+        "log-normal, skewed to one side": RULE.log_margin + skew * skewed / 2,
+        "nine of ten pairs equal, the tenth 4 times worse": jumps,
+    }
 
 
 def shares_right(n: int, rng: np.random.Generator) -> dict[str, float]:
@@ -109,6 +145,14 @@ def main() -> None:
     for n in ADVISED:
         low, middle, high, right = advice(n, rng)
         print(f"| {n} | {low:.0f} | {middle:.0f} | {high:.0f} | {right:.0%} |")
+    print("\n| share of clamped runs | interval covers, 10 seeds | 20 seeds | 40 seeds |\n|---|---:|---:|---:|")
+    for clamped in (0.4, 0.7, 0.9):
+        print(f"| {clamped:.0%} |" + "".join(f" {covered(clamped, n, rng):.1%} |" for n in SEEDS[1:]))
+    print('\n| differences at the margin or beyond | false "no difference", 10 seeds | 20 seeds | 40 seeds |')
+    print("|---|---:|---:|---:|")
+    drawn = {n: differences(rng, n) for n in SEEDS[1:]}
+    for name in drawn[SEEDS[1]]:
+        print(f"| {name} |" + "".join(f" {called_the_same(drawn[n][name]):.1%} |" for n in SEEDS[1:]))
     print(f"\n{STUDIES} simulated studies a column, {time.perf_counter() - begin:.0f} s")
 
 

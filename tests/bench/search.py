@@ -1,6 +1,6 @@
 """The search against plain hydra-optuna-sweeper with Hydra's basic launcher, same machine, same space, taking turns.
 
-    python -m tests.bench.search [trials] [seeds a trial] [sampler seeds]     default: 60 5 3, about 16 minutes
+    python -m tests.bench.search [trials] [seeds a trial] [sampler seeds] [first]    default: 60 5 3 0, about 16 minutes
 
 The same trials: one list of a few configurations, each with the same seeds, through both. Ours is one search whose
 trials are several seeds, plain one search for each seed; the same random sampler draws the list, which is checked.
@@ -139,14 +139,15 @@ def line(name: str, unit: str, mine: float, other: float, limit: float | None) -
 
 
 def main() -> None:
-    trials, seeds, samplers = (int(word) for word in [*sys.argv[1:], *("60", "5", "3")[len(sys.argv) - 1 :]])
+    words = [*sys.argv[1:], *("60", "5", "3", "0")[len(sys.argv) - 1 :]]
+    trials, seeds, samplers, first = (int(word) for word in words)
     start = time.perf_counter()
     mine: list[Found] = []
     other: list[Found] = []
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         same = same_trials(here, seeds)
-        for sampler in range(samplers):
+        for sampler in range(first, first + samplers):
             turns = [(partial(search_ours, here, trials, seeds), mine), (partial(search_plain, here, trials), other)]
             # Whoever comes second may find a warmer, or a busier, machine.
             for search, found in turns if sampler % 2 == 0 else turns[::-1]:
@@ -160,7 +161,7 @@ def main() -> None:
         ("the whole search", "s", "seconds", None),
     ):
         print(line(name, unit, *(statistics.median(getattr(f, of) for f in found) for found in (mine, other)), limit))
-    for sampler, (a, b) in enumerate(zip(mine, other, strict=True)):
+    for sampler, (a, b) in enumerate(zip(mine, other, strict=True), first):
         print(
             f"sampler seed {sampler}: to the target {a.to_target:.1f} s, {b.to_target:.1f} s; "
             f"winner {a.winner:.2f} kg, {b.winner:.2f} kg; in all {a.seconds:.0f} s, {b.seconds:.0f} s"

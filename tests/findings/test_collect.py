@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from ssc_sweep.findings.collect import cell, collect, read_summary, uncell
+from ssc_sweep.findings.collect import cell, collect, read, read_summary, uncell
 from ssc_sweep.study.folder import RunFolder, StudyFolder, write_text
 from ssc_sweep.study.rule import Rule
 from tests.findings.studies import EPOCHS, FAST, SLOW, fail, finish, make_study, predictions
@@ -41,6 +41,17 @@ def drop_last_line(path: Path) -> None:
 
 def edit_config(folder: RunFolder, **values: object) -> None:
     folder.config.write_text(yaml.safe_dump(yaml.safe_load(folder.config.read_text()) | values))
+
+
+def edit_rmse(folder: RunFolder, rmse: float) -> None:
+    """Change the RMSE in metrics.json and in the last row of history.csv, whose last column is val_rmse."""
+    change(folder, rmse=rmse)
+    head, _ = folder.history.read_text().rsplit(",", 1)
+    folder.history.write_text(f"{head},{rmse}\n")
+
+
+def diverge(folder: RunFolder, step: int) -> None:
+    change(folder, status="diverged", rmse=None, first_bad={"step": step, "tensor": "x"})
 
 
 def double(path: Path) -> None:
@@ -89,7 +100,11 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], object], str]] = {
     "predictions cut between lines": (lambda run: drop_last_line(run.predictions), "3 rows of 4"),
     "predictions of another version": (lambda run: run.predictions.write_text("a,b\n1,2\n"), "another version"),
     "predictions no numbers": (lambda run: run.predictions.write_text(predictions(None)), "no numbers"),
-    "rmse edited": (lambda run: change(run, rmse=10.2), "rmse=10.2, but predictions.csv gives 10.3"),
+    "rmse edited": (lambda run: change(run, rmse=10.2), "rmse=10.2, but history.csv ends with 10.3"),
+    "rmse edited in two places": (lambda run: edit_rmse(run, 10.2), "rmse=10.2, but predictions.csv gives 10.3"),
+    "pruned, though in no search": (lambda run: change(run, status="pruned", rmse=None), "only trials of a search"),
+    "diverged after its end": (lambda run: diverge(run, 999), "ends at step 30, but metrics.json has its first NaN"),
+    "config no mapping": (lambda run: run.config.write_text("- 1\n"), "config.yaml is no config"),
     "accuracy edited": (lambda run: change(run, accuracy=0.2), "accuracy=0.2, but predictions.csv gives 0.75"),
     "done and failed": (lambda run: run.failed.write_text(""), "both DONE and FAILED"),
 }
@@ -135,6 +150,27 @@ def test_a_run_copied_from_another_arm_is_left_out(study: StudyFolder) -> None:
     assert mine["status"].tolist() == ["finished", "left out", "finished"]
     assert "not that of the arm's other runs" in mine["left_out"].tolist()[1]
     assert pd.isna(mine["rmse"].tolist()[1])
+
+
+def test_an_arm_that_is_a_copy_of_its_control_is_left_out(study: StudyFolder) -> None:
+    for seed in (0, 1, 2):
+        shutil.rmtree(study.run(FAST, seed).path)
+        shutil.copytree(study.run("control", seed).path, study.run(FAST, seed).path)
+    read = collect(study)
+    mine = read.runs.query("arm == @FAST")
+    assert set(mine["status"]) == {"left out"} and mine["left_out"].str.contains("that of its control").all()
+    assert set(read.history["arm"]) == {"control", SLOW}
+
+
+def test_reading_writes_nothing(study: StudyFolder) -> None:
+    assert read(study).runs["rmse"].notna().sum() == 9
+    assert not study.summary.exists()
+
+
+def test_a_failed_run_has_the_model_of_its_config(study: StudyFolder) -> None:
+    fail(study.run(FAST, 1))
+    edit_config(study.run(FAST, 1), model={"_target_": "ssc_sweep.models.flow_ssc.FlowSSC"})
+    assert collect(study).runs.query("arm == @FAST")["model"].tolist()[1] == "FlowSSC"
 
 
 def test_where_no_config_has_the_majority_none_of_the_arms_runs_counts(study: StudyFolder) -> None:

@@ -1,4 +1,4 @@
-"""The rules behind the five answers, on histories written by hand."""
+"""The rules behind the five answers, those of `diagnosis` included, on histories written by hand."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,14 +7,12 @@ import pandas as pd
 import pytest
 
 from ssc_sweep.findings.collect import Study
-from ssc_sweep.findings.questions import (
-    answer_all,
+from ssc_sweep.findings.diagnosis import (
     do_the_statistics_converge,
     does_the_loss_diverge,
-    what_do_working_models_do,
     what_happens_to_gradients,
-    which_hyperparameters_matter,
 )
+from ssc_sweep.findings.questions import answer_all, what_do_working_models_do, which_hyperparameters_matter
 from ssc_sweep.findings.watched import watch
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
@@ -44,11 +42,57 @@ def study(first: dict[str, float], last: dict[str, float], models: tuple[str, ..
 
 @pytest.mark.parametrize(
     ("last", "words"),
-    [({"fit.loss": 0.5}, "No: the training loss"), ({"fit.loss": 2.0}, "the training loss rose in 2 of them")],
+    [
+        ({"fit.loss": 0.5}, "No: the training loss"),
+        ({"fit.loss": 1.0 + 1e-7}, "No: the training loss"),
+        ({"fit.loss": 2.0}, "in 2 of 2 the training loss rose above that of the first epoch, the earliest in epoch 2."),
+    ],
 )
 def test_loss(last: dict[str, float], words: str) -> None:
     made = study({"fit.loss": 1.0}, last)
     assert words in does_the_loss_diverge(made, watch(made)).answer
+
+
+def with_a_middle(made: Study, **numbers: float) -> Study:
+    """The study with these numbers in a middle epoch."""
+    last = made.history[made.history["epoch"] == 2]
+    history = pd.concat([made.history[made.history["epoch"] == 1], last.assign(**numbers), last.assign(epoch=3)])
+    return replace(made, history=history)
+
+
+def test_what_happens_between_the_first_epoch_and_the_last_is_seen() -> None:
+    loss = with_a_middle(study({}, {"fit.loss": 0.9}), **{"fit.loss": 1e6})
+    assert "the earliest in epoch 2" in does_the_loss_diverge(loss, watch(loss)).answer
+    norm = with_a_middle(study({}, {}), **{"fit.gradient_norm": 1e9})
+    assert "explode (above 100 times the first epoch or step) in 2" in what_happens_to_gradients(watch(norm)).answer
+
+
+def test_a_number_of_one_epoch_alone_has_no_change() -> None:
+    made = study({"val_rmse": float("nan")}, {})
+    assert not any("validation RMSE" in line for line in does_the_loss_diverge(made, watch(made)).evidence)
+
+
+def test_runs_of_which_nothing_is_known_are_counted_apart() -> None:
+    made = study({}, {})
+    made.runs.loc[0, ["status", "rmse"]] = ["failed", None]
+    known = replace(made, history=made.history[made.history["seed"] == 1])
+    found = does_the_loss_diverge(known, watch(known))
+    assert "NaN or Inf: 0 of 1 runs of the study that trained." in found.evidence
+    assert "runs of which nothing is known, failed, unfinished or left out: 1." in found.evidence
+
+
+def test_predictions_at_the_clamp_are_told() -> None:
+    made = study({"val_clamped": 0.0}, {"val_clamped": 0.98})
+    said = "Of those that miss it, a median share of 98% of the predictions is at the clamp."
+    assert said in does_the_loss_diverge(made, watch(made)).answer
+
+
+def test_medians_are_of_the_runs_they_are_told_of() -> None:
+    made = study({}, {})
+    made.runs["rmse"] = [40.0, 80.0]
+    made.runs["train_rmse"] = [4.0, 60.0]
+    said = "2 of 2 miss the target on the validation rows; 1 of these meet it on their training rows "
+    assert f"{said}(median RMSE 4.0 there, 40.0 here)" in does_the_loss_diverge(made, watch(made)).answer
 
 
 def test_where_it_fails() -> None:
@@ -68,18 +112,55 @@ def test_nothing_is_said_of_runs_that_left_nothing() -> None:
 
 def test_a_module_that_vanishes_is_seen_beside_one_that_does_not() -> None:
     made = study({"fit.gradient_norm.a": 1.0, "fit.gradient_norm.b": 1.0}, {"fit.gradient_norm.b": 1e-5})
-    assert "vanish in 2" in what_happens_to_gradients(watch(made)).answer
+    assert "vanish (0, or below 0.001 of the first epoch) in 2" in what_happens_to_gradients(watch(made)).answer
+
+
+def test_a_gradient_of_zero_has_vanished_and_never_explodes() -> None:
+    none, late = study({"fit.gradient_norm": 0.0}, {"fit.gradient_norm": 0.0}), study({"fit.gradient_norm": 0.0}, {})
+    for made in (none, late):
+        answer = what_happens_to_gradients(watch(made)).answer
+        assert "first epoch) in 2, explode (above 100 times the first epoch or step) in 0" in answer
 
 
 def test_noise_by_batch_size() -> None:
-    made = study({}, {"x_scale_off": 0.33})
+    made = study({"x_scale_off": 0.33}, {"x_scale_off": 0.33})
     arm = Arm("b32", "batch=b32", "batch", "control", ())
     runs = pd.concat([made.runs, made.runs.assign(arm="b32", batch=32)])
     history = pd.concat([made.history, made.history.assign(arm="b32", x_scale_off=0.05)])
     two = replace(made, plan=replace(made.plan, arms=(*made.plan.arms, arm)), runs=runs, history=history)
     answer = do_the_statistics_converge(two, watch(two)).answer
     assert "By batch size, x_scale ends off by 0.33 sd with 10, 0.05 sd with 32; too noisy for 0.1 sd: 10." in answer
-    assert "varies no batch size" in do_the_statistics_converge(made, watch(made)).answer
+    alone = do_the_statistics_converge(made, watch(made)).answer
+    assert "By batch size, x_scale ends off by 0.33 sd with 10; too noisy for 0.1 sd: 10." in alone
+    # What was precomputed knows no batches.
+    history.loc[history["arm"] == "b32", "x_scale_off"] = 0.0
+    fixed = replace(two, history=history)
+    assert "with 32" not in do_the_statistics_converge(fixed, watch(fixed)).answer
+
+
+def test_a_distance_that_still_falls_is_no_noise() -> None:
+    made = study({"x_scale_off": 0.6}, {"x_scale_off": 0.33})
+    answer = do_the_statistics_converge(made, watch(made)).answer
+    assert "too noisy for 0.1 sd: none; still moving: 10." in answer
+    one = replace(made, history=made.history[made.history["epoch"] == 1])
+    assert "after one epoch noise cannot be told" in do_the_statistics_converge(one, watch(one)).answer
+
+
+def test_the_evidence_names_the_first_arms() -> None:
+    made = study({}, {})
+    arms = [Arm(f"a{i:02d}", f"a{i:02d}", "h", "control", ()) for i in range(14)]
+    history = pd.concat([made.history, *(made.history.assign(arm=arm.folder) for arm in arms)])
+    many = replace(made, plan=replace(made.plan, arms=(*made.plan.arms, *arms)), history=history)
+    evidence = do_the_statistics_converge(many, watch(many)).evidence
+    assert evidence[1].startswith("control: ") and evidence[12].startswith("a10: ")
+    assert "Further arms: 3." in evidence
+
+
+def test_one_run_that_does_not_converge_is_not_outvoted() -> None:
+    made = study({"y_scale_off": 0.05}, {"y_scale_off": 0.05})
+    made.history.loc[(made.history["seed"] == 1) & (made.history["epoch"] == 2), "y_scale_off"] = 5.0
+    answer = do_the_statistics_converge(made, watch(made)).answer
+    assert "They converge in 1 of 2 runs: at the end the worst of a run is 2.52 sd off (median; up to 5.00)." in answer
 
 
 def test_a_diverged_control_is_named_with_its_step() -> None:
@@ -94,8 +175,8 @@ def test_a_diverged_control_is_named_with_its_step() -> None:
     ("norm", "words"),
     [
         (9.0, "neither vanish nor explode"),
-        (1e-4, "Of 2 runs they vanish in 2, explode in 0"),
-        (2e4, "vanish in 0, explode in 2"),
+        (1e-4, "first epoch) in 2, explode (above 100 times the first epoch or step) in 0"),
+        (2e4, "first epoch) in 0, explode (above 100 times the first epoch or step) in 2"),
     ],
 )
 def test_gradients(norm: float, words: str) -> None:
@@ -105,10 +186,10 @@ def test_gradients(norm: float, words: str) -> None:
 
 def test_statistics() -> None:
     made = study({}, {"x_scale_off": 0.05})
-    assert "They converge: within 0.05 sd" in do_the_statistics_converge(made, watch(made)).answer
+    assert "They converge: in every run within 0.05 sd" in do_the_statistics_converge(made, watch(made)).answer
     far = study({}, {"x_scale_off": 0.33, "largest_z_val": 160.0, "largest_z_train": 40.0})
     answer = do_the_statistics_converge(far, watch(far)).answer
-    assert "still 0.33 sd off" in answer
+    assert "at the end the worst of a run is 0.33 sd off" in answer
     assert "up to 160 sd away" in answer
 
 
@@ -117,12 +198,11 @@ def test_statistics_that_are_precomputed_have_nothing_to_converge_to() -> None:
     assert "from the start: precomputed." in do_the_statistics_converge(made, watch(made)).answer
 
 
-def test_what_did_not_change_is_said_once() -> None:
-    made = study({"ll_x": 2.0}, {"ll_x": 2.0})
-    said = ": median 2, the same in the first epoch and the last."
-    assert any(
-        line.startswith("ll_x") and line.endswith(said) for line in does_the_loss_diverge(made, watch(made)).evidence
-    )
+def test_one_epoch_has_no_first_and_last() -> None:
+    made = study({}, {})
+    one = replace(made, history=made.history[made.history["epoch"] == 1])
+    evidence = does_the_loss_diverge(one, watch(one)).evidence
+    assert any(line.endswith("median 1 after the one epoch.") for line in evidence)
 
 
 def test_no_hypothesis_no_hyperparameters() -> None:
@@ -139,6 +219,17 @@ def test_models() -> None:
     found = what_do_working_models_do(two)
     assert "Below the target: Other." in found.answer
     assert "FlowSSC: median RMSE 40.0 over 1 runs, 0 lost." in found.evidence
+    assert "x_scale_off 0 against 0" in found.answer
+
+
+def test_a_model_that_loses_its_runs_does_not_work() -> None:
+    two = study({}, {}, ("FlowSSC", "Other"))
+    two.runs.loc[1, ["status", "rmse"]] = ["failed", None]
+    found = what_do_working_models_do(two)
+    assert "Below the target: none. The best is FlowSSC" in found.answer
+    assert "Other: median RMSE inf over 1 runs, 1 lost." in found.evidence
+    two.runs.loc[0, ["status", "rmse"]] = ["diverged", None]
+    assert "None works" in what_do_working_models_do(two).answer
 
 
 def test_all_five_are_answered() -> None:

@@ -216,7 +216,9 @@ def test_command_rebuilds_and_makes_an_index(
         (damaged.path.parent / "whole" / name).unlink()
     assert main(paths) == 0
     index = damaged.path.parent / "index.html"
-    assert capsys.readouterr().out.split() == [f"{path}/report.html" for path in paths] + [str(index)]
+    shown = capsys.readouterr()
+    assert shown.out.split() == [f"{path}/report.html" for path in paths] + [str(index)]
+    assert shown.err == "damaged: 3 of 23 runs are left out; its report says why.\n"
     links = [link["href"] for link in Page(index.read_text()).all("a")]
     assert links == ["./damaged/report.html", "./whole/report.html"]
     assert all((damaged.path.parent / "whole" / name).exists() for name in ("report.html", "verdicts.csv"))

@@ -2,21 +2,32 @@
 
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from ssc_sweep.findings.collect import collect
+from ssc_sweep.findings.collect import Study, collect
 from ssc_sweep.findings.report import build
-from ssc_sweep.findings.search import Search, confirmations, importance, leak_warning, outside, selection_warning
+from ssc_sweep.findings.search import (
+    Search,
+    baseline_warning,
+    confirmations,
+    importance,
+    leak_warning,
+    outside,
+    selection_warning,
+)
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
+from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
-from ssc_sweep.study.plan import write_plan
+from ssc_sweep.study.plan import Plan, write_plan
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import LEAKS
 from tests.findings.studies import finish, make_study
@@ -39,7 +50,14 @@ def make(scores: list[float | None], target: float = 15.0, second: bool = False)
         params = {"batch": ("b10", "b32")[number % 2], "epochs": 1 + number % 3, "optimizer.lr": lr}
         state = TrialState.FAIL if score is None else TrialState.COMPLETE
         study.add_trial(create_trial(state=state, values=values, params=params, distributions=SPACE, user_attrs=attrs))
-    return Search(study, Rule(target), "n_trials=4 trials are done")
+    return Search(study, Rule(target), "n_trials=4 trials are done", confirmed(range(len(scores)), 7.9))
+
+
+def confirmed(trials: Iterable[int], mean_predictor: float) -> Study:
+    """A study with a confirming run of each of these trials."""
+    arms = [f"confirm={number:04d}" for number in trials]
+    runs = pd.DataFrame({"arm": arms, "mean_predictor_rmse": mean_predictor})
+    return Study(StudyFolder(Path("none")), Plan((), (), None), runs, pd.DataFrame(), {}, ())
 
 
 def test_optimism_is_the_confirmed_mean_minus_the_score() -> None:
@@ -69,6 +87,15 @@ def test_a_winner_that_is_given_the_answer_is_said_to_be() -> None:
     assert leak_warning(search) is None
     search.study.set_user_attr(LEAKS, {"1": {"wt82": "holds the outcome"}})
     assert leak_warning(search) == "Trial 1 uses columns that give the answer away: wt82 holds the outcome."
+
+
+def test_a_winner_that_is_worse_than_the_mean_is_said_to_be() -> None:
+    search = make([20.0, 9.0])
+    assert baseline_warning(search) is None
+    search.record.confirm(1, [9.0, 9.0])
+    assert "Trial 1 does no better than predicting the training rows' mean" in str(baseline_warning(search))
+    search.record.confirm(1, [7.0, 7.0])
+    assert baseline_warning(search) is None
 
 
 def test_a_lost_seed_leaves_no_mean_and_does_not_hold() -> None:

@@ -17,7 +17,7 @@ from ssc_sweep.findings.evidence import seeds_needed, weigh
 from ssc_sweep.findings.paired import equivalence, fewest, holm, sign_flip
 from ssc_sweep.findings.verdicts import Judgement, Verdict, judge, judge_study
 from ssc_sweep.study.rule import Rule
-from tests.bench.power import real_noise
+from tests.bench.power import log_mean, real_noise
 
 Floats = NDArray[np.float64]
 RULE = Rule(target=15.0)
@@ -154,9 +154,11 @@ def test_holm_by_hand() -> None:
 
 
 def test_equivalence_by_hand() -> None:
-    # Mean 0.01, sd 0.02, n = 3: t = (0.05 - 0.01) / (0.02 / sqrt 3) = 3.4641 for the nearer side.
-    x = np.array([-0.01, 0.01, 0.03])
-    assert equivalence(x, 0.05) == pytest.approx(stats.t.sf(3.4641016, 2))
+    # Mean 0.01, sd sqrt(0.001), n = 10: t = (0.05 - 0.01) / 0.01 = 4 for the nearer side; flips: 1 pattern of 2^10.
+    x = np.tile([-0.02, 0.04], 5)
+    assert equivalence(x, 0.05) == pytest.approx(stats.t.sf(4.0, 9))
+    # Three pairs within the margin: t says 0.037, but the flips have 8 patterns.
+    assert equivalence(np.array([-0.01, 0.01, 0.03]), 0.05) == pytest.approx(1 / 8)
     assert equivalence(-x, 0.05) == pytest.approx(equivalence(x, 0.05))
     assert equivalence(np.array([0.01]), 0.05) == 1.0 == equivalence(np.array([]), 0.05)
 
@@ -250,13 +252,26 @@ def test_an_infinite_rmse_is_a_lost_run() -> None:
     assert judge([math.inf, 5.0], [50.0, 50.0], RULE).evidence.n_lost == 1
 
 
-def test_an_arm_that_loses_its_runs_is_worse_however_good_the_others_are() -> None:
-    # 10 lost against 0: p = 2 / 2^10; the other ten are better for certain.
-    arm = np.concatenate([around(5, 10), np.full(10, NAN)])
+def test_an_arm_that_loses_its_runs_is_worse() -> None:
+    # 10 lost against 0: p = 2 / 2^10; the other ten are the same.
+    arm = np.concatenate([around(50, 10), np.full(10, NAN)])
     found = judge(arm, around(50, 20), RULE)
     assert found.evidence.p_lost == pytest.approx(2 / 1024)
-    assert found.evidence.ratio_high < 1
     assert found.verdict is Verdict.WORSE
+
+
+def test_lost_runs_and_the_others_that_contradict_each_other_decide_nothing() -> None:
+    arm = np.concatenate([around(5, 10), np.full(10, NAN)])
+    for found in (judge(arm, around(50, 20), RULE), judge(around(50, 20), arm, RULE)):
+        assert (found.verdict, found.seeds_needed) == (Verdict.TOO_FEW_SEEDS, None)
+        assert "cannot be said" in found.advice
+
+
+def test_an_arm_that_works_in_its_share_of_runs_works_though_it_loses_some() -> None:
+    # 54 of 60 work, none of the control does; six lost alone, p = 2 / 2^6, are no more than a tenth.
+    found = judge(np.concatenate([around(5, 54), np.full(6, NAN)]), around(50, 60), RULE)
+    assert found.p_lost_holm is not None and found.p_lost_holm < 0.05
+    assert found.verdict is Verdict.MAKES_IT_WORK
 
 
 def test_an_arm_that_saves_lost_runs_helps_though_no_pairs_are_left() -> None:
@@ -271,8 +286,8 @@ def test_one_lost_run_of_ten_is_not_held_against_an_arm_three_are() -> None:
     arm[:2] = NAN
     found = judge(arm, control, RULE)
     assert found.verdict is Verdict.TOO_FEW_SEEDS
-    # 3 in 10 lost: 30 seeds would lose 9, and 2 / 2^9 < 0.05 / 2; so would 24 with 7 (2/128), the first with 7.
-    assert found.seeds_needed == 24
+    # 3 in 10 are lost, and 7 lost ones are needed: 2 / 2^7 < 0.05 / 2.
+    assert found.seeds_needed == next(n for n in range(11, 99) if stats.binom.sf(6, n, 0.3) >= 0.8)
 
 
 def test_lost_runs_of_the_control_are_not_held_against_the_arm() -> None:
@@ -287,6 +302,16 @@ def test_nothing_but_lost_runs() -> None:
     assert (found.verdict, found.seeds_needed) == (Verdict.TOO_FEW_SEEDS, None)
     assert (found.evidence.ties, found.evidence.p_value) == (8, 1.0)
     assert math.isnan(found.evidence.ratio)
+
+
+def test_a_level_below_the_smallest_p_needs_more_seeds_than_there_are() -> None:
+    found = judge(around(45, 30)[::-1], around(50, 30), Rule(target=15.0, alpha=1e-4))
+    assert found.p_holm >= 1e-4 or found.verdict is not Verdict.TOO_FEW_SEEDS
+    noisy = judge_study(
+        {str(arm): (around(50, 30)[::-1] * np.tile([2, 0.5], 15), around(50, 30)) for arm in range(2)},
+        Rule(target=15.0, alpha=1e-4),
+    )
+    assert {j.seeds_needed for j in noisy.values()} == {None}
 
 
 # Bad and degenerate input: warnings are errors here
@@ -439,8 +464,7 @@ def alike(rng: np.random.Generator, n: int) -> Floats:
 
 def against_a_calm_arm(rng: np.random.Generator, n: int) -> Floats:
     """The noise of real failing runs against an arm of little noise: skewed differences, their mean known."""
-    mean = 0.4 * (math.log(99) - 0.5 * (2.5 / 99) ** 2) + 0.6 * math.log(32)
-    return np.log(real_noise(rng, (4000, n))) - mean + rng.normal(0, 0.3, (4000, n))
+    return np.log(real_noise(rng, (4000, n))) - log_mean(0.4) + rng.normal(0, 0.3, (4000, n))
 
 
 @pytest.mark.parametrize("noise", [t3, alike, against_a_calm_arm])

@@ -44,6 +44,11 @@ def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
     from ssc_sweep.findings.report import build, environment
 
     built = [build(folder) for folder in folders]
+    for study, _, _ in built:
+        out = int(study.runs["left_out"].notna().sum())
+        if out:
+            name = study.folder.path.name
+            print(f"{name}: {out} of {len(study.runs)} runs are left out; its report says why.", file=sys.stderr)
     pages = [folder.path / "report.html" for folder in folders]
     if len(folders) > 1:
         parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))

@@ -5,9 +5,10 @@ number: its status is "unfinished" or "left out" and the column left_out says wh
 """
 
 import importlib.metadata
+import io
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from ssc_sweep.findings.reading import (
     Unreadable,
     load_yaml,
     one_line,
+    read_model,
     read_overrides,
     read_run,
 )
-from ssc_sweep.study.folder import StudyFolder, write_file
+from ssc_sweep.study.folder import StudyFolder, write_text
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.plan import PROVENANCE, Plan
@@ -82,12 +84,12 @@ def uncell(value: str) -> str:
     return value.removeprefix("'")
 
 
-def _read_runs(study: StudyFolder, planned: Collection[str]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Rows, histories and remarks; of arms outside `planned` no number is read, unless nothing is planned."""
+def _read_runs(study: StudyFolder, arms: Sequence[Arm]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Rows, histories and remarks; of arms that are not planned no number is read, unless nothing is planned."""
     rows: list[dict[str, object]] = []
     histories: dict[int, pd.DataFrame] = {}
     configs: dict[int, str] = {}
-    remarks = []
+    planned, remarks = {arm.folder for arm in arms}, []
     for folder in study.runs():
         name = folder.path.relative_to(study.path).as_posix()
         if not re.fullmatch(r"seed=(0|-?[1-9]\d*)", folder.path.name):
@@ -107,15 +109,17 @@ def _read_runs(study: StudyFolder, planned: Collection[str]) -> tuple[pd.DataFra
             else:
                 histories[len(rows)] = history.assign(arm=arm, seed=seed)
         elif folder.failed.exists():
-            row["status"] = Status.FAILED.value
+            row |= {"status": Status.FAILED.value, "model": read_model(folder)}
         else:
             row |= {"status": UNFINISHED, "left_out": "no DONE: it was broken off, or is still running"}
         rows.append(row)
-    for i in _strangers([str(row["arm"]) for row in rows], configs):
+    names = [str(row["arm"]) for row in rows]
+    doubted = dict.fromkeys(_copies(names, configs, arms), "its config is that of its control: was the folder copied?")
+    strange = "its config is not that of the arm's other runs: was it copied or edited?"
+    doubted |= dict.fromkeys(_strangers(names, configs), strange)
+    for i, why in doubted.items():
         kept = ("arm", "seed", "overrides", "folder")
-        rows[i] = {key: rows[i][key] for key in kept} | {
-            "status": LEFT_OUT, "left_out": "its config is not that of the arm's other runs: was it copied or edited?"
-        }  # fmt: skip
+        rows[i] = {key: rows[i][key] for key in kept} | {"status": LEFT_OUT, "left_out": why}
         del histories[i]
     empty = pd.DataFrame({"kind": [], "epoch": [], "step": [], "arm": [], "seed": []})
     history = pd.concat(histories.values(), ignore_index=True) if histories else empty
@@ -130,16 +134,24 @@ def _strangers(arms: Sequence[str], configs: Mapping[int, str]) -> list[int]:
     return [i for i, config in configs.items() if 2 * by_arm[arms[i]][config] <= by_arm[arms[i]].total()]
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table that is safe to open in a spreadsheet: no cell starts a formula."""
-    safe = table.map(cell)
-    write_file(path, lambda beside: safe.to_csv(beside, index=False))
+def _copies(names: Sequence[str], configs: Mapping[int, str], arms: Sequence[Arm]) -> list[int]:
+    """Rows of an arm whose config is that of its control. Equal configs share a folder, so this one is a copy."""
+    by_arm: dict[str, set[str]] = {}
+    for i, config in configs.items():
+        by_arm.setdefault(names[i], set()).add(config)
+    controls = {arm.folder: by_arm.get(arm.control, set()) for arm in arms if arm.control not in (None, arm.folder)}
+    return [i for i, config in configs.items() if config in controls.get(names[i], ())]
 
 
-def read_summary(path: Path) -> pd.DataFrame:
+def as_csv(table: pd.DataFrame) -> str:
+    """A table as CSV that is safe to open in a spreadsheet: no cell starts a formula."""
+    return table.map(cell).to_csv(index=False)
+
+
+def read_summary(source: Path | io.StringIO) -> pd.DataFrame:
     """Read summary.csv back, with names as they were before they were made safe."""
     # A name may read "NA" or "1e5"; only an empty cell is missing.
-    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+    table = pd.read_csv(source, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
     for name in TEXT:
         table[name] = table[name].map(uncell, na_action="ignore")
     table["overrides"] = table["overrides"].fillna("")
@@ -211,14 +223,30 @@ def _make_plan(content: Mapping[str, Any], runs: pd.DataFrame, rule: Rule | None
 
 
 def collect(folder: StudyFolder) -> Study:
-    """Read the study and write its summary.csv; everything after this works on what was read back."""
+    """Read the study and write its summary.csv.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    study, summary = _read(folder)
+    write_text(folder.summary, summary)
+    return study
+
+
+def read(folder: StudyFolder) -> Study:
+    """Read the study and write nothing."""
+    return _read(folder)[0]
+
+
+def _read(folder: StudyFolder) -> tuple[Study, str]:
+    """The study and the text of its summary.csv; everything after this works on what was read back from that."""
     content, remarks = _read_study_yaml(folder)
-    planned = {arm.folder for arm in _arms(content)}
+    planned = _arms(content)
     if not planned:
         remarks.append("study.yaml names no arms: they are taken from the folders, and nothing says what to compare.")
     table, history, wrong = _read_runs(folder, planned)
-    write_csv(folder.summary, table)
-    runs = read_summary(folder.summary)
+    summary = as_csv(table)
+    runs = read_summary(io.StringIO(summary))
     try:
         rule = _make_rule(content)
     except (UserError, TypeError) as error:
@@ -234,4 +262,4 @@ def collect(folder: StudyFolder) -> Study:
     later = content.get("later")
     starts = [start for start in later if isinstance(start, dict)] if isinstance(later, list) else []
     provenance = {key: content.get(key) for key in PROVENANCE} | {"later": starts}
-    return Study(folder, plan, runs, history, provenance, (*remarks, *wrong))
+    return Study(folder, plan, runs, history, provenance, (*remarks, *wrong)), summary

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ssc_sweep.findings.paired import EQUAL, Floats, equivalence, fewest, sign_flip, spread
+from ssc_sweep.findings.paired import EQUAL, SMALLEST_P, Floats, equivalence, fewest, sign_flip, spread
 from ssc_sweep.study.rule import Rule
 
 FEWEST_FOR_A_GUESS = 5  # from fewer pairs nothing is concluded about the spread
@@ -118,10 +118,13 @@ def seeds_needed(evidence: Evidence, tests: int, rule: Rule) -> int | None:
         None where neither way is open, or beyond 100,000 seeds.
     """
     level = rule.alpha / tests
-    if evidence.n_pairs < FEWEST_FOR_A_GUESS and not evidence.n_lost + evidence.n_lost_control:
-        return max(fewest(level), evidence.n_seeds + 1) if evidence.n_pairs else None
-    ways = [_seeds_by_losses(evidence, level)]
-    if evidence.n_pairs >= 2 and losses_even(evidence, rule):
+    if level <= SMALLEST_P or evidence.n_seeds == 0:
+        return None
+    if evidence.n_pairs < FEWEST_FOR_A_GUESS:
+        something = evidence.n_pairs or evidence.n_lost_alone or evidence.n_lost_alone_control
+        return max(fewest(level), evidence.n_seeds + 1) if something else None
+    ways = [_seeds_by_losses(evidence, level, rule)]
+    if losses_even(evidence, rule):
         pairs = _pairs_by_differences(evidence.log_mean, evidence.log_sd, level, rule)
         ways.append(None if pairs is None else math.ceil(pairs * evidence.n_seeds / evidence.n_pairs))
     known = [max(seeds, evidence.n_seeds + 1) for seeds in ways if seeds is not None and seeds <= MOST_SEEDS]
@@ -159,12 +162,19 @@ def _pairs_by_differences(mean: float, sd: float, level: float, rule: Rule) -> i
     return high
 
 
-def _seeds_by_losses(evidence: Evidence, level: float) -> int | None:
-    """Smallest number of seeds at which the test of the lost runs would reach the level, at the shares seen so far."""
-    if evidence.n_lost_alone == evidence.n_lost_alone_control:
+def _seeds_by_losses(evidence: Evidence, level: float, rule: Rule) -> int | None:
+    """Smallest number of seeds at which the test of the lost runs has enough power, at the shares seen so far.
+
+    None where these shares leave losses even: then they decide nothing, however many seeds there are.
+    """
+    if losses_even(evidence, rule):
         return None
-    n = np.arange(evidence.n_seeds + 1, 100 * evidence.n_seeds)
     few, many = sorted((evidence.n_lost_alone, evidence.n_lost_alone_control))
-    few_n, many_n = few * n // evidence.n_seeds, many * n // evidence.n_seeds
-    enough = np.asarray(2 * stats.binom.cdf(few_n, few_n + many_n, 0.5) < level)
-    return int(n[enough.argmax()]) if enough.any() else None
+    for n in range(evidence.n_seeds + 1, 100 * evidence.n_seeds):
+        lost = np.arange(n + 1)  # seeds at which one side alone is lost: those that tell the sides apart
+        # The test rejects where at least this many of them were lost by one side: 2 P(count or more) < level.
+        count = stats.binom.isf(level / 2, lost, 0.5) + 1
+        reached = stats.binom.sf(count - 1, lost, many / (few + many))
+        if float((stats.binom.pmf(lost, n, (few + many) / evidence.n_seeds) * reached).sum()) >= ENOUGH_POWER:
+            return n
+    return None

@@ -74,17 +74,20 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
     for arm in tested:
         if arm.folder == arm.control:
             continue
-        mine, control = rmse_of(study, arm.folder).align(rmse_of(study, arm.control or ""), join="inner")
-        if len(mine):
-            pairs[comparison(arm)] = (mine, control)
-    judged = judge_study(pairs, study.rule) if study.rule and pairs else {}
+        # Arms without a pair stay in the family that is adjusted: whoever loses one makes no claim easier for the rest.
+        pairs[comparison(arm)] = rmse_of(study, arm.folder).align(rmse_of(study, arm.control or ""), join="inner")
+    judged = judge_study(pairs, study.rule) if study.rule else {}
+    judged = {name: judgement for name, judgement in judged.items() if judgement.evidence.n_seeds}
     verdicts = []
     for arm in tested:
         conf = study.plan.hypotheses.get(arm.hypothesis or "")
-        judgement = judged.get(comparison(arm))
+        units = set(study.ended[study.ended["arm"].isin([arm.folder, arm.control])]["unit"].dropna())
+        judgement = judged.get(comparison(arm)) if len(units) < 2 else None
         note = "" if judgement else "No verdict: no seed at which both the arm and its control have ended."
         if arm.folder == arm.control:
             note = "No verdict: its config is that of the control."
+        if len(units) > 1:
+            note = f"No verdict: the RMSE of arm and control are in different units, {' and '.join(sorted(units))}."
         if study.rule is None:
             note = "No verdict: study.yaml has no usable rule."
         verdicts.append(
@@ -105,7 +108,8 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
 
 def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
     """Python that recomputes the verdicts from summary.csv; to be pasted in the study's folder."""
-    pairs = {comparison(v.arm): (cell(v.arm.folder), cell(v.arm.control)) for v in verdicts if v.judgement}
+    tested = [v.arm for v in verdicts if v.arm.folder != v.arm.control]
+    pairs = {comparison(arm): (cell(arm.folder), cell(arm.control)) for arm in tested}
     rule = ", ".join(f"{name}={value!r}" for name, value in asdict(study.rule).items()) if study.rule else ""
     lines = [
         "import pandas as pd",
@@ -116,7 +120,11 @@ def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
         "pairs = {",
         *(f"    {name!r}: {pair!r}," for name, pair in pairs.items()),
         "}",
-        'both = {name: rmse[arm].align(rmse[control], join="inner") for name, (arm, control) in pairs.items()}',
+        "none = pd.Series(dtype=float)",
+        "both = {",
+        '    name: rmse.get(arm, none).align(rmse.get(control, none), join="inner")',
+        "    for name, (arm, control) in pairs.items()",
+        "}",
         f"judged = judge_study(both, Rule({rule}))",
         "for name, judgement in judged.items():",
         '    print(name, judgement.verdict, judgement.seeds_needed or "", judgement.evidence, sep="\\n  ")',

@@ -1,7 +1,8 @@
 """Figures: each one a pure function, data -> Figure.
 
 Drawn narrow and with large letters, so that they can be read on a phone. Arms differ in colour (Okabe & Ito 2008,
-safe for the colour-blind), in marker and in line style. Made without pyplot: nothing is shown, nothing is global.
+safe for the colour-blind, and a grey), in marker and in line style. Made without pyplot: nothing is shown, nothing is
+global.
 """
 
 import io
@@ -123,7 +124,7 @@ def strip(arms: Sequence[ArmRuns], target: float, mean_predictor: float, unit: s
             note = f", {lost} lost" if lost else ""
             ax.annotate(
                 f"{_short(arm.label, 40)}{note}", (0, i - 0.3), xycoords=("axes fraction", "data"), va="bottom",
-                xytext=(2, 0), textcoords="offset points", color=colour, bbox={"fc": "white", "ec": "none", "pad": 0.5},
+                xytext=(2, 0), textcoords="offset points", bbox={"fc": "white", "ec": "none", "pad": 0.5},
                 zorder=5,
             )  # fmt: skip
         if np.isfinite(target):

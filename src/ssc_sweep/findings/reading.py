@@ -85,6 +85,8 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
         raise Unreadable(f"metrics.json has first_bad={bad!r}: step and tensor are expected, or null")
     if (bad is not None) != (status == Status.DIVERGED):
         raise Unreadable(f"metrics.json has first_bad={bad!r} for a run that {status}")
+    if status == Status.PRUNED and not folder.path.parent.name.startswith("trial="):
+        raise Unreadable("metrics.json has status 'pruned', but only trials of a search are")
     return metrics
 
 
@@ -123,8 +125,15 @@ def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> pd.DataFrame:
         if counted != list(range(1, len(counted) + 1)):
             raise Unreadable(f"history.csv has rows missing, or twice: its {kind}s are not 1, 2, 3 ...")
     last = int(history["step"].max()) if len(history) else 0
-    if metrics["status"] == Status.FINISHED and last != metrics["steps"]:
+    status, bad = metrics["status"], metrics["first_bad"]
+    if status == Status.FINISHED and last != metrics["steps"]:
         raise Unreadable(f"history.csv is cut off: it ends at step {last} of {metrics['steps']:g}")
+    if status == Status.DIVERGED and last != bad["step"] - (bad["tensor"] != "prediction"):
+        raise Unreadable(f"history.csv ends at step {last}, but metrics.json has its first NaN or Inf at {bad['step']}")
+    if status == Status.FINISHED and "val_rmse" in history:
+        said = float(history["val_rmse"].iloc[-1])
+        if not abs(said - metrics["rmse"]) <= 1e-4 * metrics["rmse"]:
+            raise Unreadable(f"metrics.json has rmse={metrics['rmse']:.6g}, but history.csv ends with {said:.6g}")
     return history
 
 
@@ -168,7 +177,9 @@ def read_run(folder: RunFolder, row: dict[str, object]) -> tuple[pd.DataFrame, s
     if folder.failed.exists():
         raise Unreadable("both DONE and FAILED are there")
     config = load_yaml(folder.config)
-    seed = config.get("seed") if isinstance(config, dict) else None
+    if not isinstance(config, dict) or "seed" not in config:
+        raise Unreadable("config.yaml is no config: it holds no seed")
+    seed = config["seed"]
     if seed != row["seed"]:
         raise Unreadable(f"config.yaml is of seed {seed}, not of {folder.path.name}: was the folder copied?")
     metrics = read_metrics(folder)
@@ -183,6 +194,14 @@ def read_run(folder: RunFolder, row: dict[str, object]) -> tuple[pd.DataFrame, s
     if metrics["first_bad"]:
         row |= {f"first_bad_{name}": metrics["first_bad"][name] for name in ("step", "tensor")}
     return history, config
+
+
+def read_model(folder: RunFolder) -> str | None:
+    """The model of a run that left no metrics, by its config.yaml; None where that does not tell."""
+    try:
+        return str(load_yaml(folder.config)["model"]["_target_"]).rpartition(".")[2]
+    except (Unreadable, KeyError, TypeError):
+        return None
 
 
 def read_overrides(folder: RunFolder) -> str:

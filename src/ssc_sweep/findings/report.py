@@ -15,10 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from ssc_sweep.findings import plots
-from ssc_sweep.findings.collect import Study, collect, write_csv
+from ssc_sweep.findings.collect import Study, as_csv, collect
+from ssc_sweep.findings.diagnosis import Answer
 from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
-from ssc_sweep.findings.questions import Answer, answer_all
+from ssc_sweep.findings.questions import answer_all
 from ssc_sweep.findings.reading import Unreadable
 from ssc_sweep.findings.search import Search, confirmations, read_search, search_notes
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
@@ -143,6 +144,13 @@ def draw(study: Study) -> list[Chapter]:
     ]
 
 
+# PED-ANOVA, Optuna's default.
+IMPORTANCES = (
+    "How far each knob's values among the best tenth of the trials differ from those among all; no share of variance, "
+    "and rough below a hundred trials."
+)
+
+
 def draw_search(study: Study, search: Search) -> list[Picture]:
     """Draw what a search tried and found."""
     confirmed = "; ".join(f"trial {c.trial}: {c.mean:.1f}" for c in confirmations(search)) or "none"
@@ -151,7 +159,7 @@ def draw_search(study: Study, search: Search) -> list[Picture]:
         ("best", "Best so far", "Lowest score up to each trial, and what fresh seeds made of it.", best_so_far),
         ("trials", "All trials", "RMSE of every seed of every trial; at the bottom those without a score.", all_trials),
         ("parallel", "Parallel coordinates", "One line a trial, dark where its score is low.", parallel_coordinates),
-        ("importances", "Importances", "Share of the score's variance that each knob explains.", importances),
+        ("importances", "Importances", IMPORTANCES, importances),
         ("pareto", "Pareto front", "Trials that no other beats in every objective.", pareto),
     ]
     drawn = [(name, title, caption, figure(search)) for name, title, caption, figure in found]
@@ -229,7 +237,8 @@ def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict], Search | None]:
     """Read the study and write summary.csv, verdicts.csv, figures/ and report.html; return what was read."""
     study = collect(folder)
     verdicts = judge_arms(study)
-    write_csv(folder.path / "verdicts.csv", pd.DataFrame([v.row() for v in verdicts], columns=list(VERDICT_COLUMNS)))
+    table = pd.DataFrame([v.row() for v in verdicts], columns=list(VERDICT_COLUMNS))
+    write_text(folder.path / "verdicts.csv", as_csv(table))
     try:
         search = read_search(study)
     except Unreadable as error:

@@ -2,7 +2,7 @@
 
     search = read_search(collect(folder))        None where the study is no search
     confirmations(search)                        one record a confirmed trial, the best first
-    importance(search)                           the share of the score that each parameter explains
+    importance(search)                           how well each parameter tells the best trials from the others
     print_search(search, study)                  the table at the end; figures: search_plots.py
 
 A trial's score was seen before the trial was chosen, so the best score is too good: seeds that no trial has used tell
@@ -32,11 +32,12 @@ from ssc_sweep.study.search.storage import DATABASE
 
 @dataclass(frozen=True)
 class Search:
-    """A search as it lies on disk."""
+    """A search as it lies on disk, within the study `of`."""
 
     study: optuna.Study
     rule: Rule
     ending: str
+    of: Study
 
     @property
     def record(self) -> Record:
@@ -50,6 +51,7 @@ class Confirmation:
     Attributes:
         searched: mean RMSE on the seeds that chose it, whatever its score was made of.
         mean, low, high: of its RMSE on fresh seeds, with the 95% t interval; NaN where a seed has no RMSE.
+        mean_predictor: RMSE of predicting the training rows' mean, averaged over the same seeds.
         works: fresh seeds below the target, of `seeds`.
         holds: whether it counts as confirmed below the target.
     """
@@ -60,6 +62,7 @@ class Confirmation:
     mean: float
     low: float
     high: float
+    mean_predictor: float
     works: int
     seeds: int
     holds: bool
@@ -88,7 +91,7 @@ def read_search(of: Study) -> Search | None:
         if not names:
             return None
         study = optuna.load_study(study_name=names[0], storage=storage)
-        return Search(study, of.rule, study.user_attrs.get("ending", "it has not ended"))
+        return Search(study, of.rule, study.user_attrs.get("ending", "it has not ended"), of)
     except (SQLAlchemyError, RuntimeError, ValueError) as error:
         raise Unreadable(f"{DATABASE} cannot be read, so nothing is said of the search: {one_line(error)}") from error
 
@@ -104,7 +107,9 @@ def confirmations(search: Search) -> list[Confirmation]:
         holds = search.record.holds(number)
         trial = search.record.trial(number)
         searched = float(np.mean(trial.user_attrs["rmse"]))
-        found.append(Confirmation(number, trial.params, searched, mean, low, high, works, len(values), holds))
+        mine = search.of.runs[search.of.runs["arm"] == f"confirm={number:04d}"]
+        baseline = float(mine["mean_predictor_rmse"].mean())
+        found.append(Confirmation(number, trial.params, searched, mean, low, high, baseline, works, len(values), holds))
     return sorted(found, key=lambda c: (not c.holds, np.isnan(c.mean), c.mean))
 
 
@@ -114,7 +119,11 @@ def complete(search: Search) -> list[FrozenTrial]:
 
 
 def importance(search: Search) -> dict[str, float]:
-    """Importance by parameter, adding up to 1; empty below two trials with a score."""
+    """Importance by parameter, adding up to 1; empty below two trials with a score.
+
+    Optuna's default: PED-ANOVA (Watanabe, Bansal & Hutter 2023, IJCAI), how far a parameter's values among the best
+    tenth of the trials differ from those among all. It is no share of variance, and rough where that tenth is few.
+    """
     if len(complete(search)) < 2:
         return {}
     study = search.study
@@ -135,6 +144,17 @@ def leak_warning(search: Search) -> str | None:
     leaks = {} if winner is None else search.record.leaks(winner)
     named = ", ".join(f"{name} {role}" for name, role in leaks.items())
     return f"Trial {winner} uses columns that give the answer away: {named}." if leaks else None
+
+
+def baseline_warning(search: Search) -> str | None:
+    """A sentence where the winner does no better than predicting the mean; None where it does."""
+    best = next(iter(confirmations(search)), None)
+    if best is None or not best.mean >= best.mean_predictor:
+        return None
+    return (
+        f"Trial {best.trial} does no better than predicting the training rows' mean, whose RMSE on the same rows is "
+        f"{best.mean_predictor:.2f}."
+    )
 
 
 def selection_warning(search: Search, name: str) -> str | None:
@@ -166,7 +186,11 @@ def outside(study: Study, search: Search) -> list[str]:
 
 def search_notes(search: Search, study: Study) -> list[str]:
     """What to be wary of, and what further seeds made of the winner."""
-    cautions = (leak_warning(search), selection_warning(search, study.folder.path.resolve().name))
+    cautions = (
+        leak_warning(search),
+        baseline_warning(search),
+        selection_warning(search, study.folder.path.resolve().name),
+    )
     return [*(text for text in cautions if text), *outside(study, search)]
 
 
@@ -175,13 +199,14 @@ def print_search(search: Search, study: Study) -> None:
     console = make_console()
     table = Table(title="RMSE, searched and on fresh seeds", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("configuration", overflow="fold")
-    for name in ("trial", "searched", "confirmed, 95% CI", "optimism", f"< {search.rule.target:g}"):
+    for name in ("trial", "searched", "confirmed, 95% CI", "optimism", "the mean", f"< {search.rule.target:g}"):
         table.add_column(name, justify="right", no_wrap=True)
     for c in confirmations(search):
         confirmed = f"{c.mean:.2f} [{c.low:.2f}, {c.high:.2f}]"
-        works = f"{c.works}/{c.seeds}"
-        table.add_row(label(c.params), str(c.trial), f"{c.searched:.2f}", confirmed, f"{c.optimism:+.2f}", works)
+        numbers = (f"{c.optimism:+.2f}", f"{c.mean_predictor:.2f}", f"{c.works}/{c.seeds}")
+        table.add_row(label(c.params), str(c.trial), f"{c.searched:.2f}", confirmed, *numbers)
     console.print(table)
+    console.print("(the mean: RMSE of predicting the training rows' mean on the same rows)", highlight=False)
     for line in search_notes(search, study):
         console.print(line, highlight=False, markup=False)
     if len(search.study.directions) > 1:

@@ -92,7 +92,7 @@ def parallel_coordinates(search: Search) -> Figure:
 
 @mpl.rc_context(STYLE)
 def importances(search: Search) -> Figure:
-    """Share of the score's variation that each parameter explains, by Optuna's importance API."""
+    """How well each parameter tells the best trials from the others, by Optuna's importance API."""
     figure = Figure(figsize=(WIDTH, 3), layout="constrained")
     axes = figure.subplots()
     found = importance(search)

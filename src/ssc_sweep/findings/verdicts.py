@@ -124,7 +124,9 @@ def judge_study(pairs: Mapping[str, tuple[ArrayLike, ArrayLike]], rule: Rule) ->
     judgements = {}
     for name, seen in evidence.items():
         verdict = decide(seen, p_holm[name], p_lost_holm.get(name), rule)
-        needed = seeds_needed(seen, len(tests), rule) if verdict is Verdict.TOO_FEW_SEEDS else None
+        open_yet = verdict is Verdict.TOO_FEW_SEEDS
+        open_yet = open_yet and not contradictory(seen, p_holm[name], p_lost_holm.get(name), rule)
+        needed = seeds_needed(seen, len(tests), rule) if open_yet else None
         judgements[name] = Judgement(verdict, needed, p_holm[name], p_lost_holm.get(name), seen)
     return judgements
 
@@ -170,19 +172,22 @@ def decide(evidence: Evidence, p_holm: float, p_lost_holm: float | None, rule: R
 def effect(evidence: Evidence, p_holm: float, p_lost_holm: float | None, rule: Rule) -> Effect:
     """Say which way the arm goes; the first line that holds is the answer.
 
-    1. The lost runs decide (p_lost_holm < alpha) -> worse if the arm lost more, better if the control did: a lost run
-       is worse than any number.
-    2. p_tost < alpha, pairs enough for a claim, losses even -> the same.
-    3. p_holm < alpha -> better below ratio 1, worse above; but not in favour of a side that lost clearly more runs,
+    1. The lost runs decide (p_lost_holm < alpha, losses not even), and the pairs (p_holm < alpha) say the opposite ->
+       open: an arm whose other runs are better may yet lose more.
+    2. The lost runs decide -> worse if the arm lost more, better if the control did: a lost run is worse than any
+       number.
+    3. p_tost < alpha, pairs enough for a claim, losses even -> the same.
+    4. p_holm < alpha -> better below ratio 1, worse above; but not in favour of a side that lost clearly more runs,
        since the differences leave these out.
-    4. Else -> open.
+    5. Else -> open.
 
     Losses are even unless one side lost more runs alone than the other, by more than a share 1 - works_share of seeds.
     """
-    lean = evidence.n_lost_alone - evidence.n_lost_alone_control
-    if p_lost_holm is not None and p_lost_holm < rule.alpha:
+    even, lean = losses_even(evidence, rule), evidence.n_lost_alone - evidence.n_lost_alone_control
+    if contradictory(evidence, p_holm, p_lost_holm, rule):
+        return Effect.OPEN
+    if p_lost_holm is not None and p_lost_holm < rule.alpha and not even:
         return Effect.WORSE if lean > 0 else Effect.BETTER
-    even = losses_even(evidence, rule)
     if even and evidence.p_tost < rule.alpha and evidence.n_pairs >= fewest(rule.alpha):
         return Effect.SAME
     if p_holm < rule.alpha and evidence.log_mean < 0 and (even or lean < 0):
@@ -190,3 +195,10 @@ def effect(evidence: Evidence, p_holm: float, p_lost_holm: float | None, rule: R
     if p_holm < rule.alpha and evidence.log_mean > 0 and (even or lean > 0):
         return Effect.WORSE
     return Effect.OPEN
+
+
+def contradictory(evidence: Evidence, p_holm: float, p_lost_holm: float | None, rule: Rule) -> bool:
+    """Whether the lost runs say one thing for certain and the others the opposite; more seeds do not change that."""
+    if p_lost_holm is None or max(p_holm, p_lost_holm) >= rule.alpha or losses_even(evidence, rule):
+        return False
+    return (evidence.n_lost_alone > evidence.n_lost_alone_control) == (evidence.log_mean < 0)

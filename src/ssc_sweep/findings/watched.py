@@ -1,10 +1,14 @@
-"""The runs that the questions of a study are asked of, and what they recorded at the two ends of their training."""
+"""The runs that the questions of a study are asked of, and what they recorded while they trained."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
 from ssc_sweep.findings.collect import Study
+from ssc_sweep.study.job import Status
+
+# Runs of these left a history; of the others nothing is known.
+TRAINED = (Status.FINISHED, Status.DIVERGED, Status.PRUNED)
 
 
 @dataclass(frozen=True)
@@ -13,17 +17,23 @@ class Watched:
 
     Attributes:
         name: what they are called: "control run", or "run" in a study without controls.
-        runs: their rows of `Study.runs`.
+        runs: their rows of `Study.runs`, of those that have trained.
+        unknown: how many more there are, that failed, are unfinished or were left out.
         history: their rows of `Study.history`.
     """
 
     name: str
     runs: pd.DataFrame
+    unknown: int
     history: pd.DataFrame
 
     def ends(self, column: str) -> tuple[pd.Series, pd.Series]:
-        """A column in each run's first and last epoch: one value a run; none where nobody recorded it."""
+        """A column in each run's first and last epoch."""
         return ends(self.history, column)
+
+    def epochs(self, column: str) -> pd.DataFrame:
+        """A column by run, (arm, seed), and epoch."""
+        return epochs(self.history, column)
 
     def columns(self, ending: str) -> list[str]:
         return [name for name in self.history.columns if name.endswith(ending)]
@@ -37,13 +47,23 @@ def watch(study: Study) -> Watched:
     controls = {arm.control for arm in study.plan.arms if arm.control}
     arms = controls or {arm.folder for arm in study.plan.arms}
     runs, history = (table[table["arm"].isin(arms)] for table in (study.runs, study.history))
-    return Watched("control run" if controls else "run", runs, history)
+    trained = runs[runs["status"].isin(TRAINED)]
+    return Watched("control run" if controls else "run", trained, len(runs) - len(trained), history)
+
+
+def epochs(history: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A column by run, (arm, seed), and epoch; empty where nobody recorded it."""
+    if column not in history:
+        return pd.DataFrame()
+    rows = history[history["kind"] == "epoch"]
+    return rows.pivot(index=["arm", "seed"], columns="epoch", values=column).sort_index(axis=1)  # noqa: PD010
 
 
 def ends(history: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
-    """A column in the first and last epoch of each run: one value a run; none where nobody recorded it."""
+    """A column in the first and the last epoch of each run that has it in both."""
     if column not in history:
         return pd.Series(dtype=float), pd.Series(dtype=float)
-    epochs = history[history["kind"] == "epoch"].sort_values("epoch")
-    runs = epochs.groupby(["arm", "seed"])[column]
-    return runs.first().dropna(), runs.last().dropna()
+    rows = history[history["kind"] == "epoch"].sort_values("epoch")
+    runs = rows.groupby(["arm", "seed"])[column]
+    both = pd.DataFrame({"first": runs.first(skipna=False), "last": runs.last(skipna=False)}).dropna()
+    return both["first"], both["last"]

@@ -16,7 +16,8 @@ class Rule:
         target: a run works if its RMSE lies below this; in the outcome's unit, above 0.
         works_share: an arm works if at least this share of its runs do; in (0, 1].
         alpha: chance of a false "helps", "works" or "worse" that is accepted, over all arms of a study together, and of
-            a false "no difference", by arm; in (0, 0.5). Intervals, each for its arm alone, cover 1 - alpha.
+            a false "no difference", by arm; in (0, 0.5). Intervals, each for its arm alone, cover 1 - alpha. How far
+            these two hold where differences are far from normal: docs/POWER.md.
         margin: relative change of RMSE that does not matter, log(1 + margin) on the log scale; above 0.
     """
 

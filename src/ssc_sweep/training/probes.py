@@ -12,9 +12,9 @@ Columns: kind (step | epoch), epoch, step; then for each objective
     <objective>.clipped_norm[.<module>]         after clipping
     <objective>.clipped_share                   share of steps that were clipped
 then the model's probes (in the row of an epoch those that are taken by row, as ll_x is, of `loop.EPOCH_ROWS` training
-rows drawn for the run; in that of a step of its batch), and val_rmse, val_accuracy, val_clamped (share of predictions
-at the model's clamp): on `loop.STEP_ROWS` validation rows drawn for the run after a step, on `loop.EPOCH_ROWS` after an
-epoch, after the last epoch on all.
+rows drawn for the run; in that of a step within an epoch of its batch), and val_rmse, val_accuracy, val_clamped (share
+of predictions at the model's clamp): on `loop.STEP_ROWS` validation rows drawn for the run after a step, on
+`loop.EPOCH_ROWS` after an epoch, after the last epoch on all.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,0 +1,224 @@
+"""The three questions that the probes of a study's runs answer: loss, gradients, statistics.
+
+Medians are over runs. Columns of the history: `ssc_sweep.training.probes`.
+"""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ssc_sweep.findings.collect import Study
+from ssc_sweep.findings.watched import TRAINED, Watched, ends, epochs
+
+# A loss has risen that exceeds the first epoch's by this share of it, or by this much where that is smaller than 1.
+RISEN = 0.01
+# Gradients vanish below this share of those in the first epoch, and explode above this multiple of them.
+VANISHED, EXPLODED = 1e-3, 1e2
+# Statistics have converged when they lie within this many standard deviations of those of all training rows.
+CONVERGED = 0.1
+# They have settled where the last epoch changes their distance by no more than this share of it.
+SETTLED = 0.2
+# A validation row this many standard deviations off lies where no training row has been.
+FAR = 10.0
+# Of more arms than this, as a search has, evidence lists the first.
+MOST_LINES = 12
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question of the plan, its answer in a sentence, and what the answer rests on."""
+
+    question: str
+    answer: str
+    evidence: tuple[str, ...]
+
+
+def _change(watched: Watched, column: str, name: str) -> str:
+    first, last = watched.ends(column)
+    if not watched.several_epochs():
+        return f"{name}: median {last.median():.3g} after the one epoch."
+    return (
+        f"{name}: median {first.median():.3g} in the first epoch, {last.median():.3g} in the last; "
+        f"higher at the end in {int((last > first).sum())} of {len(last)} runs."
+    )
+
+
+def does_the_loss_diverge(study: Study, watched: Watched) -> Answer:
+    """Rule: it diverges where a run met NaN or Inf, or where a loss exceeds the first epoch's by more than RISEN."""
+    question, who = "Does the loss diverge, and when?", watched.name
+    everywhere = study.runs[study.runs["status"] == "diverged"]
+    trained = int(study.runs["status"].isin(TRAINED).sum())
+    evidence = [f"NaN or Inf: {len(everywhere)} of {trained} runs of the study that trained."]
+    evidence += [
+        f"{row['folder']}: first at step {row['first_bad_step']:.0f}, in {row['first_bad_tensor']}."
+        for _, row in everywhere.head(5).iterrows()
+    ]
+    if watched.unknown:
+        evidence.append(f"{who}s of which nothing is known, failed, unfinished or left out: {watched.unknown}.")
+    losses, bad = watched.columns(".loss"), watched.runs[watched.runs["status"] == "diverged"]
+    if watched.history.empty and bad.empty:
+        return Answer(question, f"No {who} has left a history.", tuple(evidence))
+    evidence += [_change(watched, column, f"{column}, {who}s") for column in losses]
+    evidence += [
+        _change(watched, column, f"{name}, {who}s")
+        for column, name in (
+            ("ll_x", "ll_x (no part of the loss that is descended)"),
+            ("val_rmse", "validation RMSE (between epochs on drawn rows, after the last on all)"),
+            ("val_clamped", "share of the predictions at the model's clamp"),
+        )
+        if len(watched.ends(column)[0])
+    ]
+    rises = _rises([watched.epochs(column) for column in losses])
+    if len(bad):
+        steps = bad["first_bad_step"]
+        text = f"Yes: {len(bad)} of {len(watched.runs)} {who}s met NaN or Inf, the first at step {steps.min():.0f}."
+    elif rises:
+        text = (
+            f"In part: no {who} met NaN or Inf, but in {len(rises)} of {len(watched.runs)} the training loss rose "
+            f"above that of the first epoch, the earliest in epoch {min(rises.values()):.0f}."
+        )
+    elif not watched.several_epochs():
+        text = f"No {who} met NaN or Inf; with one epoch there is no more to compare."
+    else:
+        text = f"No: the training loss of every {who} is finite, and in no epoch above that of the first."
+    return Answer(question, text + _where_it_fails(study, watched), tuple(evidence))
+
+
+def _rises(losses: Sequence[pd.DataFrame]) -> dict[Hashable, float]:
+    """Run -> the earliest epoch in which a loss of its, by run and epoch, lies clearly above that of the first."""
+    found: dict[Hashable, float] = {}
+    for loss in losses:
+        first = loss.iloc[:, 0]
+        above = loss.gt(first + RISEN * first.abs().clip(lower=1), axis=0)
+        for run, epoch in above[above.any(axis=1)].idxmax(axis=1).astype(float).items():
+            found[run] = min(epoch, found.get(run, math.inf))
+    return found
+
+
+def _where_it_fails(study: Study, watched: Watched) -> str:
+    """Of the runs that miss the target on the validation rows: who meets it on its training rows, who is clamped."""
+    known = watched.runs.dropna(subset=["rmse", "train_rmse"]).set_index(["arm", "seed"])
+    failed = known[known["rmse"] >= study.rule.target] if study.rule else known.iloc[:0]
+    if study.rule is None or failed.empty:
+        return ""
+    fitted = failed[failed["train_rmse"] < study.rule.target]
+    text = f" {len(failed)} of {len(known)} miss the target on the validation rows; "
+    text += f"{len(fitted)} of these meet it on their training rows"
+    if len(fitted):
+        text += f" (median RMSE {fitted['train_rmse'].median():.1f} there, {fitted['rmse'].median():.1f} here)"
+    clamped = watched.ends("val_clamped")[1].reindex(failed.index).dropna()
+    if (clamped > 0).any():
+        text += f". Of those that miss it, a median share of {clamped.median():.0%} of the predictions is at the clamp"
+    return f"{text}."
+
+
+def what_happens_to_gradients(watched: Watched) -> Answer:
+    """Rule: norms before clipping, in total and by module: every epoch against the first, first steps with step 1."""
+    question, who, evidence = "Do gradients vanish, explode or turn NaN?", watched.name, []
+    columns = [name for name in watched.history.columns if ".gradient_norm" in name]
+    if not columns or watched.history.empty:
+        return Answer(question, f"No {who} has left a history.", ())
+    vanished, exploded = set[object](), set[object]()
+    steps = watched.history[watched.history["kind"] == "step"].sort_values("step").groupby(["arm", "seed"])
+    for column in columns:
+        norms = watched.epochs(column)
+        first, lowest, highest = norms.iloc[:, 0], norms.min(axis=1), norms.max(axis=1)
+        jump = (steps[column].max() / steps[column].first().where(lambda norm: norm > 0)).dropna()
+        vanished |= set(first.index[(lowest == 0) | (lowest < VANISHED * first)])
+        exploded |= {*first.index[(first > 0) & (highest > EXPLODED * first)], *jump.index[jump > EXPLODED]}
+        text = f"{column}: median {first.median():.3g} in the first epoch"
+        if watched.several_epochs():
+            text += f", {watched.ends(column)[1].median():.3g} in the last"
+            text += f"; {lowest.min():.2g} to {highest.max():.2g} in all"
+        evidence.append(text + (f"; in the first steps up to {jump.max():.2g} times step 1." if len(jump) else "."))
+    for column in watched.columns(".clipped_share"):
+        share = watched.ends(column)[1]
+        evidence.append(f"{column}: median {share.median():.0%} of the steps of the last epoch.")
+    nan = watched.runs["first_bad_tensor"].astype("string").str.contains("gradient_norm", na=False).sum()
+    evidence.append(f"{who}s whose first NaN or Inf was a gradient: {nan} of {len(watched.runs)}.")
+    diverged = int((watched.runs["status"] == "diverged").sum())
+    if vanished or exploded or nan:
+        text = (
+            f"Of {len(watched.runs)} {who}s they vanish (0, or below {VANISHED:g} of the first epoch) in "
+            f"{len(vanished)}, explode (above {EXPLODED:g} times the first epoch or step) in {len(exploded)}; "
+            f"NaN comes first in {nan}."
+        )
+    elif diverged:
+        text = f"In {diverged} of {len(watched.runs)} {who}s something else became NaN or Inf before any gradient did."
+    elif not watched.several_epochs():
+        text = "None is NaN or 0; with one epoch there is no more to compare."
+    else:
+        text = "They neither vanish nor explode, and none is NaN."
+    return Answer(question, text, tuple(evidence))
+
+
+def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
+    """Rule: distance of the model's shift and scale from those of all training rows, in their standard deviations."""
+    question, who = "Do the statistics converge, and are the batches too small for them?", watched.name
+    columns = ("x_shift_off", "x_scale_off", "y_shift_off", "y_scale_off")
+    last = pd.DataFrame({name: values for name in columns if len(values := watched.ends(name)[1])})
+    if last.empty:
+        why = "probes=false, a model without statistics, or NaN or Inf before the end of an epoch"
+        return Answer(question, f"No {who} has recorded any: {why}.", ())
+    evidence = [
+        f"{who}s, last epoch, median in standard deviations of the training rows: "
+        + ", ".join(f"{name.removesuffix('_off')} off by {last[name].median():.2f}" for name in columns if name in last)
+        + "."
+    ]
+    by_arm = ends(study.history, "x_scale_off")[1].groupby("arm")
+    labels = {arm.folder: arm.label for arm in reversed(study.plan.arms)}
+    listed = [name for name in dict.fromkeys(arm.folder for arm in study.plan.arms) if name in by_arm.groups]
+    for name in listed[:MOST_LINES]:
+        off = by_arm.get_group(name)
+        evidence.append(f"{labels[name]}: x_scale off by {off.median():.2f} (up to {off.max():.2f}).")
+    if len(listed) > MOST_LINES:
+        evidence.append(f"Further arms: {len(listed) - MOST_LINES}.")
+    worst = last.max(axis=1)
+    near = int((worst <= CONVERGED).sum())
+    if worst.max() == 0:
+        text = "They are those of all training rows from the start: precomputed."
+    elif near == len(worst):
+        text = f"They converge: in every {who} within {worst.max():.2f} sd of those of all training rows."
+    else:
+        most = "They do not converge" if near == 0 else f"They converge in {near} of {len(worst)} {who}s"
+        text = (
+            f"{most}: at the end the worst of a run is {worst.median():.2f} sd off (median; up to {worst.max():.2f})."
+        )
+    text += _noise_by_batch(study, watched)
+    reach, known = watched.ends("largest_z_val")[1], watched.ends("largest_z_train")[1]
+    if len(reach) and len(known):
+        evidence.append(
+            f"largest |z|, {who}s, last epoch: median {known.median():.3g} among training rows, "
+            f"{reach.median():.3g} among validation rows."
+        )
+        if reach.median() > max(FAR, 2 * known.median()):
+            text += f" And validation rows lie up to {reach.median():.0f} sd away, where no training row was."
+    return Answer(question, text, tuple(evidence))
+
+
+def _noise_by_batch(study: Study, watched: Watched) -> str:
+    """Distance of x_scale by batch size: in the watched runs and in arms that differ from their control in it.
+
+    Statistics that were precomputed say nothing of batches. A distance that still falls from epoch to epoch may be a
+    start that is not yet forgotten; one that stays is the noise of the batches.
+    """
+    batch = study.runs.dropna(subset=["batch"]).groupby("arm")["batch"].first()
+    differ = {arm.folder for arm in study.plan.arms if arm.control and batch.get(arm.folder) != batch.get(arm.control)}
+    off = epochs(study.history, "x_scale_off")
+    if off.empty:
+        return ""
+    arms = off.index.get_level_values("arm")
+    off = off[(off > 0).any(axis=1) & arms.isin({*watched.runs["arm"], *differ}) & arms.isin(batch.index)]
+    if off.empty:
+        return ""
+    by_size = off.groupby(off.index.get_level_values("arm").map(batch.to_dict())).median().sort_index()
+    last = by_size.ffill(axis=1).iloc[:, -1]
+    text = " By batch size, x_scale ends off by " + ", ".join(f"{x:.2f} sd with {size:.0f}" for size, x in last.items())
+    if not watched.several_epochs():
+        return f"{text}; after one epoch noise cannot be told from a start that is not yet forgotten."
+    settled = (last / by_size.ffill(axis=1).iloc[:, -2]).between(1 - SETTLED, 1 + SETTLED)
+    noisy, moving = last.index[settled & (last > CONVERGED)], last.index[~settled & (last > CONVERGED)]
+    text += f"; too noisy for {CONVERGED} sd: {', '.join(f'{size:.0f}' for size in noisy) or 'none'}"
+    return text + (f"; still moving: {', '.join(f'{size:.0f}' for size in moving)}." if len(moving) else ".")
