@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -27,6 +26,7 @@ from ssc_sweep.findings.reading import (
     read_overrides,
     read_run,
 )
+from ssc_sweep.findings.summary import as_csv, read_summary
 from ssc_sweep.study.folder import StudyFolder, write_text
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.job import Status
@@ -34,7 +34,6 @@ from ssc_sweep.study.plan import PROVENANCE, Plan
 from ssc_sweep.study.rule import Rule
 
 COLUMNS = ("arm", "seed", *METRICS, "first_bad_step", "first_bad_tensor", "overrides", "folder", "left_out")
-TEXT = ("arm", "status", "model", "unit", "first_bad_tensor", "overrides", "folder", "left_out")
 # A run with one of these has ended; without an RMSE it is lost, and counts as such in the verdicts.
 ENDED = (Status.FINISHED.value, Status.DIVERGED.value, Status.FAILED.value)
 PLAN_KEYS = (*PROVENANCE, "rule", "seeds", "hypotheses", "arms")
@@ -73,15 +72,6 @@ class Study:
     def is_search(self) -> bool:
         """Whether arms of it are the trials of a search."""
         return any(arm.folder.startswith("trial=") for arm in self.plan.arms)
-
-
-def cell(value: object) -> object:
-    """Make a cell that no spreadsheet takes for a formula: ' before a leading = + - @ or ' (undone by `uncell`)."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "'", "\t", "\r")) else value
-
-
-def uncell(value: str) -> str:
-    return value.removeprefix("'")
 
 
 def _read_runs(study: StudyFolder, arms: Sequence[Arm]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -141,21 +131,6 @@ def _copies(names: Sequence[str], configs: Mapping[int, str], arms: Sequence[Arm
         by_arm.setdefault(names[i], set()).add(config)
     controls = {arm.folder: by_arm.get(arm.control, set()) for arm in arms if arm.control not in (None, arm.folder)}
     return [i for i, config in configs.items() if config in controls.get(names[i], ())]
-
-
-def as_csv(table: pd.DataFrame) -> str:
-    """A table as CSV that is safe to open in a spreadsheet: no cell starts a formula."""
-    return table.map(cell).to_csv(index=False)
-
-
-def read_summary(source: Path | io.StringIO) -> pd.DataFrame:
-    """Read summary.csv back, with names as they were before they were made safe."""
-    # A name may read "NA" or "1e5"; only an empty cell is missing.
-    table = pd.read_csv(source, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
-    for name in TEXT:
-        table[name] = table[name].map(uncell, na_action="ignore")
-    table["overrides"] = table["overrides"].fillna("")
-    return table
 
 
 def _arm(entry: object) -> Arm | None:

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, fields
 
 import pandas as pd
 
-from ssc_sweep.findings.collect import ENDED, Study, cell
+from ssc_sweep.findings.collect import ENDED, Study
+from ssc_sweep.findings.summary import cell
 from ssc_sweep.findings.verdicts import Evidence, Judgement, Verdict, judge_study
 from ssc_sweep.study.hypothesis import Arm
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from ssc_sweep.findings import plots
-from ssc_sweep.findings.collect import Study, as_csv, collect
+from ssc_sweep.findings.collect import Study, collect
 from ssc_sweep.findings.diagnosis import Answer
 from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
@@ -23,6 +23,7 @@ from ssc_sweep.findings.questions import answer_all
 from ssc_sweep.findings.reading import Unreadable
 from ssc_sweep.findings.search import Search, confirmations, read_search, search_notes
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
+from ssc_sweep.findings.summary import as_csv
 from ssc_sweep.findings.views import ORDER, never_started, tracebacks, view_runs
 from ssc_sweep.study.folder import StudyFolder, write_file, write_text
 from ssc_sweep.study.hypothesis import Arm, folder_name
