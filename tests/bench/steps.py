@@ -2,7 +2,7 @@
 
 Ours, through the real training loop, against flow_ssc as published: nflows modules, a DataLoader, Adam, one run at a
 time. NHEFS with all 65 covariates, batches of 10, single precision. All contestants take turns in one process, round
-after round: a time means something only beside the others of its round. Printed are medians over rounds, of times and ratios.
+after round: a time means something only beside the others of its round. Printed are medians of times and of ratios.
 """
 
 import os
