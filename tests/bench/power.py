@@ -80,12 +80,12 @@ def called_the_same(x: Floats) -> float:
 
 def differences(rng: np.random.Generator, n: int) -> dict[str, Floats]:
     """Log differences whose mean lies at the margin or beyond it, so that "the same" is false."""
-    shape, skew = (LIMIT_STUDIES, n), 0.2
+    shape = (LIMIT_STUDIES, n)
     skewed = np.exp(rng.normal(0, 1, shape)) - math.exp(0.5)
     jumps = np.where(rng.random(shape) < 0.1, math.log(4), 0.0) + rng.normal(0, 0.01, shape)
     return {
         "normal, sd 0.1": RULE.log_margin + rng.normal(0, 0.1, shape),
-        "log-normal, skewed to one side": RULE.log_margin + skew * skewed / 2,
+        "log-normal, skewed to one side": RULE.log_margin + 0.1 * skewed,
         "nine of ten pairs equal, the tenth 4 times worse": jumps,
     }
 

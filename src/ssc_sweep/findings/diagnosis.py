@@ -214,11 +214,12 @@ def _noise_by_batch(study: Study, watched: Watched) -> str:
     if off.empty:
         return ""
     by_size = off.groupby(off.index.get_level_values("arm").map(batch.to_dict())).median().sort_index()
-    last = by_size.ffill(axis=1).iloc[:, -1]
+    reached = by_size.ffill(axis=1)  # each size to the last epoch that it has
+    last = reached.iloc[:, -1]
     text = " By batch size, x_scale ends off by " + ", ".join(f"{x:.2f} sd with {size:.0f}" for size, x in last.items())
     if not watched.several_epochs():
         return f"{text}; after one epoch noise cannot be told from a start that is not yet forgotten."
-    settled = (last / by_size.ffill(axis=1).iloc[:, -2]).between(1 - SETTLED, 1 + SETTLED)
+    settled = (last / reached.iloc[:, -2]).between(1 - SETTLED, 1 + SETTLED)
     noisy, moving = last.index[settled & (last > CONVERGED)], last.index[~settled & (last > CONVERGED)]
     text += f"; too noisy for {CONVERGED} sd: {', '.join(f'{size:.0f}' for size in noisy) or 'none'}"
     return text + (f"; still moving: {', '.join(f'{size:.0f}' for size in moving)}." if len(moving) else ".")

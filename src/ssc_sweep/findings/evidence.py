@@ -118,7 +118,7 @@ def seeds_needed(evidence: Evidence, tests: int, rule: Rule) -> int | None:
         None where neither way is open, or beyond 100,000 seeds.
     """
     level = rule.alpha / tests
-    if level <= SMALLEST_P or evidence.n_seeds == 0:
+    if level <= SMALLEST_P:
         return None
     if evidence.n_pairs < FEWEST_FOR_A_GUESS:
         something = evidence.n_pairs or evidence.n_lost_alone or evidence.n_lost_alone_control

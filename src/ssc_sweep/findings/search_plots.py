@@ -73,14 +73,7 @@ def parallel_coordinates(search: Search) -> Figure:
     for x, name in enumerate(names):
         for height, text in _ticks(next(t for t in trials if name in t.distributions), name):
             axes.annotate(
-                text,
-                (x, height),
-                xytext=(4, 0),
-                textcoords="offset points",
-                color=BLUE,
-                zorder=9,
-                bbox=white,
-                size=9.5,
+                text, (x, height), xytext=(4, 0), textcoords="offset points", color=BLUE, size=9.5, zorder=9, bbox=white
             )
         axes.axvline(x, color="0.8", lw=0.8, zorder=0)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")

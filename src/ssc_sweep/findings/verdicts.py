@@ -124,9 +124,8 @@ def judge_study(pairs: Mapping[str, tuple[ArrayLike, ArrayLike]], rule: Rule) ->
     judgements = {}
     for name, seen in evidence.items():
         verdict = decide(seen, p_holm[name], p_lost_holm.get(name), rule)
-        open_yet = verdict is Verdict.TOO_FEW_SEEDS
-        open_yet = open_yet and not contradictory(seen, p_holm[name], p_lost_holm.get(name), rule)
-        needed = seeds_needed(seen, len(tests), rule) if open_yet else None
+        stuck = contradictory(seen, p_holm[name], p_lost_holm.get(name), rule)
+        needed = seeds_needed(seen, len(tests), rule) if verdict is Verdict.TOO_FEW_SEEDS and not stuck else None
         judgements[name] = Judgement(verdict, needed, p_holm[name], p_lost_holm.get(name), seen)
     return judgements
 
