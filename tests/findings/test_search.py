@@ -149,9 +149,9 @@ def test_every_figure_is_drawn(scores: list[float | None], second: bool) -> None
 def test_the_best_of_several_confirmed_is_called_a_choice() -> None:
     search = make([9.0, 10.0])
     search.record.confirm(0, [9.0, 9.0])
-    assert selection_warning(search, "s") is None
+    assert selection_warning(search) is None
     search.record.confirm(1, [14.0, 14.0])
-    assert "best of 2 that were confirmed is again a choice" in (selection_warning(search, "s") or "")
+    assert "best of 2 that were confirmed is again a choice" in (selection_warning(search) or "")
 
 
 def test_the_winner_on_further_seeds_has_a_line(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_the_winner_on_further_seeds_has_a_line(tmp_path: Path) -> None:
     for seed in range(4):
         finish(folder.run("best", seed), 40.0 + seed)
     (folder.run("best", 3).history).unlink()  # left out: it counts nowhere
-    lines = outside(collect(folder), make([9.0], target=42.5))
+    lines = outside(replace(make([9.0], target=42.5), of=collect(folder)))
     assert lines == ["best (epochs=3): RMSE 41.00 +- 1.00, 3 of 3 seeds below 42.5"]
 
 

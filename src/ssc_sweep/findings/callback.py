@@ -25,4 +25,4 @@ class PrintFindings(Callback):
         if search is None:
             print_study(study, verdicts)
         else:
-            print_search(search, study)
+            print_search(search)

@@ -27,7 +27,7 @@ from ssc_sweep.findings.reading import (
     read_run,
 )
 from ssc_sweep.findings.summary import as_csv, read_summary
-from ssc_sweep.study.folder import StudyFolder, write_text
+from ssc_sweep.study.folder import TRIAL, StudyFolder, write_text
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.plan import PROVENANCE, Plan
@@ -71,7 +71,7 @@ class Study:
     @property
     def is_search(self) -> bool:
         """Whether arms of it are the trials of a search."""
-        return any(arm.folder.startswith("trial=") for arm in self.plan.arms)
+        return any(arm.folder.startswith(TRIAL) for arm in self.plan.arms)
 
 
 def _read_runs(study: StudyFolder, arms: Sequence[Arm]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:

@@ -12,7 +12,7 @@ import yaml
 
 from ssc_sweep.bounds import ABOVE_ZERO, ANY_NUMBER, ANY_SHARE, NOT_NEGATIVE
 from ssc_sweep.config import without_seed
-from ssc_sweep.study.folder import RunFolder
+from ssc_sweep.study.folder import TRIAL, RunFolder
 from ssc_sweep.study.job import Status
 from ssc_sweep.training.metrics import accuracy, rmse
 
@@ -85,7 +85,7 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
         raise Unreadable(f"metrics.json has first_bad={bad!r}: step and tensor are expected, or null")
     if (bad is not None) != (status == Status.DIVERGED):
         raise Unreadable(f"metrics.json has first_bad={bad!r} for a run that {status}")
-    if status == Status.PRUNED and not folder.path.parent.name.startswith("trial="):
+    if status == Status.PRUNED and not folder.path.parent.name.startswith(TRIAL):
         raise Unreadable("metrics.json has status 'pruned', but only trials of a search are")
     return metrics
 

@@ -152,7 +152,7 @@ IMPORTANCES = (
 )
 
 
-def draw_search(study: Study, search: Search) -> list[Picture]:
+def draw_search(search: Search) -> list[Picture]:
     """Draw what a search tried and found."""
     confirmed = "; ".join(f"trial {c.trial}: {c.mean:.1f}" for c in confirmations(search)) or "none"
     tried = f"{len(search.record.trials())} trials. Confirmed on fresh seeds: {confirmed}."
@@ -165,7 +165,7 @@ def draw_search(study: Study, search: Search) -> list[Picture]:
     ]
     drawn = [(name, title, caption, figure(search)) for name, title, caption, figure in found]
     return [
-        picture(study, f"search-{name}", title, caption, f"{title}. {caption} {tried}", figure)
+        picture(search.of, f"search-{name}", title, caption, f"{title}. {caption} {tried}", figure)
         for name, title, caption, figure in drawn
         if figure is not None
     ]
@@ -222,14 +222,14 @@ def render(
         "chapters": chapters,
         "search": search,
         "confirmations": confirmations(search) if search else [],
-        "search_pictures": draw_search(study, search) if search else [],
+        "search_pictures": draw_search(search) if search else [],
         "runs": runs,
         "counts": {status: count for status, count in counts.items() if count},
         "tracebacks": tracebacks(runs),
         "left_out": [run for run in runs if run.reason],
         # The trials of a search and its confirmations have seeds of their own; there is no grid to be complete.
         "never_started": [] if study.is_search else never_started(study),
-        "search_notes": search_notes(search, study) if search else [],
+        "search_notes": search_notes(search) if search else [],
     }
     return environment().get_template("report.html.j2").render(content)
 

@@ -3,7 +3,7 @@
     search = read_search(collect(folder))        None where the study is no search
     confirmations(search)                        one record a confirmed trial, the best first
     importance(search)                           how well each parameter tells the best trials from the others
-    print_search(search, study)                  the table at the end; figures: search_plots.py
+    print_search(search)                         the table at the end; figures: search_plots.py
 
 A trial's score was seen before the trial was chosen, so the best score is too good: seeds that no trial has used tell
 by how much. That difference is the optimism.
@@ -24,6 +24,7 @@ from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.paired import t_interval
 from ssc_sweep.findings.reading import Unreadable, one_line
 from ssc_sweep.findings.table import make_console, print_places
+from ssc_sweep.study.folder import CONFIRM, TRIAL, of_search
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import FINISHED, Record
 from ssc_sweep.study.search.space import label
@@ -107,7 +108,7 @@ def confirmations(search: Search) -> list[Confirmation]:
         holds = search.record.holds(number)
         trial = search.record.trial(number)
         searched = float(np.mean(trial.user_attrs["rmse"]))
-        mine = search.of.runs[search.of.runs["arm"] == f"confirm={number:04d}"]
+        mine = search.of.runs[search.of.runs["arm"] == of_search(CONFIRM, number)]
         baseline = float(mine["mean_predictor_rmse"].mean())
         found.append(Confirmation(number, trial.params, searched, mean, low, high, baseline, works, len(values), holds))
     return sorted(found, key=lambda c: (not c.holds, np.isnan(c.mean), c.mean))
@@ -157,9 +158,9 @@ def baseline_warning(search: Search) -> str | None:
     )
 
 
-def selection_warning(search: Search, name: str) -> str | None:
+def selection_warning(search: Search) -> str | None:
     """A sentence where the winner was chosen among several that were confirmed; None where it was the only one."""
-    count = len(search.record.confirmed())
+    count, name = len(search.record.confirmed()), search.of.folder.path.resolve().name
     if count < 2:
         return None
     return (
@@ -168,10 +169,10 @@ def selection_warning(search: Search, name: str) -> str | None:
     )
 
 
-def outside(study: Study, search: Search) -> list[str]:
+def outside(search: Search) -> list[str]:
     """A line for each arm of the study that is no part of the search, such as its winner on further seeds."""
-    lines = []
-    runs = study.ended[~study.ended["arm"].str.match(r"(trial|confirm)=\d+$")]
+    lines, study = [], search.of
+    runs = study.ended[~study.ended["arm"].str.match(rf"({TRIAL}|{CONFIRM})\d+$")]
     compared = {name for arm in study.plan.arms if arm.control for name in (arm.folder, arm.control)}
     for arm, mine in runs[~runs["arm"].isin(compared)].groupby("arm"):
         rmse = mine["rmse"].dropna()
@@ -184,17 +185,17 @@ def outside(study: Study, search: Search) -> list[str]:
     return lines
 
 
-def search_notes(search: Search, study: Study) -> list[str]:
+def search_notes(search: Search) -> list[str]:
     """What to be wary of, and what further seeds made of the winner."""
     cautions = (
         leak_warning(search),
         baseline_warning(search),
-        selection_warning(search, study.folder.path.resolve().name),
+        selection_warning(search),
     )
-    return [*(text for text in cautions if text), *outside(study, search)]
+    return [*(text for text in cautions if text), *outside(search)]
 
 
-def print_search(search: Search, study: Study) -> None:
+def print_search(search: Search) -> None:
     """Print what was confirmed, beside what the search had promised, and how the trials ended."""
     console = make_console()
     table = Table(title="RMSE, searched and on fresh seeds", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -207,7 +208,7 @@ def print_search(search: Search, study: Study) -> None:
         table.add_row(label(c.params), str(c.trial), f"{c.searched:.2f}", confirmed, *numbers)
     console.print(table)
     console.print("(the mean: RMSE of predicting the training rows' mean on the same rows)", highlight=False)
-    for line in search_notes(search, study):
+    for line in search_notes(search):
         console.print(line, highlight=False, markup=False)
     if len(search.study.directions) > 1:
         for trial in search.study.best_trials:
@@ -216,4 +217,4 @@ def print_search(search: Search, study: Study) -> None:
     counts = {state.name.lower(): len(search.record.trials(state)) for state in FINISHED}
     ended = ", ".join(f"{count} {state}" for state, count in counts.items())
     console.print(f"trials: {ended}. The search ended: {search.ending}.", highlight=False)
-    print_places(console, study)
+    print_places(console, search.of)

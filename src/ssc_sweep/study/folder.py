@@ -20,6 +20,14 @@ import yaml
 
 from ssc_sweep.errors import UserError
 
+# Arms of a search begin with one of these: a configuration's own seeds, and the fresh ones that confirm it.
+TRIAL, CONFIRM = "trial=", "confirm="
+
+
+def of_search(kind: str, number: int) -> str:
+    """Name of the arm that belongs to a trial of a search; `kind` is TRIAL or CONFIRM."""
+    return f"{kind}{number:04d}"
+
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file under another name in the same folder, then move it to `path` in one step.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hydra.plugins.launcher import Launcher
 
-from ssc_sweep.study.folder import StudyFolder, locked
+from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, write_plan
 from ssc_sweep.study.search.launch import launch
@@ -22,7 +22,9 @@ def confirm(launcher: Launcher, folder: StudyFolder, record: Record, trials: Map
     """
     with locked(folder.path / ".confirm.lock"):
         arms = {
-            number: Arm(f"confirm={number:04d}", f"trial={number:04d} on fresh seeds", None, None, tuple(overrides))
+            number: Arm(
+                of_search(CONFIRM, number), f"{of_search(TRIAL, number)} on fresh seeds", None, None, tuple(overrides)
+            )
             for number, overrides in trials.items()
             if not record.has_confirmed(number)
         }

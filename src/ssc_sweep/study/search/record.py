@@ -10,6 +10,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import GridSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from ssc_sweep.study.folder import TRIAL, of_search
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.score import works
 
@@ -60,7 +61,7 @@ class Record:
                 trial.set_user_attr(key, value)
             self.study.tell(trial, values=values, state=state, skip_if_finished=True)
         except UpdateFinishedTrialError:
-            print(f"trial={trial.number:04d} was finished by another process meanwhile", file=sys.stderr)
+            print(f"{of_search(TRIAL, trial.number)} was finished by another process meanwhile", file=sys.stderr)
         except RuntimeError:
             # GridSampler stops the study at its last point, which Optuna allows in study.optimize alone.
             if not isinstance(self.study.sampler, GridSampler):
@@ -114,7 +115,7 @@ class Record:
     def progress(self, n_trials: int) -> str:
         """Where the search stands, in a few words."""
         ranked, done = self.ranked(), len(self.trials(*FINISHED))
-        best = f"best {ranked[0].values[0]:.2f} (trial={ranked[0].number:04d})" if ranked else "no score yet"
+        best = f"best {ranked[0].values[0]:.2f} ({of_search(TRIAL, ranked[0].number)})" if ranked else "no score yet"
         return f"{done}/{n_trials} trials, {best}, {len(self.confirmed())} confirmed"
 
 

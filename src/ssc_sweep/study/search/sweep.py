@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.config import check
 from ssc_sweep.errors import DoesNotFit, RunsFailed, TargetMissed, UserError
-from ssc_sweep.study.folder import locked
+from ssc_sweep.study.folder import TRIAL, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, check_rule, study_folder, write_plan
 from ssc_sweep.study.rule import read_rule
@@ -177,7 +177,7 @@ class Search(OptunaSweeperImpl):
         batch = []
         for trial, words in claimed:
             number = numbers.setdefault(repr(sorted(trial.params.items())), trial.number)
-            name = f"trial={number:04d}"
+            name = of_search(TRIAL, number)
             trial.set_user_attr("folder", str((self.folder.path / name).resolve()))
             batch.append((trial, Arm(name, label(trial.params), None, None, tuple(words))))
         return batch
@@ -221,7 +221,7 @@ class Search(OptunaSweeperImpl):
         winner, known = self.record.winner(), self.record.confirmed()
         found = "none was confirmed"
         if winner is not None:
-            found = f"the best has {mean(known[winner]):.2f} on fresh seeds (trial={winner:04d})"
+            found = f"the best has {mean(known[winner]):.2f} on fresh seeds ({of_search(TRIAL, winner)})"
             overrides = self._overrides(self.record.trial(winner))
             config = check(self._compose(overrides))
             write_winner(self.folder, self.record, overrides, config, self.config.hydra.job.config_name)
