@@ -19,10 +19,11 @@ class PrintFindings(Callback):
         # Imported here: pandas, scipy and matplotlib take time that a wrong override should not cost.
         from ssc_sweep.findings.report import build
         from ssc_sweep.findings.search import print_search
-        from ssc_sweep.findings.table import print_study
+        from ssc_sweep.findings.table import print_places, print_study
 
         study, verdicts, search = build(folder)
-        if search is None:
-            print_study(study, verdicts)
-        else:
+        if search is not None:
             print_search(search)
+        if search is None or study.plan.hypotheses:  # those that were tested on the winner of a search
+            print_study(study.without_search(), verdicts)
+        print_places(study)

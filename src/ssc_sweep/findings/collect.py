@@ -9,7 +9,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -27,7 +27,7 @@ from ssc_sweep.findings.reading import (
     read_run,
 )
 from ssc_sweep.findings.summary import as_csv, read_summary
-from ssc_sweep.study.folder import TRIAL, StudyFolder, write_text
+from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder, write_text
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.plan import PROVENANCE, Plan
@@ -72,6 +72,12 @@ class Study:
     def is_search(self) -> bool:
         """Whether arms of it are the trials of a search."""
         return any(arm.folder.startswith(TRIAL) for arm in self.plan.arms)
+
+    def without_search(self) -> "Study":
+        """The study without the runs of a search: what else was trained in its folder, such as its winner's arms."""
+        arms = tuple(arm for arm in self.plan.arms if not arm.folder.startswith((TRIAL, CONFIRM)))
+        runs = self.runs[~self.runs["arm"].str.startswith((TRIAL, CONFIRM))]
+        return replace(self, plan=replace(self.plan, arms=arms), runs=runs)
 
 
 def _read_runs(study: StudyFolder, arms: Sequence[Arm]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:

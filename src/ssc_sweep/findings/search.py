@@ -23,8 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.paired import t_interval
 from ssc_sweep.findings.reading import Unreadable, one_line
-from ssc_sweep.findings.table import make_console, print_places
-from ssc_sweep.study.folder import CONFIRM, TRIAL, of_search
+from ssc_sweep.findings.table import make_console
+from ssc_sweep.study.folder import CONFIRM, of_search
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import FINISHED, Record
 from ssc_sweep.study.search.space import label
@@ -171,10 +171,9 @@ def selection_warning(search: Search) -> str | None:
 
 def outside(search: Search) -> list[str]:
     """A line for each arm of the study that is no part of the search, such as its winner on further seeds."""
-    lines, study = [], search.of
-    runs = study.ended[~study.ended["arm"].str.match(rf"({TRIAL}|{CONFIRM})\d+$")]
+    lines, study = [], search.of.without_search()
     compared = {name for arm in study.plan.arms if arm.control for name in (arm.folder, arm.control)}
-    for arm, mine in runs[~runs["arm"].isin(compared)].groupby("arm"):
+    for arm, mine in study.ended[~study.ended["arm"].isin(compared)].groupby("arm"):
         rmse = mine["rmse"].dropna()
         if rmse.empty:
             continue
@@ -217,4 +216,3 @@ def print_search(search: Search) -> None:
     counts = {state.name.lower(): len(search.record.trials(state)) for state in FINISHED}
     ended = ", ".join(f"{count} {state}" for state, count in counts.items())
     console.print(f"trials: {ended}. The search ended: {search.ending}.", highlight=False)
-    print_places(console, search.of)

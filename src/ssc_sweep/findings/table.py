@@ -131,16 +131,16 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(width=120)
 
 
-def print_places(console: Console, study: Study) -> None:
+def print_places(study: Study) -> None:
     """Print where the study and its report lie."""
+    console = make_console()
     for line in (f"study folder: {study.folder.path}", f"report: {study.folder.path / 'report.html'}"):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
-    """Print the table, the verdicts, how the runs ended, and where it all lies."""
+    """Print the table, the verdicts and how the runs ended."""
     console = make_console()
     console.print(arm_table(study))
     for line in (*verdict_lines(verdicts, unit_of(study)), _endings(study.runs)):
         console.print(escape(line), highlight=False)
-    print_places(console, study)
