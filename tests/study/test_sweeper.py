@@ -131,3 +131,23 @@ def test_a_hypothesis_may_not_steer_the_study() -> None:
     node = {"letter": "X", "claim": "c", "expect": "improves", "arms": [{"seeds": 5}]}
     with pytest.raises(UserError, match="seeds"):
         read_hypothesis("x", node)
+
+
+def test_an_experiment_brings_arms_of_its_own(plan: MakePlan) -> None:
+    made = plan("experiment=test_matrix", "seeds=2")
+    assert list(made.hypotheses) == ["test_matrix"] and len(made.arms) == 6 and made.seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["experiment=test_matrix", "hypothesis=lr,ema"],
+            r"test_matrix and hypothesis=lr,ema .*one of them",
+        ),
+        (["experiment=test_matrix,first_epoch"], r"test_matrix is a study .*one experiment"),
+    ],
+)
+def test_one_command_is_one_study(plan: MakePlan, words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        plan(*words)

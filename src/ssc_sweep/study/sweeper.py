@@ -109,10 +109,13 @@ class HypothesisSweeper(Sweeper):
                 raise UserError(f"{own[key].input_line} has several values: {key} takes one for the whole study.")
         names = self._hypothesis_names(own.get("hypothesis"))
         hypotheses = {name: self._read(name) for name in names}
-        if not names and "hypothesis" in self.config:
-            # An experiment brings arms of its own.
-            names = [str(self.config.hydra.runtime.choices.get("experiment"))]
-            hypotheses = {names[0]: read_hypothesis(names[0], self.config.hypothesis)}
+        brought = self._brought_by_experiments([o for o in rest if o.key_or_group == "experiment"])
+        if names and brought:
+            raise UserError(
+                f"experiment={','.join(brought)} and hypothesis={','.join(names)} both bring arms: allowed is one of "
+                "them."
+            )
+        hypotheses |= brought
         swept = [o for o in rest if o.is_sweep_override()]
         fixed = tuple(str(o.input_line) for o in rest if not o.is_sweep_override())
         axes = [[f"{o.get_key_element()}={value}" for value in _values(o)] for o in swept]
@@ -120,7 +123,7 @@ class HypothesisSweeper(Sweeper):
         for point in itertools.product(*axes):
             arms.extend(_arms(fixed, point, hypotheses, str(self.config.arm or CONTROL)))
         return Plan(
-            seeds=self._seeds(own, bool(names)), arms=self._merge_equal(arms), rule=read_rule(self.config),
+            seeds=self._seeds(own, bool(hypotheses)), arms=self._merge_equal(arms), rule=read_rule(self.config),
             hypotheses=hypotheses,
         )  # fmt: skip
 
@@ -153,6 +156,28 @@ class HypothesisSweeper(Sweeper):
             allowed = self.hydra_context.config_loader.get_group_options("hypothesis")
             raise UserError(f"{override.input_line} names no hypothesis: allowed is {' | '.join(allowed)}.")
         return names
+
+    def _brought_by_experiments(self, overrides: Sequence[Override]) -> dict[str, HypothesisConf]:
+        """The arms of its own that the chosen experiment brings, by its name; empty where it brings none.
+
+        Raises:
+            UserError: several experiments are chosen, and one of them brings arms.
+        """
+        assert self.config is not None
+        choice = self.config.hydra.runtime.choices.get("experiment")
+        chosen = [value for override in overrides for value in _values(override)] or ([str(choice)] if choice else [])
+        found = {}
+        for name in chosen:
+            composed = self._compose([f"experiment={name}"])
+            # One that chooses a hypothesis of conf/hypothesis brings none of its own.
+            if "hypothesis" in composed and composed.hydra.runtime.choices.get("hypothesis") is None:
+                found[name] = read_hypothesis(name, composed.hypothesis)
+        if found and len(chosen) > 1:
+            raise UserError(
+                f"experiment={','.join(chosen)}: {next(iter(found))} is a study with arms of its own. Allowed is one "
+                "experiment a command."
+            )
+        return found
 
     def _seeds(self, own: dict[str, Override], study_of_hypotheses: bool) -> tuple[int, ...]:
         assert self.config is not None
