@@ -17,6 +17,12 @@ MEANINGS = {
     r"Error when parsing index: \d+, string: (.*) out of .* missing EQUAL": (
         "{1} is no override: write key=value, such as batch=b32. See --help."
     ),
+    r"Error when parsing index: \d+, string: (.*?) out of \[.* while evaluating '.*?': (.*?) See https": (
+        "{1} cannot be read: {2}."
+    ),
+    r"Error when parsing index: \d+, string: (.*?) out of \[.*\]\.? (.*?) See https": (
+        "{1} cannot be read: {2}. Close what is open, and quote text with brackets or commas."
+    ),
 }
 UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
 UNKNOWN_CHOICE = re.compile(r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*?) Config search path")

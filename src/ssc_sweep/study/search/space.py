@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_optuna_distribution_from_override
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -62,7 +62,7 @@ def read_space(
             raise UserError(
                 f"search space: {key} belongs to the search or the study, no trial may change it. Leave it out."
             )
-    texts = {str(key): f"{key}={value}" for key, value in params.items()}
+    texts = {str(key): f"{key}={_in_hydras_grammar(str(key), value)}" for key, value in params.items()}
     parser = OverridesParser.create(config_loader=config_loader)
     for override in parser.parse_overrides(list(arguments)):
         key = override.get_key_element()
@@ -86,10 +86,24 @@ def read_space(
             fixed[override.get_key_element()] = values
     if not distributions and not extended:
         raise UserError(
-            "the search space is empty: choose one with search_space=<name>, or name what may vary, "
-            "e.g. 'optimizer.lr=tag(log,interval(1e-5,1e-2))'."
+            "the search space is empty, or has one value each: choose one with search_space=<name>, or name what may "
+            "vary, e.g. 'optimizer.lr=tag(log,interval(1e-5,1e-2))'."
         )
     return Space(distributions, fixed, deleted)
+
+
+def _in_hydras_grammar(key: str, value: Any) -> str:
+    """A value of the YAML of a space as an override has it; a list is its choices.
+
+    Raises:
+        UserError: it is a mapping, or an empty list.
+    """
+    if isinstance(value, Mapping | DictConfig) or (isinstance(value, list | ListConfig) and not value):
+        raise UserError(
+            f"search space: {key}: {value} says no values. Allowed is a,b,c, a list, interval(low,high) or "
+            "tag(log,interval(low,high))."
+        )
+    return ",".join(map(value_text, value)) if isinstance(value, list | ListConfig) else str(value)
 
 
 def _values(override: Override) -> Any:

@@ -60,8 +60,8 @@ def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
         advice = "pip install 'ssc_sweep[postgres]'." if ours else f"install it, or choose another. {ALLOWED}"
         raise UserError(f"storage={shown} needs a driver that is not installed: {advice}") from error
     except (OSError, SQLAlchemyError, ValueError) as error:
-        reason = without_password(str(error).splitlines()[0])
-        raise UserError(f"storage={shown} cannot be reached: {reason} {ALLOWED}") from error
+        reason = without_password(str(error).splitlines()[0]).rstrip(".")
+        raise UserError(f"storage={shown} cannot be reached: {reason}. {ALLOWED}") from error
 
 
 def open_study(

@@ -72,6 +72,11 @@ class Search(OptunaSweeperImpl):
         self.settings.check(self.n_trials, self.n_jobs, self.directions)
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
+        if "search_space" in self.config:
+            raise UserError(
+                f"search_space={self.config.hydra.runtime.choices.search_space}: its file is no search space. It must "
+                "begin with the line '# @package hydra.sweeper.params'."
+            )
         self.space = read_space(self.params or {}, arguments, self.extender_name is not None, loader)
         base = check_space(self.space, self._compose)
         self._prepare_grid()

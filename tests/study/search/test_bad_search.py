@@ -1,0 +1,102 @@
+"""What a search refuses: one line, exit code 2, nothing trained. And what a space file may say."""
+
+import pytest
+
+from tests.command import TINY, Command, Ended, make_command
+from tests.study.search.test_sweep import EASY, IMPOSSIBLE, SMALL, load
+
+command = pytest.fixture(make_command)
+
+HEADER = "# @package hydra.sweeper.params\n"
+
+
+def with_own_space(command: Command, text: str) -> Ended:
+    """A search of two trials over a space file of this text."""
+    spaces = command.folder / "conf/search_space"
+    spaces.mkdir(parents=True)
+    (spaces / "own.yaml").write_text(text)
+    words = ("--config-dir", str(command.folder / "conf"), "search_space=own", "n_trials=2")
+    return command("-m", "experiment=search", *TINY, EASY, "hydra.sweeper.seeds_per_trial=2", *words)
+
+
+BAD = {
+    "modle.width=8,16": "modle.width is unknown",
+    "model.widht=8,16": "model.widht is unknown",
+    "optimizer.lr=interval(1e-2,1e-5)": "has impossible bounds",
+    "optimizer.lr=tag(log,interval(0,1))": "has impossible bounds",
+    "optimizer.lr=interval(-1,1)": "optimizer.lr=-1.0 is out of bounds",
+    "batch=b10,b11": "b11",
+    "n_trials=0": "n_trials=0 is out of bounds",
+    "hydra.sweeper.score=median": "score=median is unknown",
+    "hydra.sweeper.objectives=[nll]": "allowed is rmse first",
+    "time_budget_s=-1": "time_budget_s=-1.0 is out of bounds",
+    "seed=3": "a search sets seed itself",
+    "storage=postgresql://nobody:secret@127.0.0.1:1/none": "cannot be reached",
+    "storage=nonsense://x": "cannot be reached",
+    "storage=journal:/nowhere/at/all.log": "cannot be reached",
+    "storage=redis://:secret@x": "cannot be reached",
+    "storage=mysql://nobody:secret@host/none": "needs a driver that is not installed: install it, or choose another",
+    "storage=5": "storage=5 is no address",
+    "storage='postgresql://nobody@127.0.0.1:1/none?password=secret'": "cannot be reached",
+    "storage=postgresql://nobody:secret@host:port/none": "cannot be reached",
+    "hydra.sweeper.max_failure_rate=2": "max_failure_rate=2.0 is out of bounds",
+    "hydra/sweeper/sampler=grid": "and optimizer.lr has infinitely many",
+    "hydra.sweeper.objectives=[rmse,beauty]": "beauty is unknown",
+    "covariates=glob(nothing*)": "covariates=glob(nothing*)",
+    "model.width=8,0": "model.width=0 is out of bounds",
+}
+
+
+@pytest.mark.parametrize("word", BAD)
+def test_bad_input_is_one_line_and_trains_nothing(command: Command, word: str) -> None:
+    ended = command(*SMALL, EASY, "n_trials=2", word)
+    assert ended.code == 2, ended.err
+    (line,) = ended.err.strip().splitlines()
+    assert line.startswith("error:") and BAD[word] in line and "secret" not in line
+    assert command.done() == []
+
+
+def test_an_empty_space_is_bad_input(command: Command) -> None:
+    ended = command("-m", "hydra/sweeper=search", *TINY)
+    assert ended.code == 2 and "the search space is empty" in ended.err
+
+
+@pytest.mark.parametrize(
+    "word", ["optimizer.lr=interval(1e-4,1e-3)", "dataset.rows=80", "hydra.sweeper.seeds_per_trial=3"]
+)
+def test_a_study_of_another_search_is_bad_input(command: Command, word: str) -> None:
+    command(*SMALL, IMPOSSIBLE, "n_trials=2")
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=4", word)
+    assert ended.code == 2 and "belongs to another search" in ended.err
+    assert len(load(command.folder).trials) == 2
+
+
+SPACES = {
+    f"{HEADER}epochs: {{low: 1, high: 3}}": "epochs: {'low': 1, 'high': 3} says no values",
+    f"{HEADER}epochs: []": "epochs: [] says no values",
+    f"{HEADER}epochs: 3": "or has one value each",
+    f"{HEADER}optimizer.lr: interval(1e-3": "optimizer.lr=interval(1e-3 cannot be read",
+    f"{HEADER}optimizer.lr: intervall(1e-3,1)": "Unknown function 'intervall'",
+    "epochs: 1,2": "search_space=own: its file is no search space",
+}
+
+
+@pytest.mark.parametrize("text", SPACES)
+def test_a_space_that_says_no_values_is_bad_input(command: Command, text: str) -> None:
+    ended = with_own_space(command, text)
+    assert ended.code == 2 and SPACES[text] in ended.err and ended.err.count("\n") == 1, ended.err
+    assert command.done() == []
+
+
+@pytest.mark.parametrize("key", ["seed", "study", "target", "rule.alpha"])
+def test_what_belongs_to_the_search_is_no_knob_of_it(command: Command, key: str) -> None:
+    ended = with_own_space(command, f"{HEADER}{key}: 1,2")
+    assert ended.code == 2 and f"error: search space: {key} belongs to the search" in ended.err, ended.err
+
+
+def test_a_list_in_a_space_is_its_choices(command: Command) -> None:
+    with_own_space(command, f"{HEADER}clip_norm: [1, 2.5]\nbatch.size: [10]\nstats_mode: [ema, precomputed]")
+    distributions = load(command.folder).trials[0].distributions
+    assert {name: d.choices for name, d in distributions.items()} == {
+        "clip_norm": (1, 2.5), "stats_mode": ("ema", "precomputed")
+    }  # fmt: skip
