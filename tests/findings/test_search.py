@@ -2,6 +2,7 @@
 
 import io
 import math
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,6 @@ from optuna.trial import TrialState, create_trial
 from ssc_sweep.findings.collect import Study, collect
 from ssc_sweep.findings.report import build
 from ssc_sweep.findings.search import (
-    Search,
     baseline_warning,
     confirmations,
     importance,
@@ -25,6 +25,7 @@ from ssc_sweep.findings.search import (
     selection_warning,
 )
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
+from ssc_sweep.findings.search_reading import Search, as_on_disk
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, write_plan
@@ -163,6 +164,52 @@ def test_the_winner_on_further_seeds_has_a_line(tmp_path: Path) -> None:
     (folder.run("best", 3).history).unlink()  # left out: it counts nowhere
     lines = outside(replace(make([9.0], target=42.5), of=collect(folder)))
     assert lines == ["best (epochs=3): RMSE 41.00 +- 1.00, 3 of 3 seeds below 42.5"]
+
+
+def searched(folder: StudyFolder) -> optuna.Study:
+    """A search of one trial, three seeds at 9 kg, confirmed on three fresh ones at 10 kg; all whole."""
+    told = optuna.create_study()
+    params = {"params": {"epochs": 3}, "distributions": {"epochs": IntDistribution(1, 20)}}
+    told.add_trial(create_trial(value=9.0, user_attrs={"folder": "x/trial=0000", "rmse": [9.0] * 3}, **params))
+    told.set_user_attr("confirmed:0", [10.0] * 3)
+    arms = tuple(Arm(name, name, None, None, ("epochs=3",)) for name in ("trial=0000", "confirm=0000"))
+    write_plan(folder, Plan(tuple(range(3)), arms, Rule(15.0)))
+    for seed in range(3):
+        finish(folder.run("trial=0000", seed), 9.0)
+        finish(folder.run("confirm=0000", 1000 + seed), 10.0)
+    return told
+
+
+def test_a_search_whose_runs_are_whole_is_what_optuna_was_told(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    study, missing = as_on_disk(searched(folder), collect(folder))
+    assert missing == [] and study.best_value == 9.0 and study.user_attrs["confirmed:0"] == [10.0] * 3
+
+
+@pytest.mark.parametrize("damage", ["edited", "gone"])
+def test_no_figure_of_a_search_rests_on_a_run_that_is_left_out(tmp_path: Path, damage: str) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    told = searched(folder)
+    for run in (folder.run("trial=0000", 2), folder.run("confirm=0000", 1001)):
+        if damage == "edited":
+            run.metrics.write_text(run.metrics.read_text().replace('"rmse": ', '"rmse": 1'))
+        else:
+            shutil.rmtree(run.path)
+    of = collect(folder)
+    study, missing = as_on_disk(told, of)
+    assert study.trials[0].state is TrialState.FAIL and study.trials[0].user_attrs["rmse"] == [9.0, 9.0, None]
+    assert study.user_attrs["confirmed:0"] == [10.0, None, 10.0]
+    assert [text.partition(": ")[0] for text in missing] == ["trial=0000", "confirm=0000"]
+    (found,) = confirmations(Search(study, Rule(15.0), "", of, tuple(missing)))
+    assert math.isnan(found.mean) and math.isnan(found.searched) and not found.holds and found.works == 2
+
+
+def test_a_trial_of_another_folder_is_believed(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    told = searched(folder)
+    told.add_trial(create_trial(value=8.0, user_attrs={"folder": "y/trial=0001", "rmse": [8.0] * 3}))
+    study, missing = as_on_disk(told, collect(folder))
+    assert missing == [] and study.best_value == 8.0
 
 
 @pytest.mark.parametrize("damage", ["junk", "gone"])

@@ -21,8 +21,9 @@ from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, 
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import answer_all
 from ssc_sweep.findings.reading import Unreadable
-from ssc_sweep.findings.search import Search, confirmations, read_search, search_notes
+from ssc_sweep.findings.search import confirmations, search_notes
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
+from ssc_sweep.findings.search_reading import Search, read_search
 from ssc_sweep.findings.summary import as_csv
 from ssc_sweep.findings.views import ORDER, never_started, tracebacks, view_runs
 from ssc_sweep.study.folder import StudyFolder, write_file, write_text
@@ -245,6 +246,7 @@ def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict], Search | None]:
     except Unreadable as error:
         study, search = replace(study, remarks=(*study.remarks, f"{error}.")), None
     # The trials of a search are too many to draw one by one.
-    page = render(study, verdicts, [] if search else draw(study), answer_all(study, verdicts), search)
+    drawn = [] if search and not verdicts else draw(study.without_search() if search else study)
+    page = render(study, verdicts, drawn, answer_all(study, verdicts), search)
     write_text(folder.path / "report.html", page)
     return study, verdicts, search

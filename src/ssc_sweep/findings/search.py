@@ -1,6 +1,6 @@
-"""What a search found: searched against confirmed RMSE. Reads search.db, trains nothing.
+"""What a search found: searched against confirmed RMSE.
 
-    search = read_search(collect(folder))        None where the study is no search
+    search = read_search(collect(folder))        search_reading.py; None where the study is no search
     confirmations(search)                        one record a confirmed trial, the best first
     importance(search)                           how well each parameter tells the best trials from the others
     print_search(search)                         the table at the end; figures: search_plots.py
@@ -9,8 +9,10 @@ A trial's score was seen before the trial was chosen, so the best score is too g
 by how much. That difference is the optimism.
 """
 
+import shlex
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,31 +20,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich import box
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
-from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.paired import t_interval
-from ssc_sweep.findings.reading import Unreadable, one_line
+from ssc_sweep.findings.search_reading import Search
 from ssc_sweep.findings.table import make_console
 from ssc_sweep.study.folder import CONFIRM, of_search
-from ssc_sweep.study.rule import Rule
-from ssc_sweep.study.search.record import FINISHED, Record
+from ssc_sweep.study.search.record import FINISHED
 from ssc_sweep.study.search.space import label
-from ssc_sweep.study.search.storage import DATABASE
-
-
-@dataclass(frozen=True)
-class Search:
-    """A search as it lies on disk, within the study `of`."""
-
-    study: optuna.Study
-    rule: Rule
-    ending: str
-    of: Study
-
-    @property
-    def record(self) -> Record:
-        return Record(self.study, self.rule)
 
 
 @dataclass(frozen=True)
@@ -74,29 +58,6 @@ class Confirmation:
         return self.mean - self.searched
 
 
-def read_search(of: Study) -> Search | None:
-    """Read the search of this study; None where there is none.
-
-    Raises:
-        Unreadable: search.db is damaged or of another version, or not here though there are trials.
-    """
-    path = of.folder.path / DATABASE
-    if not path.exists() and of.is_search:
-        raise Unreadable(f"{DATABASE} is not here: it was removed, or the search is kept elsewhere and has not ended")
-    if not path.exists() or of.rule is None:
-        return None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = f"sqlite:///{path.resolve()}"
-    try:
-        names = optuna.get_all_study_names(storage)
-        if not names:
-            return None
-        study = optuna.load_study(study_name=names[0], storage=storage)
-        return Search(study, of.rule, study.user_attrs.get("ending", "it has not ended"), of)
-    except (SQLAlchemyError, RuntimeError, ValueError) as error:
-        raise Unreadable(f"{DATABASE} cannot be read, so nothing is said of the search: {one_line(error)}") from error
-
-
 def confirmations(search: Search) -> list[Confirmation]:
     """One record a confirmed trial: those that hold the target first, then by mean."""
     found = []
@@ -107,7 +68,7 @@ def confirmations(search: Search) -> list[Confirmation]:
         works = int((values < search.rule.target).sum())
         holds = search.record.holds(number)
         trial = search.record.trial(number)
-        searched = float(np.mean(trial.user_attrs["rmse"]))
+        searched = float(np.mean([np.nan if value is None else value for value in trial.user_attrs["rmse"]]))
         mine = search.of.runs[search.of.runs["arm"] == of_search(CONFIRM, number)]
         baseline = float(mine["mean_predictor_rmse"].mean())
         found.append(Confirmation(number, trial.params, searched, mean, low, high, baseline, works, len(values), holds))
@@ -160,12 +121,13 @@ def baseline_warning(search: Search) -> str | None:
 
 def selection_warning(search: Search) -> str | None:
     """A sentence where the winner was chosen among several that were confirmed; None where it was the only one."""
-    count, name = len(search.record.confirmed()), search.of.folder.path.resolve().name
+    count, folder = len(search.record.confirmed()), search.of.folder.path
     if count < 2:
         return None
+    place = f"outputs={shlex.quote(str(folder.parent))} " * (folder.parent != Path("outputs")) + f"study={folder.name}"
     return (
         f"The best of {count} that were confirmed is again a choice, so its figure may be too good. Seeds that decided "
-        f"nothing settle it: python -m ssc_sweep -m experiment=best study={name} 'seed=range(900000,900020)'."
+        f"nothing settle it: python -m ssc_sweep -m experiment=best {place} 'seed=range(900000,900020)'."
     )
 
 
@@ -185,13 +147,13 @@ def outside(search: Search) -> list[str]:
 
 
 def search_notes(search: Search) -> list[str]:
-    """What to be wary of, and what further seeds made of the winner."""
+    """What to be wary of, which runs are not believed, and what further seeds made of the winner."""
     cautions = (
         leak_warning(search),
         baseline_warning(search),
         selection_warning(search),
     )
-    return [*(text for text in cautions if text), *outside(search)]
+    return [*(text for text in cautions if text), *search.missing, *outside(search)]
 
 
 def print_search(search: Search) -> None:
@@ -202,9 +164,12 @@ def print_search(search: Search) -> None:
     for name in ("trial", "searched", "confirmed, 95% CI", "optimism", "the mean", f"< {search.rule.target:g}"):
         table.add_column(name, justify="right", no_wrap=True)
     for c in confirmations(search):
-        confirmed = f"{c.mean:.2f} [{c.low:.2f}, {c.high:.2f}]"
-        numbers = (f"{c.optimism:+.2f}", f"{c.mean_predictor:.2f}", f"{c.works}/{c.seeds}")
-        table.add_row(label(c.params), str(c.trial), f"{c.searched:.2f}", confirmed, *numbers)
+        confirmed = "-" if np.isnan(c.mean) else f"{c.mean:.2f} [{c.low:.2f}, {c.high:.2f}]"
+        optimism = "-" if np.isnan(c.optimism) else f"{c.optimism:+.2f}"
+        others = ("-" if np.isnan(value) else f"{value:.2f}" for value in (c.searched, c.mean_predictor))
+        searched, baseline = others
+        works = f"{c.works}/{c.seeds}"
+        table.add_row(label(c.params), str(c.trial), searched, confirmed, optimism, baseline, works)
     console.print(table)
     console.print("(the mean: RMSE of predicting the training rows' mean on the same rows)", highlight=False)
     for line in search_notes(search):

@@ -10,7 +10,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 
 from ssc_sweep.findings.plots import COLOURS, CONTROL_COLOUR, STYLE, WIDTH, plain_log
-from ssc_sweep.findings.search import Search, complete, confirmations, importance
+from ssc_sweep.findings.search import complete, confirmations, importance
+from ssc_sweep.findings.search_reading import Search
 from ssc_sweep.study.search.record import FINISHED
 
 BLUE, VERMILION, _, _, _, ORANGE, GREY = COLOURS
