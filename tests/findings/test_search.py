@@ -228,6 +228,17 @@ def test_a_search_that_cannot_be_read_leaves_a_report_that_says_so(tmp_path: Pat
     assert "trial=0000: seed" not in page
 
 
+def test_the_winner_holds_the_target_before_its_mean_is_low() -> None:
+    search = make([9.0, 10.0, 11.0])
+    search.record.confirm(0, [1.0, 1.0, 1.0, 16.0])  # mean 4.75, one of four misses the target
+    search.record.confirm(1, [14.0, 14.0, 14.0, 14.0])
+    assert search.record.winner() == 1 and search.record.met()
+    search.record.confirm(2, [13.0, 13.0, 13.0, 13.0])
+    assert search.record.winner() == 2
+    search.record.confirm(2, [13.0, 13.0, 13.0, None])
+    assert search.record.winner() == 1
+
+
 def test_the_best_come_first_and_equal_configurations_once() -> None:
     search = make([9.0, 7.0, None, 8.0])
     double = search.study.trials[1]

@@ -286,6 +286,58 @@ def test_gamma_weighs_the_hidden_rows() -> None:
     assert torch.equal(half_parts["labelled"], parts["labelled"])
 
 
+@pytest.mark.parametrize("labels", LABELS)
+@both_sizes
+def test_parts_of_the_loss_row_by_row(sizes: Sizes, labels: str) -> None:
+    """What the probes are told, each row by itself and each treatment by itself."""
+    model = build(sizes)
+    _, batch = prepare(model, labels)
+    batch.y[:, :3] *= 100  # rows beyond the clamp, whatever their treatment
+    parts = model.loss(batch).parts
+    x, y = model.x_stats.normalise(batch.x), model.y_stats.normalise(batch.y)
+    log_p_t = model.classifier(x).log_softmax(dim=-1)
+    for run in range(2):
+        ll_y, scales, clamped, ce = [], [], [], []
+        for row in range(ROWS):
+            code = int(batch.t[run, row])
+            ll, scale = [], []
+            for k in range(sizes.treatments) if code == HIDDEN else [code]:
+                context = model._context(x[:, row : row + 1], torch.full((2, 1), k))
+                found = model.y_flow.density(y[:, row : row + 1], context)
+                ll.append(found[0][run, 0].item())
+                scale.append(found[1][run, 0].item())
+            scales.append(scale)
+            clamped.append(max(ll) < -100)
+            if code == HIDDEN:
+                ll_y.append(torch.logsumexp(log_p_t[run, row] + torch.tensor(ll, dtype=torch.float64), 0).item())
+            else:
+                ll_y.append(ll[0])
+                ce.append(-log_p_t[run, row, code].item())
+        assert parts["ll_y"][run].tolist() == pytest.approx(ll_y)
+        assert parts["clamped"][run].item() == pytest.approx(np.mean(clamped)) and 0 < np.mean(clamped) < 1
+        assert parts["ce"][run].item() == pytest.approx(np.mean(ce) if ce else 0)
+        every = [value for scale in scales for value in scale]
+        assert parts["log_scale"][run].min().item() == pytest.approx(min(every))
+        assert parts["log_scale"][run].max().item() == pytest.approx(max(every))
+        assert parts["log_scale"][run].mean().item() == pytest.approx(np.mean([np.mean(scale) for scale in scales]))
+
+
+def test_probes_of_the_model_by_hand() -> None:
+    model = build(Sizes(1, 1, 2))
+    train, val = rows(0, model.sizes, 2), rows(1, model.sizes, 2)
+    train.x[:], train.y[:] = torch.tensor([[-1.0], [1.0]]), torch.tensor([[10.0], [14.0]])
+    val.x[:] = torch.tensor([[-7.0], [5.0]])
+    model.start(train)  # shift 0 and scale 1 of x, 12 and 2 of y; the second run keeps them
+    batch = replace(train, x=train.x * 3 + 2, y=train.y * 2)  # shift 2 and scale 3 of x, 24 and 4 of y
+    model.before_step(batch)
+    found = {name: values.tolist() for name, values in model.probe(batch, train, val).items() if name != "ll_x"}
+    assert found == {
+        "x_shift": [2, 0], "x_scale": [3, 1], "x_shift_off": [2, 0], "x_scale_off": [2, 0],
+        "y_shift": [24, 12], "y_scale": [4, 2], "y_shift_off": [6, 0], "y_scale_off": [1, 0],
+        "largest_z_train": [1, 1], "largest_z_val": [3, 7],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("inert", [True, False])
 @pytest.mark.parametrize("d_y", [1, 3])
 def test_run_state_is_that_of_the_run_alone(d_y: int, inert: bool) -> None:

@@ -128,6 +128,15 @@ def test_each_run_of_a_stack_keeps_its_own_statistics() -> None:
     assert stats.shift.flatten().tolist() == pytest.approx([3, 0, 12])
 
 
+def test_distance_is_the_root_mean_square_over_columns() -> None:
+    stats = RunningStats(2, [0.05], [False])
+    stats.precompute(torch.tensor([[[0.0, 0.0], [2.0, 20.0]]], dtype=torch.float64))  # shift 1 and 10, scale 1 and 10
+    stats.update(torch.tensor([[[3.0, 10.0], [5.0, 70.0]]], dtype=torch.float64))  # shift 4 and 40, scale 1 and 30
+    shift, scale = stats.distance()
+    assert shift.item() == pytest.approx(3)  # 3 sd off in both columns
+    assert scale.item() == pytest.approx(2**0.5)  # 0 and 2 sd off
+
+
 def test_statistics_start_anew_with_new_training_rows() -> None:
     stats = RunningStats(1, [0.05], [False])
     for rows in (column(0, 4), column(10, 14)):

@@ -50,7 +50,7 @@ def test_the_first_steps_have_rows_of_their_own() -> None:
             h.probe({"shift": torch.tensor([10.0 * step])})
     h.close_epoch(1)
     kinds = [row["kind"] for row in h.rows[0]]
-    assert kinds == ["step"] * FIRST_STEPS + ["epoch"]
+    assert kinds == ["step"] * 50 + ["epoch"]
     assert (h.rows[0][2]["step"], h.rows[0][2]["fit.loss"], h.rows[0][2]["shift"]) == (3, 3.0, 30.0)
 
 

@@ -34,18 +34,18 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, values, 0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
-def _loss(total: Tensor, ll_y: Tensor, log_scale: Tensor, **parts: Tensor) -> Loss:
-    clamped = (ll_y < MIN_LOG_DENSITY).to(ll_y.dtype).mean(dim=1)
+def _loss(total: Tensor, ll_y: Tensor, log_scale: Tensor, clamped: Tensor, **parts: Tensor) -> Loss:
     # What comes first in the computation stands first: the first NaN is named after it.
-    named = {"log_scale": log_scale, "ll_y": ll_y, "clamped": clamped, **parts}
+    named = {"log_scale": log_scale, "ll_y": ll_y, "clamped": clamped.to(ll_y.dtype).mean(dim=1), **parts}
     return Loss(total, {name: part.detach() for name, part in named.items()})
 
 
 class FlowSSC(Model):
     """See the module.
 
-    Parts of its loss, for the probes: labelled, unlabelled and ce; clamped, the share of rows
-    whose ll_y lies below the clamp; by row ll_y and log_scale, the log of the product of all scales.
+    Parts of its loss, for the probes: labelled, unlabelled and ce; clamped, the share of rows whose ll_y lies below the
+    clamp, whatever the treatment where it is hidden; by row ll_y, over the mixture where it is hidden; and by row, and
+    treatment where it is hidden, log_scale, the log of the product of all scales.
 
     Args:
         couplings: affine couplings of p(y|x,t).
@@ -115,7 +115,8 @@ class FlowSSC(Model):
             ce = nn.functional.cross_entropy(logits.flatten(0, 1), batch.t.flatten(), reduction="none").view_as(ll_y)
             gain = ll_y.clamp(min=MIN_LOG_DENSITY)
             labelled = (ce - (gain + ll_x if self.inert else gain)).mean(dim=1)
-            return _loss(labelled, ll_y, log_scale, labelled=labelled, ce=ce.detach().mean(dim=1))
+            clamped = ll_y < MIN_LOG_DENSITY
+            return _loss(labelled, ll_y, log_scale, clamped, labelled=labelled, ce=ce.detach().mean(dim=1))
         log_p_t = torch.log_softmax(logits, dim=-1)
         seen, t = batch.t >= 0, batch.t.clamp(min=0).unsqueeze(-1)
         all_ll_y, all_log_scale = self._density_of_all(x, y)
@@ -124,10 +125,12 @@ class FlowSSC(Model):
         labelled = ce - _mean_where(ll_x + ll_y.clamp(min=MIN_LOG_DENSITY), seen)
         mixture = torch.logsumexp(log_p_t + all_ll_y.clamp(min=MIN_LOG_DENSITY), dim=-1)
         unlabelled = -self.gamma * _mean_where(ll_x + mixture, ~seen)
-        # What the probes see of a row with a hidden treatment: its mixture, and the mean over treatments.
-        ll_y = torch.where(seen, ll_y, mixture)
-        log_scale = torch.where(seen, all_log_scale.gather(-1, t).squeeze(-1), all_log_scale.mean(dim=-1))
-        return _loss(labelled + unlabelled, ll_y, log_scale, labelled=labelled, unlabelled=unlabelled, ce=ce)
+        with torch.no_grad():  # what the probes see
+            clamped = torch.where(seen, ll_y < MIN_LOG_DENSITY, (all_ll_y < MIN_LOG_DENSITY).all(dim=-1))
+            ll_y = torch.where(seen, ll_y, torch.logsumexp(log_p_t + all_ll_y, dim=-1))
+            log_scale = torch.where(seen.unsqueeze(-1), all_log_scale.gather(-1, t), all_log_scale).flatten(1)
+        parts = {"labelled": labelled, "unlabelled": unlabelled, "ce": ce}
+        return _loss(labelled + unlabelled, ll_y, log_scale, clamped, **parts)
 
     def probe(self, some: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
         """ll_x by row; mean of each statistic and its distance from the training rows' own; the largest |z|."""
