@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ssc_sweep.config import ALLOWED_TARGETS, conf_dir
-from ssc_sweep.errors import RunsFailed, TargetMissed, UserError
+from ssc_sweep.errors import Unsuccessful, UserError
 from ssc_sweep.explain import explain, is_known
 from ssc_sweep.study.plan import without_password
 
@@ -37,7 +37,7 @@ def run(cfg: DictConfig) -> float:
 
     try:
         return run_one(cfg, composed)
-    except (UserError, RunsFailed) as error:
+    except (UserError, Unsuccessful) as error:
         if alone:
             # Hydra would add lines of its own to an exception that leaves a run.
             leave(error)
@@ -47,7 +47,7 @@ def run(cfg: DictConfig) -> float:
 def leave(error: Exception) -> NoReturn:
     """End the program with one line: exit code 1 where runs failed or a search missed its target, 2 for wrong input."""
     print("error:", without_password(" ".join(str(error).split())), file=sys.stderr)
-    sys.exit(1 if isinstance(error, RunsFailed | TargetMissed) else 2)
+    sys.exit(1 if isinstance(error, Unsuccessful) else 2)
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         run()
-    except (UserError, RunsFailed, TargetMissed) as error:
+    except (UserError, Unsuccessful) as error:
         if wants_traceback:
             raise
         leave(error)

@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend: it ends a command with one line and exit code 2."""
+"""What ends a command with one line: the error that is the user's to mend (exit code 2), and a lack of success (1)."""
 
 
 class UserError(Exception):
@@ -13,7 +13,11 @@ class DoesNotFit(UserError):
     """A config that does not fit its data. Of a search's trials only that one fails; elsewhere it is the user's."""
 
 
-class RunsFailed(Exception):
+class Unsuccessful(Exception):
+    """A command came to its end without what it was for: exit code 1."""
+
+
+class RunsFailed(Unsuccessful):
     """Some runs of a study raised. Their folders hold FAILED with the traceback; the others are finished."""
 
     def __init__(self, failed: int, total: int, first: BaseException) -> None:
@@ -23,5 +27,15 @@ class RunsFailed(Exception):
         )
 
 
-class TargetMissed(Exception):
+class TrialsFailed(Unsuccessful):
+    """More trials of a batch failed than a search was told to allow."""
+
+    def __init__(self, failed: int, total: int, allowed: float, reason: str) -> None:
+        super().__init__(
+            f"{failed} of {total} trials of a batch failed, more than hydra.sweeper.max_failure_rate={allowed:g} "
+            f"allows; the first: {reason}"
+        )
+
+
+class TargetMissed(Unsuccessful):
     """A search came to its end and no configuration was confirmed below the target."""

@@ -15,6 +15,12 @@ def test_file_order_is_two_halves(make_config: MakeConfig) -> None:
     assert np.array_equal(val, np.arange(783, 1566))
 
 
+@pytest.mark.parametrize(("rows", "share", "val"), [(20, 0.8, 16), (10, 0.9, 9), (1000, 0.9, 900), (7, 0.5, 4)])
+def test_the_share_that_validates(make_config: MakeConfig, rows: int, share: float, val: int) -> None:
+    train, validation = choose_rows(rows, make_config(f"split.validation_share={share}"))
+    assert (len(train), len(validation)) == (rows - val, val)
+
+
 @pytest.mark.parametrize("overrides", [("split=shuffled",), ("dataset_size=n100",), ("split.validation_share=0.25",)])
 def test_no_row_twice(make_config: MakeConfig, overrides: tuple[str, ...]) -> None:
     train, val = choose_rows(1566, make_config(*overrides))

@@ -333,6 +333,15 @@ def test_one_pair() -> None:
     assert math.isnan(found.evidence.log_sd) and math.isnan(found.evidence.d_z)
 
 
+def test_seeds_that_both_sides_lost_make_no_pairs() -> None:
+    """Of nine seeds five are lost on both sides; a claim takes six pairs, so that at least two more are needed."""
+    arm, control = [5.0, 6.0, 7.0, 8.0, *[None] * 5], [50.0, 50.0, 50.0, 50.0, *[None] * 5]
+    assert judge(arm, control, RULE).seeds_needed == 11
+    # Four lost by the arm alone and four pairs: two tests, and seven of either kind are needed.
+    arm, control = [5.0, 6.0, 7.0, 8.0, *[None] * 4], [50.0] * 8
+    assert judge(arm, control, RULE).seeds_needed == 11
+
+
 def test_two_pairs() -> None:
     found = judge([5.0, 6.0], [50.0, 50.0], RULE)
     assert (found.verdict, found.p_holm) == (Verdict.TOO_FEW_SEEDS, 0.5)

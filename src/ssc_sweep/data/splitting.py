@@ -61,7 +61,7 @@ def choose_rows(n: int, config: RunConfig) -> tuple[Ints, Ints]:
         rows = stream(config.seed, "size").permutation(n)[:size]
     if config.split.order == "shuffled":
         rows = stream(config.seed, "split").permutation(rows)
-    n_train = int(len(rows) * (1 - config.split.validation_share))
+    n_train = len(rows) - round(len(rows) * config.split.validation_share)
     return rows[:n_train], rows[n_train:]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from ssc_sweep.errors import UserError
 from ssc_sweep.study.plan import started_here, study_folder
 
 
@@ -12,10 +13,13 @@ class PrintFindings(Callback):
     """Named in conf/config.yaml; runs after every sweeper, and after a study that broke off."""
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        folder = study_folder(config.outputs, config.study)
-        # Where this command was refused, the findings of an earlier one would look like its answer.
-        if not folder.study.exists() or not started_here(folder) or not folder.runs():
-            return
+        try:
+            folder = study_folder(config.outputs, config.study)
+            # Where this command was refused, the findings of an earlier one would look like its answer.
+            if not folder.study.exists() or not started_here(folder) or not folder.runs():
+                return
+        except UserError:
+            return  # the sweeper has refused it already
         # Imported here: pandas, scipy and matplotlib take time that a wrong override should not cost.
         from ssc_sweep.findings.report import build
         from ssc_sweep.findings.search import print_search

@@ -121,8 +121,8 @@ def seeds_needed(evidence: Evidence, tests: int, rule: Rule) -> int | None:
     if level <= SMALLEST_P:
         return None
     if evidence.n_pairs < FEWEST_FOR_A_GUESS:
-        something = evidence.n_pairs or evidence.n_lost_alone or evidence.n_lost_alone_control
-        return max(fewest(level), evidence.n_seeds + 1) if something else None
+        most = max(evidence.n_pairs, evidence.n_lost_alone, evidence.n_lost_alone_control)
+        return evidence.n_seeds + max(1, fewest(level) - most) if most else None
     ways = [_seeds_by_losses(evidence, level, rule)]
     if losses_even(evidence, rule):
         pairs = _pairs_by_differences(evidence.log_mean, evidence.log_sd, level, rule)

@@ -123,11 +123,18 @@ class RunFolder:
         """Whether this run was finished before, with this config.
 
         Raises:
-            UserError: a run of another config was finished here; it is not overwritten.
+            UserError: a run of another config was finished here, or nobody can tell; it is not overwritten.
         """
         if not self.done.exists():
             return False
-        if read_yaml(self.config) != content:
+        try:
+            before = read_yaml(self.config)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise UserError(
+                f"{self.config} of a finished run cannot be read ({type(error).__name__}). Remove the folder of that "
+                "run and start again."
+            ) from error
+        if before != content:
             raise UserError(
                 f"{self.path} holds a finished run of another config, and finished runs are not overwritten. "
                 "Choose another study=<name>, or remove that folder."

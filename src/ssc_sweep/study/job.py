@@ -8,9 +8,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ssc_sweep.config import STUDY_KEYS, RunConfig, check
+from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import Arm, as_override, folder_name
-from ssc_sweep.study.plan import Plan, read_plan, started_here, study_folder, write_plan
+from ssc_sweep.study.plan import Plan, leads_out, read_plan, started_here, study_folder, write_plan
 from ssc_sweep.study.rule import Rule
 
 CONTROL = "control"
@@ -66,6 +67,8 @@ def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
     changes = [text for text in overrides if not text.startswith(steering)]
     arm = cfg.arm or (folder_name(changes) if changes else CONTROL)
     study = study_folder(cfg.outputs, cfg.study)
+    if leads_out(str(arm)):
+        raise UserError(f"arm={arm} leads out of study={cfg.study}: give a name, e.g. arm=mine.")
     return Job(check(cfg), study.run(arm, cfg.seed), tuple(overrides), study)
 
 

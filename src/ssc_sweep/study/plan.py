@@ -200,8 +200,13 @@ def study_folder(outputs: object, study: object) -> StudyFolder:
     for key, value in (("outputs", outputs), ("study", study)):
         if value is None or not str(value).strip():
             raise UserError(f"{key}={'null' if value is None else value} is empty: give a folder, e.g. {key}=mine.")
-    if Path(str(study)).is_absolute() or ".." in Path(str(study)).parts:
+    if leads_out(str(study)):
         raise UserError(
             f"study={study} leads out of outputs={outputs}: give a name, e.g. study=mine, and outputs=<folder>."
         )
     return StudyFolder(Path(str(outputs)) / str(study))
+
+
+def leads_out(name: str) -> bool:
+    """Whether a folder of this name may lie outside the one it is put in."""
+    return Path(name).is_absolute() or ".." in Path(name).parts

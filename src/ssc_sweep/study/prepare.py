@@ -41,6 +41,19 @@ def target(group: str, node: dict[str, Any]) -> Any:
     return bound
 
 
+def _complete(group: str, bound: Any, given: Sequence[str]) -> None:
+    """Check that a target has all its arguments, those that are `given` by whoever calls it left out.
+
+    Raises:
+        UserError: one is missing.
+    """
+    for name, parameter in inspect.signature(bound.func).parameters.items():
+        if parameter.default is parameter.empty and name not in (*bound.keywords, *given):
+            raise UserError(
+                f"{group}.{name} is missing, and {bound.func.__name__} needs it: give {group}.{name}=<value>."
+            )
+
+
 def shared(optimizer: dict[str, Any]) -> dict[str, Any]:
     """The part of an optimiser's config in which the runs of a stack must agree."""
     return {key: value for key, value in optimizer.items() if key not in ("lr", "weight_decay")}
@@ -58,7 +71,9 @@ class Data:
         source = json.dumps(config.dataset, sort_keys=True)
         key = f"{source} {config.seed} {config.batch.size} {parts}"
         if source not in self._cohorts:
-            self._cohorts[source] = target("dataset", config.dataset)()
+            make = target("dataset", config.dataset)
+            _complete("dataset", make, ())
+            self._cohorts[source] = make()
         if key not in self._splits:
             self._splits[key] = split(self._cohorts[source], config)
         return self._splits[key]
@@ -69,16 +84,18 @@ def stack_key(config: RunConfig, data: DataSplit) -> str:
 
     Seeds, rows, learning rate, weight decay and statistics mode may differ.
     """
-    model = target("model", config.model).func
+    bound_model, bound_optimizer = target("model", config.model), target("optimizer", shared(config.optimizer))
+    model, optimizer = bound_model.func, bound_optimizer.func
     if not (isinstance(model, type) and issubclass(model, Model)):
         raise UserError(f"model._target_={config.model['_target_']} is no model: it must be a Model (models/contract).")
+    _complete("model", bound_model, ("sizes", "seeds", "stats"))
     bounded_arguments("model", config.model, model.bounds)
-    optimizer = target("optimizer", shared(config.optimizer)).func
     if not (isinstance(optimizer, type) and issubclass(optimizer, Optimizer)):
         raise UserError(
             f"optimizer._target_={config.optimizer['_target_']} is no optimiser: it must be an Optimizer "
             "(training/optimizer)."
         )
+    _complete("optimizer", bound_optimizer, ("parameters", "lr", "weight_decay"))
     bounded_arguments("optimizer", config.optimizer, optimizer.bounds)
     alone = "" if model.stacks else repr(config)
     shapes = (data.train.x.shape, data.val.x.shape, data.train.y.shape[1], len(data.cohort.treatments))

@@ -1,11 +1,12 @@
 """The rule a study is judged by. Fixed in study.yaml before the first run starts, so that no result can bend it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from omegaconf import DictConfig
 
 from ssc_sweep.bounds import ABOVE_ZERO, SHARE_OR_ALL, bounded, number
+from ssc_sweep.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -39,5 +40,13 @@ class Rule:
 
 
 def read_rule(cfg: DictConfig) -> Rule:
-    """The rule of a composed config: `target` and the values under `rule`."""
+    """The rule of a composed config: `target` and the values under `rule`.
+
+    Raises:
+        UserError: a value is missing or out of bounds.
+    """
+    names = [field.name for field in fields(Rule) if field.name != "target"]
+    if not isinstance(cfg.rule, DictConfig) or any(name not in cfg.rule for name in names):
+        shown = "null" if cfg.rule is None else cfg.rule
+        raise UserError(f"rule={shown} is no rule: it needs {', '.join(names)}. Set one of them: rule.alpha=0.05.")
     return Rule(cfg.target, cfg.rule.works_share, cfg.rule.alpha, cfg.rule.margin)

@@ -33,6 +33,8 @@ from ssc_sweep.study.rule import read_rule
 
 # Overrides that steer the study; the sweeper sets them for each job.
 OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs")
+# Those of them, and others, that are the same for every run of a study.
+ONE_FOR_ALL = ("seeds", "study", "outputs", "target", "rule")
 
 
 @dataclass
@@ -104,9 +106,10 @@ class HypothesisSweeper(Sweeper):
             raise UserError(
                 f"{own['seed'].input_line} and {own['seeds'].input_line} both say which seeds: allowed is one of them."
             )
-        for key in ("seeds", "study", "outputs"):
-            if key in own and own[key].is_sweep_override():
-                raise UserError(f"{own[key].input_line} has several values: {key} takes one for the whole study.")
+        for override in overrides:
+            key = override.key_or_group.split(".")[0]
+            if key in ONE_FOR_ALL and override.is_sweep_override():
+                raise UserError(f"{override.input_line} has several values: {key} takes one for the whole study.")
         names = self._hypothesis_names(own.get("hypothesis"))
         hypotheses = {name: self._read(name) for name in names}
         brought = self._brought_by_experiments([o for o in rest if o.key_or_group == "experiment"])

@@ -175,6 +175,16 @@ def test_a_diverged_trial_is_a_failure_and_has_no_score(command: Command) -> Non
         assert "seed=0 diverged" in trial.user_attrs["reason"]
 
 
+def test_too_many_failed_trials_end_the_search_with_their_reason(command: Command) -> None:
+    ended = command(
+        *SMALL, EASY, "n_trials=4", "optimizer.lr=1e30,1e29", "clip_norm=null", "hydra.sweeper.max_failure_rate=0.5"
+    )
+    assert ended.code == 1, ended.err
+    line = ended.err.strip().splitlines()[-1]
+    assert "2 of 2 trials of a batch failed, more than hydra.sweeper.max_failure_rate=0.5 allows" in line
+    assert "seed=0 diverged" in line and "FAILED" not in line
+
+
 def test_a_time_budget_ends_the_search(command: Command) -> None:
     ended = command(*SMALL, IMPOSSIBLE, "n_trials=1000", "time_budget_s=0.1")
     assert ended.code == 1 and "the time budget of 0.1 s is spent" in ended.err

@@ -26,7 +26,7 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.config import check
-from ssc_sweep.errors import DoesNotFit, RunsFailed, TargetMissed, UserError
+from ssc_sweep.errors import DoesNotFit, TargetMissed, TrialsFailed, UserError
 from ssc_sweep.study.folder import TRIAL, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, check_rule, study_folder, write_plan
@@ -62,7 +62,7 @@ class Search(OptunaSweeperImpl):
 
         Raises:
             UserError: wrong input; nothing has been trained.
-            RunsFailed: more trials of a batch failed than max_failure_rate allows.
+            TrialsFailed: more trials of a batch failed than max_failure_rate allows.
             TargetMissed: the search has ended, and no configuration was confirmed below the target.
         """
         assert self.config is not None
@@ -208,7 +208,7 @@ class Search(OptunaSweeperImpl):
                 reasons += [] if seeds.pruned else [reason]
         self.wrong |= wrong
         if len(reasons) / len(batch) > self.max_failure_rate:
-            raise RunsFailed(len(reasons), len(batch), RuntimeError(reasons[0]))
+            raise TrialsFailed(len(reasons), len(batch), self.max_failure_rate, reasons[0])
 
     def _confirm(self, trials: Sequence[FrozenTrial]) -> None:
         assert self.launcher is not None
