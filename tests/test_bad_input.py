@@ -17,6 +17,9 @@ ONE_RUN = {
     "epoch=3": ["epoch is unknown", "Did you mean epochs?"],
     "optimizer.lrr=3": ["optimizer.lrr is unknown", "Did you mean optimizer.lr?"],
     "seeds=3": ["seeds=3", "add -m"],
+    "batch=[b10,b32]": ["batch=[b10,b32]", "one batch", "-m batch=b10,b32"],
+    "split=../../etc": ["../../etc is no choice"],
+    "~batch": ["batch.size is not there", "taken it away"],
     "+nokey=1": ["nokey", "allowed is", "epochs"],
     "batch.nokey=1": ["batch.nokey"],
     "+batch.nokey=1": ["batch.nokey", "allowed is", "drop_last"],
@@ -87,6 +90,7 @@ STUDY = {
     "hypothesis=nope": ["hypothesis=nope", "lr"],
     "hypothesis=lr,nope": ["hypothesis=nope", "lr"],
     "hypothesis=glob(zzz*)": ["zzz", "lr"],
+    "hypothesis=": ["hypothesis= is unknown", "lr"],
     "hypothesis=lr seeds=0": ["seeds=0", ">= 1"],
     "hypothesis=lr seeds=1.5": ["seeds=1.5", "whole number"],
     "hypothesis=lr seeds=abc": ["seeds=abc", "whole number"],
@@ -122,6 +126,7 @@ HYPOTHESES = {
     "typo": ("{letter: X, claim: c, expect: improves, armz: 1, arms: [{epochs: 2}]}", "armz"),
     "expects": ("{letter: X, claim: c, expect: maybe, arms: [{epochs: 2}]}", "improves | worsens | no_difference"),
     "unknown_key": ("{letter: X, claim: c, expect: improves, arms: [{optimizer.nope: 3}]}", "optimizer.nope"),
+    "list_of_choices": ("{letter: X, claim: c, expect: improves, arms: [{batch: [b32, b64]}]}", "one batch"),
     "unknown_choice": ("{letter: X, claim: c, expect: improves, arms: [{batch: b99}]}", "b10 | b32 | b64"),
     "bad_value": ("{letter: X, claim: c, expect: improves, arms: [{optimizer.lr: -1}]}", "> 0"),
     "sets_seeds": ("{letter: X, claim: c, expect: improves, arms: [{seeds: 5}]}", "seeds"),
@@ -152,6 +157,12 @@ def test_one_run(command: Command, word: str, said: list[str]) -> None:
 @pytest.mark.parametrize(("words", "said"), STUDY.items(), ids=STUDY)
 def test_a_study(command: Command, words: str, said: list[str]) -> None:
     refused(command, ["-m", *TINY, *words.split()], said)
+
+
+def test_a_sweeper_that_knows_no_hypotheses_trains_none(command: Command) -> None:
+    ended = command("-m", *TINY, "hypothesis=lr", "hydra/sweeper=basic")
+    assert ended.code == 2 and "this sweeper does not know" in ended.err and ended.err.count("\n") == 1
+    assert command.done() == []
 
 
 @pytest.mark.parametrize("name", HYPOTHESES)

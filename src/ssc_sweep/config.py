@@ -5,7 +5,8 @@ The YAML files in conf/ hold the values and Hydra composes them; here stand the 
 that target is their documentation.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -135,6 +136,19 @@ def _explain(cfg: DictConfig, error: OmegaConfBaseException) -> str:
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
     kinds = " or ".join(words.get(kind, "a group") for kind in get_args(hints[name]) or (hints[name],))
     return f"{key}={OmegaConf.select(cfg, key)} has the wrong type: allowed is {kinds}."
+
+
+def one_choice_each(overrides: Iterable[str]) -> None:
+    """Check that no override gives a group a list: Hydra would put the choices on top of each other.
+
+    Raises:
+        UserError: one does.
+    """
+    groups = [name for name, kind in get_type_hints(RunConfig).items() if kind not in (int, bool, float | None)]
+    for text in overrides:
+        if found := re.fullmatch(rf"\+*({'|'.join(groups)})=\[(.*)\]", text):
+            several = re.sub(r"['\"\s]", "", found[2])
+            raise UserError(f"{text}: a run takes one {found[1]}. To compare several: -m {found[1]}={several}.")
 
 
 def check(cfg: DictConfig) -> RunConfig:

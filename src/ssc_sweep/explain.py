@@ -12,6 +12,7 @@ from ssc_sweep.config import conf_dir
 # A message of Hydra -> what to say instead. {words} is the command line; {1}, {2} ... are the groups of the pattern.
 MEANINGS = {
     r"add --multirun": "several values need -m, as in 'python -m ssc_sweep -m {words}'.",
+    r"Parent traversal .* is not supported \('(.*?)'\)": "{1} is no choice of a group. See --help.",
     r"Only one of --run": "{words}: --multirun, --cfg, --info and --shell_completion exclude each other: keep one.",
     r"Config group override must be": "{words}: a group has no choice: name one, or leave the word out. See --help.",
     r"Error when parsing index: \d+, string: (.*) out of .* missing EQUAL": (
@@ -24,8 +25,13 @@ MEANINGS = {
         "{1} cannot be read: {2}. Close what is open, and quote text with brackets or commas."
     ),
 }
+WRONG_TYPE = re.compile(
+    r"(?:Value|Incompatible value) '(?P<value>[^']*)' .*?(?P<kind>Integer|Float|bool|'int'|'float').*? "
+    r"full_key: (?P<key>\S+)"
+)
+KINDS = {"Integer": "a whole number", "'int'": "a whole number", "Float": "a number", "'float'": "a number"}
 UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
-UNKNOWN_CHOICE = re.compile(r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*?) Config search path")
+UNKNOWN_CHOICE = re.compile(r"Could not find '([^']+)/([^'/]*)' Available options in '[^']+': (.*?) Config search path")
 
 
 def known_keys() -> list[str]:
@@ -52,11 +58,16 @@ def is_known(error: Exception) -> bool:
 
 def explain(error: Exception, words: Sequence[str]) -> str:
     """One line for an error that Hydra raised for these words of a command line; its own where there is no better."""
-    text = " ".join(str(error).split())
+    text = " ".join(f"{error} {error.__cause__ or ''}".split())
     for pattern, meaning in MEANINGS.items():
         if found := re.search(pattern, text):
             return meaning.format(found[0], *found.groups(), words=shlex.join(words))
+    if found := WRONG_TYPE.search(text):
+        value, kind = found["value"].replace("None", "null"), KINDS.get(found["kind"], "true or false")
+        return f"{found['key']}={value} has the wrong type: allowed is {kind}."
     if found := UNKNOWN_KEY.search(text):
+        if found[1] in known_keys():
+            return f"{found[1]} is not there: another word of the command line has taken it away. See --help."
         return f"{found[1]} is unknown. {did_you_mean(found[1], known_keys())}"
     if found := UNKNOWN_CHOICE.search(text):
         group, name, options = found[1], found[2], found[3].split()

@@ -198,6 +198,19 @@ def test_statistics_that_are_precomputed_have_nothing_to_converge_to() -> None:
     assert "from the start: precomputed." in do_the_statistics_converge(made, watch(made)).answer
 
 
+def test_precomputed_runs_have_not_converged() -> None:
+    made = study({}, {"x_scale_off": 0.4})
+    made.history.loc[made.history["seed"] == 1, "x_scale_off"] = 0.0
+    answer = do_the_statistics_converge(made, watch(made)).answer
+    assert "They do not converge: at the end the worst of a run is 0.40 sd off" in answer
+    assert "In 1 more they are those of all training rows from the start" in answer
+
+
+def test_evidence_by_arm_is_of_its_scale() -> None:
+    made = study({}, {"x_scale_off": 0.4, "x_shift_off": 0.7})
+    assert "control: x_scale off by 0.40 (up to 0.40)." in do_the_statistics_converge(made, watch(made)).evidence
+
+
 def test_one_epoch_has_no_first_and_last() -> None:
     made = study({}, {})
     one = replace(made, history=made.history[made.history["epoch"] == 1])

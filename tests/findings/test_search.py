@@ -163,7 +163,13 @@ def test_the_winner_on_further_seeds_has_a_line(tmp_path: Path) -> None:
         finish(folder.run("best", seed), 40.0 + seed)
     (folder.run("best", 3).history).unlink()  # left out: it counts nowhere
     lines = outside(replace(make([9.0], target=42.5), of=collect(folder)))
-    assert lines == ["best (epochs=3): RMSE 41.00 +- 1.00, 3 of 3 seeds below 42.5"]
+    assert lines == ["best on 3 seeds that decided nothing: RMSE 41.00 +- 1.00, 3 of 3 below 42.5"]
+    # Had a trial had seeds 1 and 2, they would have chosen it.
+    study = collect(folder)
+    trial = pd.DataFrame({"arm": "trial=0000", "seed": [1, 2]})
+    with_trial = replace(study, runs=pd.concat([study.runs, trial], ignore_index=True))
+    lines = outside(replace(make([9.0], target=42.5), of=with_trial))
+    assert lines == ["best on 1 seed that decided nothing: RMSE 40.00, 1 of 1 below 42.5"]
 
 
 def searched(folder: StudyFolder) -> optuna.Study:

@@ -176,8 +176,9 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
     if len(listed) > MOST_LINES:
         evidence.append(f"Further arms: {len(listed) - MOST_LINES}.")
     worst = last.max(axis=1)
+    fixed, worst = int((worst == 0).sum()), worst[worst > 0]
     near = int((worst <= CONVERGED).sum())
-    if worst.max() == 0:
+    if worst.empty:
         text = "They are those of all training rows from the start: precomputed."
     elif near == len(worst):
         text = f"They converge: in every {who} within {worst.max():.2f} sd of those of all training rows."
@@ -186,6 +187,8 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
         text = (
             f"{most}: at the end the worst of a run is {worst.median():.2f} sd off (median; up to {worst.max():.2f})."
         )
+    if fixed and len(worst):
+        text += f" In {fixed} more they are those of all training rows from the start: precomputed."
     text += _noise_by_batch(study, watched)
     reach, known = watched.ends("largest_z_val")[1], watched.ends("largest_z_train")[1]
     if len(reach) and len(known):
@@ -194,7 +197,8 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
             f"{reach.median():.3g} among validation rows."
         )
         if reach.median() > max(FAR, 2 * known.median()):
-            text += f" And validation rows lie up to {reach.median():.0f} sd away, where no training row was."
+            far = f"{reach.median():.0f} sd away (median over runs)"
+            text += f" And validation rows lie up to {far}, where no training row was."
     return Answer(question, text, tuple(evidence))
 
 

@@ -24,7 +24,7 @@ from rich.table import Table
 from ssc_sweep.findings.paired import t_interval
 from ssc_sweep.findings.search_reading import Search
 from ssc_sweep.findings.table import make_console
-from ssc_sweep.study.folder import CONFIRM, of_search
+from ssc_sweep.study.folder import CONFIRM, TRIAL, of_search
 from ssc_sweep.study.search.record import FINISHED
 from ssc_sweep.study.search.space import label
 
@@ -132,17 +132,22 @@ def selection_warning(search: Search) -> str | None:
 
 
 def outside(search: Search) -> list[str]:
-    """A line for each arm of the study that is no part of the search, such as its winner on further seeds."""
+    """A line for each arm that is no part of the search, such as its winner on further seeds.
+
+    Seeds that chose or confirmed a trial would promise too much, and are left out.
+    """
     lines, study = [], search.of.without_search()
     compared = {name for arm in study.plan.arms if arm.control for name in (arm.folder, arm.control)}
-    for arm, mine in study.ended[~study.ended["arm"].isin(compared)].groupby("arm"):
+    used = search.of.runs.loc[search.of.runs["arm"].str.startswith((TRIAL, CONFIRM)), "seed"]
+    further = study.ended[~study.ended["arm"].isin(compared) & ~study.ended["seed"].isin(used)]
+    for arm, mine in further.groupby("arm"):
         rmse = mine["rmse"].dropna()
         if rmse.empty:
             continue
         below = int((rmse < search.rule.target).sum())
-        overrides = next((", ".join(a.overrides) for a in study.plan.arms if a.folder == arm), "")
         scores = f"RMSE {rmse.mean():.2f} +- {rmse.std(ddof=1):.2f}" if len(rmse) > 1 else f"RMSE {rmse.mean():.2f}"
-        lines.append(f"{arm} ({overrides}): {scores}, {below} of {len(mine)} seeds below {search.rule.target:g}")
+        seeds = "1 seed that decided nothing" if len(mine) == 1 else f"{len(mine)} seeds that decided nothing"
+        lines.append(f"{arm} on {seeds}: {scores}, {below} of {len(mine)} below {search.rule.target:g}")
     return lines
 
 
@@ -160,24 +165,30 @@ def print_search(search: Search) -> None:
     """Print what was confirmed, beside what the search had promised, and how the trials ended."""
     console = make_console()
     table = Table(title="RMSE, searched and on fresh seeds", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("configuration", overflow="fold")
     for name in ("trial", "searched", "confirmed, 95% CI", "optimism", "the mean", f"< {search.rule.target:g}"):
         table.add_column(name, justify="right", no_wrap=True)
-    for c in confirmations(search):
-        confirmed = "-" if np.isnan(c.mean) else f"{c.mean:.2f} [{c.low:.2f}, {c.high:.2f}]"
-        optimism = "-" if np.isnan(c.optimism) else f"{c.optimism:+.2f}"
-        others = ("-" if np.isnan(value) else f"{value:.2f}" for value in (c.searched, c.mean_predictor))
-        searched, baseline = others
-        works = f"{c.works}/{c.seeds}"
-        table.add_row(label(c.params), str(c.trial), searched, confirmed, optimism, baseline, works)
-    console.print(table)
-    console.print("(the mean: RMSE of predicting the training rows' mean on the same rows)", highlight=False)
-    for line in search_notes(search):
-        console.print(line, highlight=False, markup=False)
+    found = confirmations(search)
+    for c in found:
+        interval = f" [{c.low:.2f}, {c.high:.2f}]" if np.isfinite(c.mean) else ""
+        numbers = (_number(c.searched), _number(c.mean) + interval, _number(c.optimism, "+"), _number(c.mean_predictor))
+        table.add_row(str(c.trial), *numbers, f"{c.works}/{c.seeds}")
+    lines = [f"trial {c.trial}: {label(c.params)}" for c in found]
+    lines.append(
+        "(optimism: confirmed minus searched; the mean: RMSE of predicting the training rows' mean on the same rows)"
+    )
+    lines += search_notes(search)
     if len(search.study.directions) > 1:
+        names = search.study.user_attrs["search"]["objectives"]
         for trial in search.study.best_trials:
-            values = ", ".join(f"{value:.4g}" for value in trial.values)
-            console.print(f"Pareto front: trial {trial.number}: {values}  {label(trial.params)}", highlight=False)
+            values = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, trial.values, strict=True))
+            lines.append(f"Pareto front: trial {trial.number}: {values}; {label(trial.params)}")
     counts = {state.name.lower(): len(search.record.trials(state)) for state in FINISHED}
     ended = ", ".join(f"{count} {state}" for state, count in counts.items())
-    console.print(f"trials: {ended}. The search ended: {search.ending}.", highlight=False)
+    lines.append(f"trials: {ended}. The search ended: {search.ending}.")
+    console.print(table)
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
+
+
+def _number(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.2f}" if np.isfinite(value) else "-"

@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra import compose
 from omegaconf import DictConfig
 
-from ssc_sweep.config import RunConfig, check, leaves
+from ssc_sweep.config import RunConfig, check, leaves, without_seed
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import as_override
@@ -28,8 +28,8 @@ def standing_alone(overrides: Sequence[str], composed: RunConfig, job: str) -> l
         job: name of the primary config.
     """
     kept = [text for text in overrides if not text.startswith(("experiment=", "search_space="))]
-    wanted = leaves(composed.content())
-    made = leaves(check(compose(job, [*kept, EXPERIMENT])).content())
+    wanted = leaves(without_seed(composed.content()))
+    made = leaves(without_seed(check(compose(job, [*kept, EXPERIMENT])).content()))
     gone = [f"~{key}" for key in made if key not in wanted]
     changed = [as_override(f"++{key}", value) for key, value in wanted.items() if key not in made or made[key] != value]
     return [*kept, *gone, *changed]

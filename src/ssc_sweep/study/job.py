@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ssc_sweep.config import STUDY_KEYS, RunConfig, check
+from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import Arm, as_override, folder_name
@@ -63,6 +63,9 @@ def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
     Raises:
         UserError: the config is wrong.
     """
+    one_choice_each(overrides)
+    if "hypothesis" in cfg and cfg.arm is None:
+        raise UserError("a hypothesis has arms, which this sweeper does not know: leave hydra/sweeper=... out.")
     steering = tuple(f"{key}=" for key in (*STUDY_KEYS, "seed"))
     changes = [text for text in overrides if not text.startswith(steering)]
     arm = cfg.arm or (folder_name(changes) if changes else CONTROL)

@@ -42,7 +42,7 @@ def _line(job: Job, outcome: Outcome) -> str:
     m = outcome.metrics
     if outcome.status is Status.DIVERGED:
         bad = m["first_bad"]
-        return f"diverged at step {bad['step']} of {m['steps']}: {bad['tensor']} is NaN or Inf   {job.folder.path}"
+        return f"diverged at step {bad['step']}: {bad['tensor']} is NaN or Inf   {job.folder.path}"
     return (
         f"RMSE {m['rmse']:.2f} {m['unit']} (predict the mean: {m['mean_predictor_rmse']:.2f}), "
         f"treatment accuracy {m['accuracy']:.3f}, {m['seconds']:.1f} s   {job.folder.path}"

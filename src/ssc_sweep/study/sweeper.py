@@ -22,7 +22,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from ssc_sweep.config import RunConfig, check
+from ssc_sweep.config import RunConfig, check, one_choice_each
 from ssc_sweep.errors import RunsFailed, UserError
 from ssc_sweep.study.best import with_best
 from ssc_sweep.study.folder import StudyFolder
@@ -210,6 +210,7 @@ class HypothesisSweeper(Sweeper):
         trained_in: dict[str, str] = {}
         merged = []
         for arm in arms:
+            one_choice_each(arm.overrides)
             config = check(self._compose(arm.overrides))
             folder = folders.setdefault(json.dumps(config.content(), sort_keys=True), arm.folder)
             trained_in[arm.folder] = folder

@@ -26,6 +26,14 @@ BAD = {
     "optimizer.lr=tag(log,interval(0,1))": "has impossible bounds",
     "optimizer.lr=interval(-1,1)": "optimizer.lr=-1.0 is out of bounds",
     "batch=b10,b11": "b11",
+    "n_trials=x": "hydra.sweeper.n_trials=x has the wrong type: allowed is a whole number",
+    "n_trials=null": "hydra.sweeper.n_trials=null has the wrong type: allowed is a whole number",
+    "time_budget_s=x": "hydra.sweeper.time_budget_s=x has the wrong type: allowed is a number",
+    "hydra.sweeper.seeds_per_trial=abc": "hydra.sweeper.seeds_per_trial=abc has the wrong type",
+    "hydra.sweeper.prune=maybe": "hydra.sweeper.prune=maybe has the wrong type: allowed is true or false",
+    "labels=[all,half_mar]": "one labels",
+    "storage=sqlite://": "is gone when the search ends",
+    "storage=sqlite:///:memory:": "is gone when the search ends",
     "n_trials=0": "n_trials=0 is out of bounds",
     "hydra.sweeper.score=median": "score=median is unknown",
     "hydra.sweeper.objectives=[nll]": "allowed is rmse first",
@@ -54,6 +62,14 @@ def test_bad_input_is_one_line_and_trains_nothing(command: Command, word: str) -
     (line,) = ended.err.strip().splitlines()
     assert line.startswith("error:") and BAD[word] in line and "secret" not in line
     assert command.done() == []
+
+
+def test_a_search_db_that_is_none_is_named(command: Command) -> None:
+    folder = command.folder / "outputs/s"
+    folder.mkdir(parents=True)
+    (folder / "search.db").write_text("junk")
+    ended = command(*SMALL, EASY, "n_trials=1")
+    assert ended.code == 2 and "outputs/s/search.db cannot be used" in ended.err and "remove that file" in ended.err
 
 
 def test_an_empty_space_is_bad_input(command: Command) -> None:

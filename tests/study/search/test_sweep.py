@@ -86,11 +86,11 @@ clip_norm: null
 
 def test_hypotheses_can_be_tested_on_the_winner(command: Command) -> None:
     command(*SMALL, EASY, "n_trials=2")
-    ended = command("-m", "experiment=best", "study=s", EASY, "hypothesis=ema", "seeds=2")
+    ended = command("-m", "experiment=best", "study=s", EASY, "hypothesis=lr", "seeds=2")
     assert ended.code == 0, ended.err
-    assert "searched and on fresh seeds" in ended.out and "4 runs: 4 finished" in ended.out
+    assert "searched and on fresh seeds" in ended.out and "6 runs: 6 finished" in ended.out
     table = ended.out[ended.out.index("minus control") :]
-    assert "D stats_mode=precomputed: " in table and "trial=" not in table
+    assert "B optimizer.lr=1e-4: " in table and "trial=" not in table
 
 
 def test_a_winner_is_repeated_without_its_experiment(command: Command) -> None:

@@ -20,7 +20,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from ssc_sweep.config import RunConfig, check
+from ssc_sweep.config import RunConfig, check, one_choice_each
 from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.study.hypothesis import value_text
 
@@ -169,6 +169,7 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
     # Imported here: torch takes a second that a space which cannot be read should not cost.
     from ssc_sweep.study.prepare import Data, stack_key
 
+    one_choice_each(space.fixed_overrides)
     data = Data()
     values = {name: _extremes(distribution) for name, distribution in space.distributions.items()}
     # Values are checked one by one, so the first ones of all parameters share a config, then the second ones ...

@@ -39,6 +39,8 @@ def shared_address(storage: object, folder: StudyFolder) -> str | None:
     if not isinstance(storage, str) or not (storage.startswith("journal:") or "://" in storage):
         raise UserError(f"storage={storage} is no address. {ALLOWED}")
     file = storage.partition("sqlite:///")[2].partition("?")[0]
+    if storage.startswith("sqlite:") and file in ("", ":memory:"):
+        raise UserError(f"storage={storage} is gone when the search ends, and could not go on. {ALLOWED}")
     own = bool(file) and Path(file).resolve() == (folder.path / DATABASE).resolve()
     return None if own else storage
 
@@ -61,6 +63,10 @@ def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
         raise UserError(f"storage={shown} needs a driver that is not installed: {advice}") from error
     except (OSError, SQLAlchemyError, ValueError) as error:
         reason = without_password(str(error).splitlines()[0]).rstrip(".")
+        if storage is None:
+            raise UserError(
+                f"{folder.path / DATABASE} cannot be used: {reason}. Choose another study=<name>, or remove that file."
+            ) from error
         raise UserError(f"storage={shown} cannot be reached: {reason}. {ALLOWED}") from error
 
 

@@ -235,8 +235,9 @@ class Search(OptunaSweeperImpl):
                 copy_to_folder(self.study, self.folder)
         if not self.record.met():
             share = f"{self.rule.works_share:.0%} of its seeds"
+            more = "a larger n_trials" + (" or time_budget_s" if self.settings.time_budget_s is not None else "")
             raise TargetMissed(
                 f"the search ended ({ending}), no configuration was confirmed below target={self.rule.target:g} in the "
-                f"mean and in {share}: {found}. Go on with a larger n_trials or time_budget_s and the same study, or "
-                "allow more: search_space=<name>."
+                f"mean and in {share}: {found}. Go on with {more} and the same study, or allow more: "
+                "search_space=<name>."
             )
