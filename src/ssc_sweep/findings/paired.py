@@ -21,7 +21,8 @@ change does nothing the differences are symmetric, so a false claim stays as rar
 
 Speed: all patterns up to 15 pairs; beyond, the same 2^15 patterns, drawn once from a fixed seed. p is then right within
 +-0.0035 at 0.05 (and valid as it stands: Phipson & Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9:39), and the order of
-the seeds does not change it, unless differences are of equal size. No p lies below 2^-14, which is enough for 800 tests in a study.
+the seeds does not change it, unless differences are of equal size. No p lies below 2^-14, which is enough for 800 tests
+in a study.
 """
 
 import math
