@@ -37,8 +37,8 @@ def test_a_stack_goes_on_as_long_as_one_of_its_trials_is_promising(make_config: 
     assert not Pruning(trials, (0,), "mean")(jobs[:1], 1, [50.0])
 
 
-@pytest.mark.parametrize(("score", "goes_on"), [(6.5, True), (7.0, False)])
-def test_what_is_worse_than_three_quarters_of_the_others_stops(
+@pytest.mark.parametrize(("score", "goes_on"), [(8.0, True), (8.5, False)])
+def test_what_is_worse_than_nine_tenths_of_the_others_stops(
     make_config: MakeConfig, tmp_path: Path, score: float, goes_on: bool
 ) -> None:
     described = {"directions": ["minimize"]}
@@ -48,9 +48,9 @@ def test_what_is_worse_than_three_quarters_of_the_others_stops(
         earlier = study.ask()
         earlier.report(float(value), 1)
         study.tell(earlier, float(value))
-    assert Pruning({"trial=0000": study.ask()}, (0,), "mean")(job, 1, [1e6])  # before ten have ended
-    study.tell(9, 10.0)
-    # 0, 1 ... 8 and 1e6: three quarters of the way from the first to the last lies 6.75.
+    assert Pruning({"trial=0000": study.ask()}, (0,), "mean")(job, 1, [9.0])  # before ten have ended
+    study.tell(9, 9.0)
+    # Of 0, 1 ... 9 nine tenths of the way from the first to the last is 8.1.
     assert Pruning({"trial=0000": study.ask()}, (0,), "mean")(job, 1, [score]) is goes_on
 
 

@@ -36,7 +36,7 @@ class SearchSweeperConf(OptunaSweeperConf):
 
     _target_: str = "ssc_sweep.study.search.plugin.SearchSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe_default"}])
-    n_jobs: int = 10
+    n_jobs: int = 5
     max_failure_rate: float = 1.0
     seeds_per_trial: int = 5
     score: Any = "mean"
