@@ -59,6 +59,16 @@ def test_done_counts_only_with_the_same_config(tmp_path: Path) -> None:
         folder.is_done({"epochs": 2})
 
 
+@pytest.mark.parametrize("damage", ["a: [1", "just words", None])
+def test_a_config_that_cannot_be_read_is_named(tmp_path: Path, damage: str | None) -> None:
+    folder = RunFolder(tmp_path / "control" / "seed=0")
+    write_text(folder.done, "")
+    if damage is not None:
+        write_text(folder.config, damage)
+    with pytest.raises(UserError, match=r"seed=0/config.yaml of an earlier run cannot be read.*Remove the folder"):
+        folder.is_done({"epochs": 1})
+
+
 def test_a_study_lists_every_run_that_began_or_ended(tmp_path: Path) -> None:
     study = StudyFolder(tmp_path)
     for arm, seed, name in (("control", 0, "DONE"), ("lr/a", 1, "FAILED"), ("x=1/lr/a", 0, "config.yaml")):

@@ -127,19 +127,26 @@ class RunFolder:
         """
         if not self.done.exists():
             return False
-        try:
-            before = read_yaml(self.config)
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise UserError(
-                f"{self.config} of a finished run cannot be read ({type(error).__name__}). Remove the folder of that "
-                "run and start again."
-            ) from error
-        if before != content:
+        if self.read_config() != content:
             raise UserError(
                 f"{self.path} holds a finished run of another config, and finished runs are not overwritten. "
                 "Choose another study=<name>, or remove that folder."
             )
         return True
+
+    def read_config(self) -> dict[str, Any]:
+        """Read the config back.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        try:
+            return dict(read_yaml(self.config))
+        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+            raise UserError(
+                f"{self.config} of an earlier run cannot be read ({type(error).__name__}). Remove the folder of that "
+                "run and start again."
+            ) from error
 
     def read_metrics(self) -> dict[str, Any]:
         metrics: dict[str, Any] = json.loads(self.metrics.read_text(encoding="utf-8"))

@@ -16,6 +16,7 @@ from ssc_sweep.errors import UserError
 
 # A folder's name may have 255 bytes on most file systems.
 LONGEST_NAME = 200
+CONTROL = "control"
 
 
 @dataclass
@@ -96,3 +97,27 @@ def folder_name(overrides: Sequence[str]) -> str:
         return safe
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{safe.encode()[:LONGEST_NAME].decode(errors='ignore')}_{digest}"
+
+
+def arms_at(
+    fixed: tuple[str, ...], point: tuple[str, ...], hypotheses: dict[str, HypothesisConf], alone: str
+) -> list[Arm]:
+    """The arms at one point of the grid: the point itself, which is the control, then those of each hypothesis.
+
+    Args:
+        alone: name of the one point of a study without hypotheses and grid.
+    """
+    prefix = folder_name(point) if point else ""
+    base = (*fixed, *point)
+    at_point = ", ".join(point)
+    if not hypotheses:
+        return [Arm(prefix or alone, at_point or alone, None, None, base)]
+    control = f"{prefix}/{CONTROL}" if prefix else CONTROL
+    arms = [Arm(control, f"{CONTROL} ({at_point})" if point else CONTROL, None, None, base)]
+    for name, conf in hypotheses.items():
+        for changes in conf.arms:
+            label = ", ".join(f"{key}={value_text(value)}" for key, value in changes.items())
+            overrides = tuple(as_override(key, value) for key, value in changes.items())
+            folder = "/".join(part for part in (prefix, name, folder_name(label.split(", "))) if part)
+            arms.append(Arm(folder, f"{label} ({at_point})" if point else label, name, control, (*base, *overrides)))
+    return arms

@@ -10,11 +10,9 @@ from omegaconf import DictConfig
 from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import RunFolder, StudyFolder
-from ssc_sweep.study.hypothesis import Arm, as_override, folder_name
+from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, folder_name
 from ssc_sweep.study.plan import Plan, leads_out, read_plan, started_here, study_folder, write_plan
 from ssc_sweep.study.rule import Rule
-
-CONTROL = "control"
 
 
 class Status(StrEnum):
@@ -66,7 +64,7 @@ def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
     one_choice_each(overrides)
     if "hypothesis" in cfg and cfg.arm is None:
         raise UserError("a hypothesis has arms, which this sweeper does not know: leave hydra/sweeper=... out.")
-    steering = tuple(f"{key}=" for key in (*STUDY_KEYS, "seed"))
+    steering = tuple(f"{key}{sign}" for key in (*STUDY_KEYS, "seed") for sign in "=.")
     changes = [text for text in overrides if not text.startswith(steering)]
     arm = cfg.arm or (folder_name(changes) if changes else CONTROL)
     study = study_folder(cfg.outputs, cfg.study)

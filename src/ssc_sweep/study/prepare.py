@@ -16,7 +16,7 @@ from ssc_sweep.data.cohort import Cohort
 from ssc_sweep.data.splitting import HIDDEN, DataSplit, split
 from ssc_sweep.errors import UserError
 from ssc_sweep.models.contract import Model
-from ssc_sweep.study.folder import read_yaml
+from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Job, Outcome, Status
 from ssc_sweep.training.optimizer import Optimizer
 
@@ -126,8 +126,7 @@ def _same_arm(job: Job, arms: dict[Path, dict[str, Any]]) -> None:
     if folder not in arms:
         arms[folder] = content
         for path in sorted(folder.glob("seed=*/config.yaml")):
-            before = read_yaml(path)
-            if not isinstance(before, dict) or without_seed(before) != content:
+            if without_seed(RunFolder(path.parent).read_config()) != content:
                 raise UserError(
                     f"{path.parent} holds a run of another config than this arm's, and an arm has one config. "
                     "Choose another study=<name>, or remove that folder."

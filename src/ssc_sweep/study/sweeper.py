@@ -26,8 +26,8 @@ from ssc_sweep.config import RunConfig, check, one_choice_each
 from ssc_sweep.errors import RunsFailed, UserError
 from ssc_sweep.study.best import with_best
 from ssc_sweep.study.folder import StudyFolder
-from ssc_sweep.study.hypothesis import Arm, HypothesisConf, as_override, folder_name, read_hypothesis, value_text
-from ssc_sweep.study.job import CONTROL, Job, run_overrides
+from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
+from ssc_sweep.study.job import Job, run_overrides
 from ssc_sweep.study.plan import Plan, study_folder, write_plan
 from ssc_sweep.study.rule import read_rule
 
@@ -124,7 +124,7 @@ class HypothesisSweeper(Sweeper):
         axes = [[f"{o.get_key_element()}={value}" for value in _values(o)] for o in swept]
         arms: list[Arm] = []
         for point in itertools.product(*axes):
-            arms.extend(_arms(fixed, point, hypotheses, str(self.config.arm or CONTROL)))
+            arms.extend(arms_at(fixed, point, hypotheses, str(self.config.arm or CONTROL)))
         return Plan(
             seeds=self._seeds(own, bool(hypotheses)), arms=self._merge_equal(arms), rule=read_rule(self.config),
             hypotheses=hypotheses,
@@ -219,30 +219,6 @@ class HypothesisSweeper(Sweeper):
             control = trained_in[arm.control] if arm.control else None
             merged.append(Arm(folder, arm.label, arm.hypothesis, control, arm.overrides))
         return tuple(merged)
-
-
-def _arms(
-    fixed: tuple[str, ...], point: tuple[str, ...], hypotheses: dict[str, HypothesisConf], alone: str
-) -> list[Arm]:
-    """The arms at one point of the grid: the point itself, which is the control, then those of each hypothesis.
-
-    Args:
-        alone: name of the one point of a study without hypotheses and grid.
-    """
-    prefix = folder_name(point) if point else ""
-    base = (*fixed, *point)
-    at_point = ", ".join(point)
-    if not hypotheses:
-        return [Arm(prefix or alone, at_point or alone, None, None, base)]
-    control = f"{prefix}/{CONTROL}" if prefix else CONTROL
-    arms = [Arm(control, f"{CONTROL} ({at_point})" if point else CONTROL, None, None, base)]
-    for name, conf in hypotheses.items():
-        for changes in conf.arms:
-            label = ", ".join(f"{key}={value_text(value)}" for key, value in changes.items())
-            overrides = tuple(as_override(key, value) for key, value in changes.items())
-            folder = "/".join(part for part in (prefix, name, folder_name(label.split(", "))) if part)
-            arms.append(Arm(folder, f"{label} ({at_point})" if point else label, name, control, (*base, *overrides)))
-    return arms
 
 
 def raise_failures(returns: Sequence[JobReturn]) -> None:
