@@ -297,3 +297,10 @@ def test_one_folder_with_two_controls_is_judged_against_each(tmp_path: Path) -> 
         and verdicts[3].control_label == "control (b)"
     )
     assert len(list((folder.path / "figures").glob("*-seeds.svg"))) == 2
+
+
+def test_few_pairs_have_no_interval(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "few", seeds=3)
+    build(folder)
+    text = " ".join(page(folder).text.split())
+    assert "(3 pairs, too few for a 95% interval)" in text and "0 to ∞" not in text.partition("The numbers behind")[0]

@@ -109,7 +109,7 @@ def _where_it_fails(study: Study, watched: Watched) -> str:
     if len(fitted):
         text += f" (median RMSE {fitted['train_rmse'].median():.1f} there, {fitted['rmse'].median():.1f} here)"
     clamped = watched.ends("val_clamped")[1].reindex(failed.index).dropna()
-    if (clamped > 0).any():
+    if clamped.median() >= 0.005:  # less would read 0%
         text += f". Of those that miss it, a median share of {clamped.median():.0%} of the predictions is at the clamp"
     return f"{text}."
 

@@ -17,8 +17,7 @@ from ssc_sweep.study.folder import StudyFolder, locked
 from ssc_sweep.study.plan import without_password
 
 DATABASE = "search.db"
-# Optuna's default, the median, stops configurations that begin slowly and end well, and TPE learns to avoid them. What
-# single shares cost and save: docs/LOG.md.
+# Optuna's default, the median, stops configurations that begin slowly and end well, and TPE learns to avoid them.
 PRUNER = PercentilePruner(90.0, n_startup_trials=10)
 # What a storage raises that is busy, or gone, in the middle of a search.
 UNREACHABLE = (OSError, SQLAlchemyError, StorageInternalError)
