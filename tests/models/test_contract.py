@@ -69,7 +69,7 @@ def test_model_keeps_the_contract(file: Any, sizes: Sizes, any_hidden: bool) -> 
         assert torch.isfinite(loss.total).all()
         for part, tensor in loss.parts.items():
             assert not tensor.requires_grad, part
-            assert tensor.shape in {(runs,), (runs, ROWS)}, part
+            assert tensor.shape in {(runs,), (runs, ROWS), (runs, ROWS * sizes.treatments)}, part
             assert torch.isfinite(tensor).all(), part
         gradients = torch.autograd.grad(loss.total.sum(), objective.parameters)
         for parameter, gradient in zip(objective.parameters, gradients, strict=True):

@@ -51,7 +51,8 @@ class Batch:
 class Loss:
     """`total`, shape (R,), is what a step descends.
 
-    `parts` are its named pieces without gradient, for the probes: one number a run (R,), or one a row (R, B).
+    `parts` are its named pieces without gradient, for the probes: one number a run (R,), one a row (R, B), or one
+    a row and treatment (R, B K).
     """
 
     total: Tensor
