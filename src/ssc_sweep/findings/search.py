@@ -24,7 +24,7 @@ from rich.table import Table
 from ssc_sweep.findings.paired import t_interval
 from ssc_sweep.findings.search_reading import Search
 from ssc_sweep.findings.table import make_console
-from ssc_sweep.study.folder import CONFIRM, TRIAL, of_search
+from ssc_sweep.study.folder import CONFIRM, of_search
 from ssc_sweep.study.search.record import FINISHED
 from ssc_sweep.study.search.space import label
 
@@ -138,7 +138,7 @@ def outside(search: Search) -> list[str]:
     """
     lines, study = [], search.of.without_search()
     compared = {name for arm in study.plan.arms if arm.control for name in (arm.folder, arm.control)}
-    used = search.of.runs.loc[search.of.runs["arm"].str.startswith((TRIAL, CONFIRM)), "seed"]
+    used = search.of.runs["seed"].drop(study.runs.index)
     further = study.ended[~study.ended["arm"].isin(compared) & ~study.ended["seed"].isin(used)]
     for arm, mine in further.groupby("arm"):
         rmse = mine["rmse"].dropna()

@@ -33,7 +33,7 @@ from ssc_sweep.study.rule import read_rule
 
 # Overrides that steer the study; the sweeper sets them for each job.
 OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs")
-# Those of them, and others, that are the same for every run of a study.
+# Keys that are the same for every run of a study.
 ONE_FOR_ALL = ("seeds", "study", "outputs", "target", "rule")
 
 
