@@ -2,6 +2,8 @@
 
     python -m tests.bench.search [trials] [seeds a trial] [sampler seeds] [first]    default: 60 5 3 0, about 16 minutes
 
+One search is luck, and its winners lie far apart: 3 sampler seeds tell the times, the winner needs a dozen.
+
 The same trials: one list of a few configurations, each with the same seeds, through both. Ours is one search whose
 trials are several seeds, plain one search for each seed; the same random sampler draws the list, which is checked.
 
@@ -9,7 +11,8 @@ To the target: the time until a configuration was confirmed below it. Ours stops
 its best are confirmed one after another.
 
 The winner: RMSE on fresh seeds of the best after the full search of each, of equally many confirmed. Both searches have
-equally many trials; one of plain's is one seed, for it knows no other. What each took is printed beside it.
+equally many trials; one of plain's is one seed, for it knows no other. What each took is printed beside it, and the 95%
+interval of the ratio, from resampled sampler seeds.
 """
 
 import json
@@ -23,8 +26,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import optuna
 import yaml
+from scipy.stats import bootstrap
 
 from ssc_sweep.config import conf_dir
 from ssc_sweep.study.rule import Rule
@@ -138,6 +143,19 @@ def line(name: str, unit: str, mine: float, other: float, limit: float | None) -
     )
 
 
+def interval(mine: list[float], other: list[float]) -> str:
+    """The 95% interval of the ratio of two medians, by resampling the sampler seeds."""
+
+    def ratio(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.median(a) / np.median(b))
+
+    if len(mine) < 2 or not np.isfinite([*mine, *other]).all():
+        return "no interval of the winners' ratio: too few of them, or a search that has none"
+    options = {"paired": True, "vectorized": False, "method": "percentile", "rng": 0}
+    low, high = bootstrap((mine, other), ratio, **options).confidence_interval
+    return f"winners: 95% interval of the ratio {low:.2f} to {high:.2f}"
+
+
 def main() -> None:
     words = [*sys.argv[1:], *("60", "5", "3", "0")[len(sys.argv) - 1 :]]
     trials, seeds, samplers, first = (int(word) for word in words)
@@ -161,6 +179,7 @@ def main() -> None:
         ("the whole search", "s", "seconds", None),
     ):
         print(line(name, unit, *(statistics.median(getattr(f, of) for f in found) for found in (mine, other)), limit))
+    print(interval([found.winner for found in mine], [found.winner for found in other]))
     for sampler, (a, b) in enumerate(zip(mine, other, strict=True), first):
         print(
             f"sampler seed {sampler}: to the target {a.to_target:.1f} s, {b.to_target:.1f} s; "
