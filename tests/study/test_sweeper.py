@@ -127,9 +127,18 @@ def test_text_survives_hydras_grammar(value: str) -> None:
     assert parsed.value() == value and isinstance(parsed.value(), str)
 
 
-def test_a_hypothesis_may_not_steer_the_study() -> None:
-    node = {"letter": "X", "claim": "c", "expect": "improves", "arms": [{"seeds": 5}]}
-    with pytest.raises(UserError, match="seeds"):
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [
+        ([{"seeds": 5}], "sets seeds"),
+        (["optimizer.lr=1e-4"], r"str .* each of them a mapping: \[\{optimizer.lr: 1e-4\}"),
+        ([{"batch": "b32"}, {}], "an empty one"),
+        ([{"batch": "b32"}, {"batch": "b10"}, {"batch": "b32"}], "arm {batch:b32} twice"),
+    ],
+)
+def test_arms_that_are_none(arms: list[object], said: str) -> None:
+    node = {"letter": "X", "claim": "c", "expect": "improves", "arms": arms}
+    with pytest.raises(UserError, match=said):
         read_hypothesis("x", node)
 
 

@@ -36,19 +36,23 @@ def read_hypothesis(name: str, node: Any) -> HypothesisConf:
     """Check the content of conf/hypothesis/<name>.yaml.
 
     Raises:
-        UserError: a field is missing, unknown or of the wrong type; no arms.
+        UserError: a field is missing, unknown or of the wrong type; no arms, an empty one, one that is there twice.
     """
     try:
         conf = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(HypothesisConf), node))
     except (OmegaConfBaseException, TypeError, ValueError) as error:
         raise UserError(
-            f"hypothesis {name}: {str(error).splitlines()[0]}. It needs letter, claim, expect and arms."
+            f"hypothesis {name}: {str(error).splitlines()[0].rstrip('.')}. It needs letter, claim, expect and arms, "
+            "each of them a mapping: [{optimizer.lr: 1e-4}, {batch: b32}]."
         ) from error
     assert isinstance(conf, HypothesisConf)
     if conf.expect not in EXPECTATIONS:
         raise UserError(f"hypothesis {name}: expect={conf.expect} is unknown: allowed is {' | '.join(EXPECTATIONS)}.")
     if not conf.arms or not all(conf.arms):
         raise UserError(f"hypothesis {name} has no arms, or an empty one: give each arm at least one override.")
+    twice = [arm for arm in conf.arms if conf.arms.count(arm) > 1]
+    if twice:
+        raise UserError(f"hypothesis {name} has the arm {value_text(twice[0])} twice: remove one of them.")
     own = [key for arm in conf.arms for key in arm if key.lstrip("+~").split(".")[0] in (*STUDY_KEYS, "seed")]
     if own:
         raise UserError(f"hypothesis {name}: an arm sets {own[0]}, which belongs to the study. Use another key.")
