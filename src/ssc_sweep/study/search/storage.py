@@ -6,7 +6,6 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.pruners import PercentilePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -15,10 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder, locked
 from ssc_sweep.study.plan import without_password
+from ssc_sweep.study.search.pruner import WorstTenth
 
 DATABASE = "search.db"
-# Optuna's default, the median, stops configurations that begin slowly and end well, and TPE learns to avoid them.
-PRUNER = PercentilePruner(90.0, n_startup_trials=10)
 # What a storage raises that is busy, or gone, in the middle of a search.
 UNREACHABLE = (OSError, SQLAlchemyError, StorageInternalError)
 
@@ -84,7 +82,7 @@ def open_study(
             study_name=name,
             storage=open_storage(storage, folder),
             sampler=sampler,
-            pruner=PRUNER,
+            pruner=WorstTenth(),
             directions=described["directions"],
             load_if_exists=True,
         )
