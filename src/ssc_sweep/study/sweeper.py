@@ -126,7 +126,9 @@ class HypothesisSweeper(Sweeper):
         for point in itertools.product(*axes):
             arms.extend(arms_at(fixed, point, hypotheses, str(self.config.arm or CONTROL)))
         return Plan(
-            seeds=self._seeds(own, bool(hypotheses)), arms=self._merge_equal(arms), rule=read_rule(self.config),
+            seeds=self._seeds(own, bool(hypotheses)), arms=self._merge_equal(arms),
+            # The winner of a search brings its rule along.
+            rule=read_rule(self._compose(fixed)),
             hypotheses=hypotheses,
         )  # fmt: skip
 
