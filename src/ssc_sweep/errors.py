@@ -37,5 +37,9 @@ class TrialsFailed(Unsuccessful):
         )
 
 
+class StorageLost(Unsuccessful):
+    """The storage of a search went away, or refuses to be written, in the middle of it."""
+
+
 class TargetMissed(Unsuccessful):
     """A search came to its end and no configuration was confirmed below the target."""

@@ -127,7 +127,7 @@ def selection_warning(search: Search) -> str | None:
     place = f"outputs={shlex.quote(str(folder.parent))} " * (folder.parent != Path("outputs")) + f"study={folder.name}"
     return (
         f"The best of {count} that were confirmed is again a choice, so its figure may be too good. Seeds that decided "
-        f"nothing settle it: python -m ssc_sweep -m experiment=best {place} 'seed=range(900000,900020)'."
+        f"nothing settle it: python -m ssc_sweep -m experiment=best {place} 'seed=range(900,920)'."
     )
 
 

@@ -11,7 +11,7 @@ from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.reading import Unreadable, one_line
 from ssc_sweep.study.folder import CONFIRM, TRIAL, of_search
 from ssc_sweep.study.rule import Rule
-from ssc_sweep.study.search.record import CONFIRMED, Record, fresh_seeds
+from ssc_sweep.study.search.record import CONFIRMED, ENDING, NOT_ENDED, Record, fresh_seeds, read
 from ssc_sweep.study.search.storage import DATABASE
 
 
@@ -32,7 +32,7 @@ class Search:
 
     @property
     def record(self) -> Record:
-        return Record(self.study, self.rule)
+        return read(self.study, self.rule)
 
 
 def read_search(of: Study) -> Search | None:
@@ -53,7 +53,7 @@ def read_search(of: Study) -> Search | None:
         if not names:
             return None
         study, missing = as_on_disk(optuna.load_study(study_name=names[0], storage=storage), of)
-        return Search(study, of.rule, study.user_attrs.get("ending", "it has not ended"), of, tuple(missing))
+        return Search(study, of.rule, study.user_attrs.get(ENDING, NOT_ENDED), of, tuple(missing))
     except (SQLAlchemyError, RuntimeError, ValueError) as error:
         raise Unreadable(f"{DATABASE} cannot be read, so nothing is said of the search: {one_line(error)}") from error
 

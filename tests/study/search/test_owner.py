@@ -12,7 +12,7 @@ from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search import owner as owners
 from ssc_sweep.study.search.owner import BEAT, Owner
-from ssc_sweep.study.search.record import SURPLUS, Record
+from ssc_sweep.study.search.record import SURPLUS, Record, begin, read
 from tests.command import Command, make_command
 from tests.study.search.test_sweep import EASY, IMPOSSIBLE, SMALL, load
 
@@ -82,12 +82,30 @@ def test_elsewhere_an_owner_lives_as_long_as_it_beats(tmp_path: Path) -> None:
 
 def test_what_another_process_told_of_a_trial_stands(capsys: pytest.CaptureFixture[str]) -> None:
     study = optuna.create_study()
-    record, trial = Record(study, Rule(15.0)), study.ask()
+    record, trial = Record(study, Rule(15.0), 10), study.ask()
     study.tell(trial.number, 3.0)
     record.tell(trial, [4.0], TrialState.COMPLETE)
     record.tell(trial, None, TrialState.FAIL, {"reason": "late"})
     assert record.trial(0).values == [3.0] and "reason" not in record.trial(0).user_attrs
     assert "finished by another process" in capsys.readouterr().err
+
+
+def test_a_confirmation_counts_by_the_seeds_that_the_last_start_asked_for() -> None:
+    study = optuna.create_study()
+    begin(study, Rule(15.0), 2).confirm(0, [5.0, 5.0])
+    assert read(study, Rule(15.0)).met()
+    again = begin(study, Rule(15.0), 4)
+    again.confirm(1, [10.0] * 4)
+    for record in (again, read(study, Rule(15.0))):
+        assert record.winner() == 1 and not record.has_confirmed(0)
+
+
+def test_a_trial_that_was_being_given_up_is_ended(command: Command) -> None:
+    assert command(*SMALL, EASY, "n_trials=2").code == 0
+    leave(load(command.folder), surplus="true")
+    assert command(*SMALL, EASY, "n_trials=2").code == 0
+    states = [trial.state for trial in load(command.folder).trials]
+    assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL]
 
 
 def leave(study: optuna.Study, **attrs: str) -> None:

@@ -1,13 +1,19 @@
-"""Addresses of storages: which one is the folder's own, and what is shown of a password."""
+"""Storages: which one is the folder's own, what is shown of a password, one that cannot be written or goes away."""
 
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import StorageLost, UserError
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.plan import without_password
-from ssc_sweep.study.search.storage import shared_address
+from ssc_sweep.study.search.storage import kept_in, shared_address
+from tests.command import Command, make_command
+from tests.study.search.test_sweep import IMPOSSIBLE, SMALL, load
+
+command = pytest.fixture(make_command)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +47,60 @@ def test_the_folders_own_file_is_shared_with_nobody(tmp_path: Path, monkeypatch:
 def test_what_is_no_address_is_refused(wrong: object) -> None:
     with pytest.raises(UserError, match="is no address"):
         shared_address(wrong, StudyFolder(Path("outputs/s")))
+
+
+def test_a_search_stays_where_it_is_kept(command: Command) -> None:
+    """The folder has a copy of a search that is kept elsewhere, for the report; no other search may go on in it."""
+    journal = "storage=journal:j.log"
+    assert command(*SMALL, IMPOSSIBLE, "n_trials=2", journal).code == 1
+    own = command(*SMALL, IMPOSSIBLE, "n_trials=4")
+    assert own.code == 2 and "study=s is kept in journal:j.log" in own.err
+    assert command(*SMALL, IMPOSSIBLE, "n_trials=3", journal).code == 1
+    assert len(load(command.folder).trials) == 3
+
+
+def test_a_search_does_not_leave_its_folder(command: Command) -> None:
+    assert command(*SMALL, IMPOSSIBLE, "n_trials=2").code == 1
+    elsewhere = command(*SMALL, IMPOSSIBLE, "n_trials=4", "storage=journal:j.log")
+    assert elsewhere.code == 2 and "is kept in its own outputs/s/search.db" in elsewhere.err
+    assert len(load(command.folder).trials) == 2 and not (command.folder / "j.log").exists()
+
+
+def test_a_storage_that_cannot_be_written(command: Command) -> None:
+    optuna.create_study(study_name="other", storage=f"sqlite:///{command.folder}/shared.db")
+    ended = command(
+        *SMALL, IMPOSSIBLE, "n_trials=2", f"storage='sqlite:///file:{command.folder}/shared.db?mode=ro&uri=true'"
+    )
+    assert ended.code == 2 and len(ended.err.splitlines()) == 1
+    assert "cannot be written: (sqlite3.OperationalError) attempt to write a readonly database" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("storage", "error"),
+    [
+        ("postgresql://me:secret@host/base", StorageInternalError("gone")),
+        ("journal:d/j.log", FileNotFoundError(2, "No such file or directory", "d/j.log.lock")),
+    ],
+)
+def test_a_storage_that_goes_away_is_named(storage: str, error: Exception) -> None:
+    with (
+        pytest.raises(StorageLost, match=r"was lost .* the same command goes on") as raised,
+        kept_in(storage, StudyFolder(Path("outputs/s"))),
+    ):
+        raise error
+    assert "secret" not in str(raised.value)
+
+
+def test_another_file_is_not_taken_for_the_storage() -> None:
+    with pytest.raises(OSError, match="No space left"), kept_in("journal:d/j.log", StudyFolder(Path("outputs/s"))):
+        raise OSError(28, "No space left on device", "outputs/s/trial=0000/seed=0/metrics.json")
+
+
+def test_a_storage_that_goes_away_ends_the_search(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise StorageInternalError("no connection")
+
+    monkeypatch.setattr(optuna.Study, "tell", gone)
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=2")
+    assert ended.code == 1 and "outputs/s/search.db was lost" in ended.err.splitlines()[-1]
+    monkeypatch.undo()

@@ -68,7 +68,7 @@ def test_the_winner_is_repeated_by_name(command: Command) -> None:
     assert ended.code == 0, ended.err
     again = read_yaml(study / f"best/seed={best['seeds'][0]}/metrics.json")["rmse"]
     assert again == pytest.approx(best["confirmed_rmse"][0], rel=1e-5)
-    assert command("-m", "experiment=best", "study=s", EASY, "seed=7,8").code == 0
+    assert command("-m", "experiment=best", "study=s", "seed=7,8").code == 0  # by the search's own rule
     assert {"best/seed=7", "best/seed=8"} <= set(command.done())
     lacking = command("experiment=best", "study=other")
     assert lacking.code == 2 and "there is no outputs/other/best.yaml" in lacking.err
@@ -86,7 +86,7 @@ clip_norm: null
 
 def test_hypotheses_can_be_tested_on_the_winner(command: Command) -> None:
     command(*SMALL, EASY, "n_trials=2")
-    ended = command("-m", "experiment=best", "study=s", EASY, "hypothesis=lr", "seeds=2")
+    ended = command("-m", "experiment=best", "study=s", "hypothesis=lr", "seeds=2")
     assert ended.code == 0, ended.err
     assert "searched and on fresh seeds" in ended.out and "6 runs: 6 finished" in ended.out
     table = ended.out[ended.out.index("minus control") :]
@@ -165,6 +165,15 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(command: Command) -> 
     assert states[10].state == TrialState.COMPLETE
     assert states[4000].state == TrialState.FAIL
     assert "batch.size=4000 is larger than the training rows" in states[4000].user_attrs["reason"]
+
+
+def test_trials_that_do_not_fit_are_the_users_only_where_none_does(command: Command) -> None:
+    diverging = ("optimizer.lr=1e30,1e29", "clip_norm=null", "epochs=3", "hydra.sweeper.sampler.seed=0")
+    mixed = command(*SMALL, IMPOSSIBLE, "n_trials=6", "batch.size=10,4000", *diverging)
+    assert mixed.code == 1 and "the search ended (n_trials=6 trials are done)" in mixed.err.splitlines()[-1]
+    assert {trial.state for trial in load(command.folder).trials} == {TrialState.FAIL}
+    none = command(*SMALL, IMPOSSIBLE, "n_trials=2", "study=t", "batch.size=4000,5000", "optimizer.lr=1e-3,1e-4")
+    assert none.code == 2 and "is larger than the training rows" in none.err.splitlines()[-1]
 
 
 def test_a_diverged_trial_is_a_failure_and_has_no_score(command: Command) -> None:

@@ -8,7 +8,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.study.search.owner import Owner
-from ssc_sweep.study.search.record import FINISHED, Record
+from ssc_sweep.study.search.record import FINISHED, SURPLUS, Record
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,12 @@ class Claims:
                 for, which is drawn with this one in view.
         """
         # Each is asked about, whether it can be taken now or not: some are lost only after having been watched.
-        lost = [trial for trial in self.record.trials(TrialState.RUNNING) if self.owner.finds_lost(trial)]
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        left = [trial for trial in running if self.owner.finds_lost(trial)]
+        for one in left:
+            if SURPLUS in one.user_attrs:  # its owner died while it gave the trial up
+                self.record.give_up(Trial(self.study, one._trial_id))
+        lost = [trial for trial in left if SURPLUS not in trial.user_attrs]
         taken = [trial for trial in map(self._take, lost[: self.n_jobs]) if trial is not None]
         claimed = [(trial, configure(trial)) for trial in taken]
         while new and not lost and len(claimed) < self.n_jobs and (trial := self._ask()):

@@ -13,15 +13,17 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ssc_sweep.study.folder import TRIAL, of_search
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.score import works
+from ssc_sweep.study.search.settings import SEEDS_APART
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 CONFIRMED = "confirmed:"
 # A trial with this attribute was not trained and does not count: n_trials had begun elsewhere, or it was no config.
 SURPLUS = "surplus"
-# Of the study: columns that give the answer away, by winner.
+# Of the study: columns that give the answer away, by winner; what has ended it; seeds a confirmation must have.
 LEAKS = "leaks"
-# Trials have the seeds 0, 1, ... below this one; each confirmation as many of its own from a multiple of it on.
-SEEDS_APART = 1000
+ENDING = "ending"
+NOT_ENDED = "it has not ended"
+CONFIRM_SEEDS = "confirm_seeds"
 
 
 def fresh_seeds(trial: int, count: int) -> tuple[int, ...]:
@@ -40,7 +42,7 @@ class Record:
 
     study: optuna.Study
     rule: Rule
-    confirm_seeds: int = 1
+    confirm_seeds: int
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Trials in these states, in all of them if none is named, by number; those that do not count left out."""
@@ -117,6 +119,18 @@ class Record:
         ranked, done = self.ranked(), len(self.trials(*FINISHED))
         best = f"best {ranked[0].values[0]:.2f} ({of_search(TRIAL, ranked[0].number)})" if ranked else "no score yet"
         return f"{done}/{n_trials} trials, {best}, {len(self.confirmed())} confirmed"
+
+
+def begin(study: optuna.Study, rule: Rule, confirm_seeds: int) -> Record:
+    """The record of a search that is started, or started again."""
+    study.set_user_attr(CONFIRM_SEEDS, confirm_seeds)
+    study.set_user_attr(ENDING, NOT_ENDED)
+    return Record(study, rule, confirm_seeds)
+
+
+def read(study: optuna.Study, rule: Rule) -> Record:
+    """The record of a search as its last start has left it."""
+    return Record(study, rule, study.user_attrs.get(CONFIRM_SEEDS, 1))
 
 
 def mean(rmse: Sequence[float | None]) -> float:

@@ -7,6 +7,9 @@ from typing import Any
 from ssc_sweep.bounds import ABOVE_ZERO, bounded, whole
 from ssc_sweep.errors import UserError
 
+# Trials have the seeds 0, 1, ...; each confirmation as many of its own from a multiple of 1000 on. As neither has more
+# than 900, those from 900 to 999 have decided nothing.
+SEEDS_APART, MOST_SEEDS = 1000, 900
 # The numbers of metrics.json that a search can be about.
 OBJECTIVES = ("rmse", "accuracy", "nll", "seconds", "steps", "parameters", "covariates", "rows_train")
 
@@ -41,9 +44,9 @@ class Settings:
         """
         bounded("n_trials", n_trials, whole(1, 1_000_000))
         bounded("hydra.sweeper.n_jobs", n_jobs, whole(1, 1000))
-        bounded("hydra.sweeper.seeds_per_trial", self.seeds_per_trial, whole(1, 1000))
+        bounded("hydra.sweeper.seeds_per_trial", self.seeds_per_trial, whole(1, MOST_SEEDS))
         bounded("hydra.sweeper.confirm_best", self.confirm_best, whole(1, 1000))
-        bounded("hydra.sweeper.confirm_seeds", self.confirm_seeds, whole(2, 1000))
+        bounded("hydra.sweeper.confirm_seeds", self.confirm_seeds, whole(2, MOST_SEEDS))
         bounded("time_budget_s", self.time_budget_s, ABOVE_ZERO, null="no limit")
         how = self.score
         if how != "mean" and not (isinstance(how, int | float) and 0.5 <= how <= 1):

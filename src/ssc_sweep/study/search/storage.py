@@ -1,6 +1,8 @@
 """Where a search is kept: its Optuna storage."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,14 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
 
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import StorageLost, UserError
 from ssc_sweep.study.folder import StudyFolder, locked
 from ssc_sweep.study.plan import without_password
 from ssc_sweep.study.search.pruner import WorstTenth
 
 DATABASE = "search.db"
+# Of a study in search.db that is kept elsewhere: where.
+COPY_OF = "copy_of"
 # What a storage raises that is busy, or gone, in the middle of a search.
 UNREACHABLE = (OSError, SQLAlchemyError, StorageInternalError)
 
@@ -60,7 +64,7 @@ def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
         advice = "pip install 'ssc_sweep[postgres]'." if ours else f"install it, or choose another. {ALLOWED}"
         raise UserError(f"storage={shown} needs a driver that is not installed: {advice}") from error
     except (OSError, SQLAlchemyError, ValueError) as error:
-        reason = without_password(str(error).splitlines()[0]).rstrip(".")
+        reason = _reason(error)
         if storage is None:
             raise UserError(
                 f"{folder.path / DATABASE} cannot be used: {reason}. Choose another study=<name>, or remove that file."
@@ -78,14 +82,18 @@ def open_study(
     """
     folder.make()
     with locked(folder.lock):
-        study = optuna.create_study(
-            study_name=name,
-            storage=open_storage(storage, folder),
-            sampler=sampler,
-            pruner=WorstTenth(),
-            directions=described["directions"],
-            load_if_exists=True,
-        )
+        _check_place(storage, folder)
+        try:
+            study = optuna.create_study(
+                study_name=name,
+                storage=open_storage(storage, folder),
+                sampler=sampler,
+                pruner=WorstTenth(),
+                directions=described["directions"],
+                load_if_exists=True,
+            )
+        except UNREACHABLE as error:
+            raise UserError(f"storage={_shown(storage, folder)} cannot be written: {_reason(error)}.") from error
         before = study.user_attrs.get("search")
         if before is None and not study.get_trials(deepcopy=False):
             study.set_user_attr("search", described)
@@ -101,8 +109,56 @@ def open_study(
     return study
 
 
-def copy_to_folder(study: optuna.Study, folder: StudyFolder) -> None:
-    """Put a copy of a study that is kept elsewhere into search.db of its folder, where the report reads it."""
+def _check_place(storage: str | None, folder: StudyFolder) -> None:
+    """Check that a study of this folder is kept where it was kept before."""
+    path = folder.path / DATABASE
+    if not path.exists():
+        return
+    (study, *_) = [*optuna.get_all_study_summaries(open_storage(None, folder)), None]
+    kept = None if study is None else study.user_attrs.get(COPY_OF)
+    if kept is not None and storage is None:
+        raise UserError(
+            f"study={folder.path.name} is kept in {kept}, {path} is a copy of it: give its storage=, or choose another "
+            "study=<name>."
+        )
+    if study is not None and kept is None and storage is not None:
+        raise UserError(
+            f"study={folder.path.name} is kept in its own {path}: leave out storage={without_password(storage)}, or "
+            "choose another study=<name>."
+        )
+
+
+@contextmanager
+def kept_in(storage: str | None, folder: StudyFolder) -> Iterator[None]:
+    """What a search does with its storage.
+
+    Raises:
+        StorageLost: the storage went away meanwhile.
+    """
+    try:
+        yield
+    except UNREACHABLE as error:
+        journal = storage is not None and storage.startswith("journal:")
+        if isinstance(error, OSError) and not (journal and str(error.filename).startswith(str(storage)[8:])):
+            raise  # of a run's folder, say
+        raise StorageLost(
+            f"storage={_shown(storage, folder)} was lost in the middle of the search: {_reason(error)}. Once it is "
+            "back, the same command goes on where it was."
+        ) from error
+
+
+def _shown(storage: str | None, folder: StudyFolder) -> str:
+    return without_password(storage or str(folder.path / DATABASE))
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what went wrong; SQLAlchemy's own where Optuna has only wrapped it."""
+    said = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+    return without_password(str(said).splitlines()[0]).rstrip(".")
+
+
+def copy_to_folder(study: optuna.Study, folder: StudyFolder, kept: str) -> None:
+    """Put a copy of a study that is `kept` elsewhere into search.db of its folder, where the report reads it."""
     target = folder.path / DATABASE
     beside = folder.path / f".{DATABASE}.{uuid.uuid4().hex}"
     storage = RDBStorage(f"sqlite:///{beside.resolve()}")
@@ -112,5 +168,6 @@ def copy_to_folder(study: optuna.Study, folder: StudyFolder) -> None:
         to_storage=storage,
         to_study_name=study.study_name,
     )
+    optuna.load_study(study_name=study.study_name, storage=storage).set_user_attr(COPY_OF, without_password(kept))
     storage.engine.dispose()
     beside.replace(target)

@@ -36,11 +36,11 @@ from ssc_sweep.study.search.confirm import confirm
 from ssc_sweep.study.search.launch import launch
 from ssc_sweep.study.search.owner import Owner
 from ssc_sweep.study.search.pruning import Pruning
-from ssc_sweep.study.search.record import FINISHED, Record, mean
+from ssc_sweep.study.search.record import ENDING, FINISHED, begin, mean
 from ssc_sweep.study.search.score import read_seeds, score
 from ssc_sweep.study.search.settings import Settings
 from ssc_sweep.study.search.space import check_space, find_extender, grid_points, label, read_space
-from ssc_sweep.study.search.storage import copy_to_folder, open_study, shared_address
+from ssc_sweep.study.search.storage import copy_to_folder, kept_in, open_study, shared_address
 from ssc_sweep.study.search.winner import write_winner
 
 LOOK_AGAIN_S = 0.5  # while others work on the last trials
@@ -55,14 +55,14 @@ class Search(OptunaSweeperImpl):
         self.extender_name: str | None = plugin["custom_search_space"]
         self.custom_search_space_extender = find_extender(self.extender_name)
         self.settings = settings
-        self.wrong: dict[str, DoesNotFit] = {}  # trials whose config does not fit its data, by folder
 
     def sweep(self, arguments: list[str]) -> None:
         """Search, to the end or until the target is met.
 
         Raises:
-            UserError: wrong input; nothing has been trained.
+            UserError: wrong input; nothing has been trained. DoesNotFit: no trial fits the data.
             TrialsFailed: more trials of a batch failed than max_failure_rate allows.
+            StorageLost: the storage went away.
             TargetMissed: the search has ended, and no configuration was confirmed below the target.
         """
         assert self.config is not None
@@ -93,16 +93,17 @@ class Search(OptunaSweeperImpl):
         }
         name = str(self.study_name or self.folder.path.name)
         self.study = open_study(self.storage, self.folder, name, self.sampler, described)
-        self.record = Record(self.study, self.rule, self.settings.confirm_seeds)
         write_plan(self.folder, Plan((), (), self.rule))  # this start, though it may have nothing left to train
-        owner = Owner(self.folder, self.study, shared=self.storage is not None)
-        self.claims = Claims(self.study, self.record, owner, self.n_trials, self.n_jobs)
-        try:
-            ending = self._search()
-            self._confirm(self.record.ranked()[: self.settings.confirm_best])
-        finally:
-            owner.close()
-        self._close(ending)
+        with kept_in(self.storage, self.folder):
+            self.record = begin(self.study, self.rule, self.settings.confirm_seeds)
+            owner = Owner(self.folder, self.study, shared=self.storage is not None)
+            self.claims = Claims(self.study, self.record, owner, self.n_trials, self.n_jobs)
+            try:
+                ending = self._search()
+                self._confirm(self.record.ranked()[: self.settings.confirm_best])
+            finally:
+                owner.close()
+            self._close(ending)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         assert self.config is not None and self.hydra_context is not None
@@ -197,8 +198,9 @@ class Search(OptunaSweeperImpl):
         reasons = []
         for trial, arm in batch:
             seeds = read_seeds([self.folder.run(arm.folder, seed) for seed in s.seeds], s.objectives)
-            reason = str(wrong[arm.folder]) if arm.folder in wrong else seeds.reason
-            said = {"rmse": list(seeds.rmse)}
+            unfit = arm.folder in wrong
+            reason = str(wrong[arm.folder]) if unfit else seeds.reason
+            said = {"rmse": list(seeds.rmse), "unfit": unfit}
             if reason is None:
                 values = score(seeds, s.objectives, s.score, self.directions)
                 self.record.tell(trial, values, TrialState.COMPLETE, said)
@@ -206,7 +208,6 @@ class Search(OptunaSweeperImpl):
                 state = TrialState.PRUNED if seeds.pruned else TrialState.FAIL
                 self.record.tell(trial, None, state, said | {"reason": reason})
                 reasons += [] if seeds.pruned else [reason]
-        self.wrong |= wrong
         if len(reasons) / len(batch) > self.max_failure_rate:
             raise TrialsFailed(len(reasons), len(batch), self.max_failure_rate, reasons[0])
 
@@ -220,19 +221,22 @@ class Search(OptunaSweeperImpl):
     def _close(self, ending: str) -> None:
         """Write best.yaml and the folder's own copy of the study; complain if the target was missed."""
         assert self.config is not None
-        if self.wrong and not self.record.trials(TrialState.COMPLETE):
-            raise next(iter(self.wrong.values()))
-        self.study.set_user_attr("ending", ending)
+        self.study.set_user_attr(ENDING, ending)
         winner, known = self.record.winner(), self.record.confirmed()
         found = "none was confirmed"
         if winner is not None:
             found = f"the best has {mean(known[winner]):.2f} on fresh seeds ({of_search(TRIAL, winner)})"
+            if math.isinf(mean(known[winner])):
+                found = "of each that was confirmed a fresh seed failed or diverged"
             overrides = self._overrides(self.record.trial(winner))
             config = check(self._compose(overrides))
-            write_winner(self.folder, self.record, overrides, config, self.config.hydra.job.config_name)
+            write_winner(self.folder, self.record, winner, overrides, config, self.config.hydra.job.config_name)
         if self.storage is not None:
             with locked(self.folder.lock):
-                copy_to_folder(self.study, self.folder)
+                copy_to_folder(self.study, self.folder, self.storage)
+        ended = self.record.trials(*FINISHED)
+        if ended and all(trial.user_attrs.get("unfit") for trial in ended):
+            raise DoesNotFit(ended[0].user_attrs["reason"])
         if not self.record.met():
             share = f"{self.rule.works_share:.0%} of its seeds"
             more = "a larger n_trials" + (" or time_budget_s" if self.settings.time_budget_s is not None else "")

@@ -9,15 +9,16 @@ from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.search.record import LEAKS, Record, fresh_seeds, mean
 
 
-def write_winner(folder: StudyFolder, record: Record, overrides: Sequence[str], config: RunConfig, job: str) -> None:
+def write_winner(
+    folder: StudyFolder, record: Record, winner: int, overrides: Sequence[str], config: RunConfig, job: str
+) -> None:
     """Write best.yaml of the winner.
 
     Args:
+        winner: its number. Another process may have confirmed a better one since this one was chosen.
         overrides: of the winner, `config` what they compose.
         job: name of the primary config.
     """
-    winner = record.winner()
-    assert winner is not None
     rmse = record.confirmed()[winner]
     leaks = find_leaks(config)
     record.study.set_user_attr(LEAKS, {str(winner): leaks})
