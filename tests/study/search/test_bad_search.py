@@ -52,6 +52,16 @@ BAD = {
     "hydra.sweeper.objectives=[rmse,beauty]": "beauty is unknown",
     "covariates=glob(nothing*)": "covariates=glob(nothing*)",
     "model.width=8,0": "model.width=0 is out of bounds",
+    "n_trials=1,2": "n_trials=1,2: n_trials belongs to the search",
+    "time_budget_s=interval(1,2)": "time_budget_s=interval(1,2): time_budget_s belongs to the search",
+    "study=a,b": "study=a,b: study belongs to the search",
+    "outputs=a,b": "outputs=a,b: outputs belongs to the search",
+    "storage=a,b": "storage=a,b: storage belongs to the search",
+    "target=10,20": "target=10,20: target belongs to the search",
+    "++target=10,20": "++target=10,20: target belongs to the search",
+    "rule.margin=0.1,0.2": "rule.margin=0.1,0.2: rule.margin belongs to the search",
+    "search_space=plan,plan_and_data": "search_space=plan,plan_and_data: search_space belongs to the search",
+    "experiment=search,best": "experiment=search,best: experiment belongs to the search",
 }
 
 
@@ -104,7 +114,7 @@ def test_a_space_that_says_no_values_is_bad_input(command: Command, text: str) -
     assert command.done() == []
 
 
-@pytest.mark.parametrize("key", ["seed", "study", "target", "rule.alpha"])
+@pytest.mark.parametrize("key", ["seed", "study", "target", "rule.alpha", "search_space", "hydra.sweeper.n_jobs"])
 def test_what_belongs_to_the_search_is_no_knob_of_it(command: Command, key: str) -> None:
     ended = with_own_space(command, f"{HEADER}{key}: 1,2")
     assert ended.code == 2 and f"error: search space: {key} belongs to the search" in ended.err, ended.err

@@ -41,6 +41,13 @@ def test_a_trial_is_several_seeds_and_its_score_is_their_mean(command: Command) 
     assert f"optimizer.lr={study.trials[2].params['optimizer.lr']}" in arms["trial=0002"]["overrides"]
 
 
+def test_a_forced_value_is_no_parameter_any_more(command: Command) -> None:
+    command(*SMALL, IMPOSSIBLE, "n_trials=1", "++optimizer.lr=1e-3")
+    (trial,) = load(command.folder).trials
+    assert trial.params and "optimizer.lr" not in trial.params
+    assert read_yaml(command.folder / "outputs/s/trial=0000/seed=0/config.yaml")["optimizer"]["lr"] == 1e-3
+
+
 def test_the_seeds_of_a_batch_share_stacks(command: Command) -> None:
     command(*SMALL, IMPOSSIBLE, "n_trials=2")
     stacks = [read_yaml(path)["stack"] for path in command.folder.glob("outputs/s/trial=*/**/metrics.json")]

@@ -20,7 +20,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from ssc_sweep.config import RunConfig, check, one_choice_each
+from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each
 from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.study.hypothesis import value_text
 
@@ -55,23 +55,28 @@ def read_space(
         config_loader: knows the choices that glob(*) stands for.
 
     Raises:
-        UserError: nothing varies, bounds are impossible, or a key belongs to the search.
+        UserError: nothing varies, bounds are impossible, or what belongs to the search is to vary.
     """
     for key in params:
-        if str(key).lstrip("+~").split(".")[0] in (*OWN_KEYS, "target", "rule"):
+        if not _is_knob(str(key).lstrip("+~")):
             raise UserError(
                 f"search space: {key} belongs to the search or the study, no trial may change it. Leave it out."
             )
-    texts = {str(key): f"{key}={_in_hydras_grammar(str(key), value)}" for key, value in params.items()}
+    texts = {str(key).lstrip("+"): f"{key}={_in_hydras_grammar(str(key), value)}" for key, value in params.items()}
     parser = OverridesParser.create(config_loader=config_loader)
     for override in parser.parse_overrides(list(arguments)):
-        key = override.get_key_element()
-        own = key.lstrip("+~")
+        own = override.key_or_group
         if own in ("seed", "seeds", "arm", "hypothesis"):
             told = "hydra.sweeper.seeds_per_trial=<n> sets how many" if own.startswith("seed") else "leave it out"
             raise UserError(f"{override.input_line}: a search sets {own} itself; {told}.")
+        if override.is_sweep_override() and not _is_knob(own):
+            raise UserError(
+                f"{override.input_line}: {own} belongs to the search or the study, no trial may change it. Give it one "
+                "value."
+            )
         if own not in OWN_KEYS:
-            texts[key] = str(override.input_line)
+            # ++key=value says the same as key=value, and must not stand beside it.
+            texts[override.get_key_element().lstrip("+")] = str(override.input_line)
     distributions: dict[str, BaseDistribution] = {}
     fixed: dict[str, Any] = {}
     deleted: list[str] = []
@@ -90,6 +95,11 @@ def read_space(
             "vary, e.g. 'optimizer.lr=tag(log,interval(1e-5,1e-2))'."
         )
     return Space(distributions, fixed, deleted)
+
+
+def _is_knob(key: str) -> bool:
+    """Whether trials may differ in it."""
+    return key.split(".")[0] not in (*STUDY_KEYS, "seed")
 
 
 def _in_hydras_grammar(key: str, value: Any) -> str:
