@@ -79,10 +79,11 @@ class Data:
         return self._splits[key]
 
 
-def stack_key(config: RunConfig, data: DataSplit) -> str:
-    """Runs with equal keys can share a stack: same model, shapes, batches, epochs, precision, labels hidden or not.
+def model_class(config: RunConfig) -> type[Model]:
+    """The class of the model, once the arguments of model and optimiser have been checked; this needs no data.
 
-    Seeds, rows, learning rate, weight decay and statistics mode may differ.
+    Raises:
+        UserError: one of them is unknown, missing or out of bounds, or a target is not what it must be.
     """
     bound_model, bound_optimizer = target("model", config.model), target("optimizer", shared(config.optimizer))
     model, optimizer = bound_model.func, bound_optimizer.func
@@ -97,7 +98,15 @@ def stack_key(config: RunConfig, data: DataSplit) -> str:
         )
     _complete("optimizer", bound_optimizer, ("parameters", "lr", "weight_decay"))
     bounded_arguments("optimizer", config.optimizer, optimizer.bounds)
-    alone = "" if model.stacks else repr(config)
+    return model
+
+
+def stack_key(config: RunConfig, data: DataSplit) -> str:
+    """Runs with equal keys can share a stack: same model, shapes, batches, epochs, precision, labels hidden or not.
+
+    Seeds, rows, learning rate, weight decay and statistics mode may differ.
+    """
+    alone = "" if model_class(config).stacks else repr(config)
     shapes = (data.train.x.shape, data.val.x.shape, data.train.y.shape[1], len(data.cohort.treatments))
     hidden = bool((data.train.t_seen == HIDDEN).any())
     schedule = (config.batch, config.epochs, config.clip_norm, config.precision, config.probes)

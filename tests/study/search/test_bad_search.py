@@ -74,6 +74,19 @@ def test_bad_input_is_one_line_and_trains_nothing(command: Command, word: str) -
     assert command.done() == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("batch.size=4000,10 model.width=0,8", "model.width=0 is out of bounds"),
+        ("batch.size=4000,10 optimizer.beta1=2,0.9", "optimizer.beta1=2 is out of bounds"),
+    ],
+)
+def test_a_value_beside_one_that_does_not_fit_the_data_is_checked(command: Command, words: str, said: str) -> None:
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=6", "optimizer.lr=1e-3", *words.split())
+    assert ended.code == 2 and f"error: search space: {said}" in ended.err and ended.err.count("\n") == 1, ended.err
+    assert not (command.folder / "outputs").exists()
+
+
 def test_a_search_db_that_is_none_is_named(command: Command) -> None:
     folder = command.folder / "outputs/s"
     folder.mkdir(parents=True)

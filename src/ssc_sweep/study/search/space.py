@@ -177,7 +177,7 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
         UserError: a parameter is unknown, or a value of it is not allowed.
     """
     # Imported here: torch takes a second that a space which cannot be read should not cost.
-    from ssc_sweep.study.prepare import Data, stack_key
+    from ssc_sweep.study.prepare import Data, model_class
 
     one_choice_each(space.fixed_overrides)
     data = Data()
@@ -187,7 +187,9 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
         words = [f"{name}={some[i % len(some)]}" for name, some in values.items()]
         try:
             config = check(compose([*space.fixed_overrides, *words]))
-            stack_key(config, data.split(config))
+            # Before the data: what does not fit it must not keep the other values of this config from being checked.
+            model_class(config)
+            data.split(config)
         except DoesNotFit:
             # Each value is possible, some do not go with others: only such trials fail.
             continue
