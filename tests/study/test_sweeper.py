@@ -11,7 +11,7 @@ from hydra.types import HydraContext, RunMode
 
 from ssc_sweep.config import conf_dir
 from ssc_sweep.errors import UserError
-from ssc_sweep.study.hypothesis import as_override, read_hypothesis
+from ssc_sweep.study.hypothesis import as_override, read_hypothesis, value_text
 from ssc_sweep.study.plan import Plan
 from ssc_sweep.study.sweeper import HypothesisSweeper
 
@@ -116,6 +116,10 @@ def test_a_wrong_arm_is_found_before_anything_trains(plan: MakePlan) -> None:
 )  # fmt: skip
 def test_values_in_hydras_grammar(value: object, text: str) -> None:
     assert as_override("key", value) == text
+
+
+def test_values_as_people_write_them() -> None:
+    assert [value_text(value) for value in (None, 1e-4, 8, [1, None])] == ["null", "1e-4", "8", "[1,null]"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ssc_sweep.study.folder import read_yaml
 from tests.command import TINY, Command, Ended, make_command
 from tests.study.search.test_sweep import EASY, IMPOSSIBLE, SMALL, load
 
@@ -114,6 +115,7 @@ SPACES = {
     f"{HEADER}epochs: {{low: 1, high: 3}}": "epochs: {'low': 1, 'high': 3} says no values",
     f"{HEADER}epochs: []": "epochs: [] says no values",
     f"{HEADER}epochs: 3": "or has one value each",
+    f"{HEADER}clip_norm: null": "or has one value each",
     f"{HEADER}optimizer.lr: interval(1e-3": "optimizer.lr=interval(1e-3 cannot be read",
     f"{HEADER}optimizer.lr: intervall(1e-3,1)": "Unknown function 'intervall'",
     "epochs: 1,2": "search_space=own: its file is no search space",
@@ -139,3 +141,12 @@ def test_a_list_in_a_space_is_its_choices(command: Command) -> None:
     assert {name: d.choices for name, d in distributions.items()} == {
         "clip_norm": (1, 2.5), "stats_mode": ("ema", "precomputed")
     }  # fmt: skip
+
+
+def test_null_in_a_space_is_a_value(command: Command) -> None:
+    with_own_space(command, f"{HEADER}clip_norm: [null, 1.5]\ndataset_size.rows: null\nstats_mode: ema,precomputed")
+    (trial, *_) = load(command.folder).trials
+    assert trial.distributions["clip_norm"].choices == ("null", 1.5)
+    config = read_yaml(command.folder / "outputs/s/trial=0000/seed=0/config.yaml")
+    assert config["clip_norm"] == {"null": None, 1.5: 1.5}[trial.params["clip_norm"]]
+    assert config["dataset_size"]["rows"] is None and "dataset_size.rows" not in trial.params

@@ -35,6 +35,7 @@ class SearchSweeperConf(OptunaSweeperConf):
     """Config of `hydra/sweeper=search`; conf/experiment/search.yaml says what each field means."""
 
     _target_: str = "ssc_sweep.study.search.plugin.SearchSweeper"
+    params: dict[str, Any] | None = None  # as hydra-optuna-sweeper's, and a value may be null
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe_default"}])
     n_jobs: int = 5
     max_failure_rate: float = 1.0

@@ -113,7 +113,7 @@ def _in_hydras_grammar(key: str, value: Any) -> str:
             f"search space: {key}: {value} says no values. Allowed is a,b,c, a list, interval(low,high) or "
             "tag(log,interval(low,high))."
         )
-    return ",".join(map(value_text, value)) if isinstance(value, list | ListConfig) else str(value)
+    return ",".join(map(value_text, value)) if isinstance(value, list | ListConfig) else value_text(value)
 
 
 def _values(override: Override) -> Any:
