@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from optuna.pruners import BasePruner, PercentilePruner
 
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.search.pruner import WorstTenth
@@ -51,11 +52,14 @@ def test_an_epoch_that_few_have_reached_stops_nobody() -> None:
     assert not report(study, 0.0, 99.0)
 
 
-def test_of_equally_good_trials_a_tenth_is_stopped() -> None:
-    """PercentilePruner(90) stops a third of these, for each one stopped lowers its bar."""
+@pytest.mark.parametrize(
+    ("pruner", "fewest", "most"), [(WorstTenth(), 9, 12), (PercentilePruner(90.0, n_startup_trials=10), 20, 32)]
+)
+def test_of_equally_good_trials_a_tenth_is_stopped(pruner: BasePruner, fewest: int, most: int) -> None:
+    """PercentilePruner stops a quarter of these, for each one stopped lowers its bar."""
     rng = np.random.default_rng(0)
     stopped = []
     for _ in range(20):
-        study = optuna.create_study(pruner=WorstTenth())
+        study = optuna.create_study(pruner=pruner)
         stopped.append(sum(report(study, *[score] * 5) for score in rng.random(100)))
-    assert 5 < np.mean(stopped) < 12
+    assert fewest < np.mean(stopped) < most

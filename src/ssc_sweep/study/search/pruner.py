@@ -14,7 +14,7 @@ class WorstTenth(BasePruner):
     """Stops a trial that is worse after an epoch than nine tenths of those that have ended; less is better.
 
     Those that were stopped before that epoch count as worse. Optuna's PercentilePruner leaves them out, so that each
-    one lowers the bar for the next: at 90 it stops a third of a hundred equally good trials. Its default, the median,
+    one lowers the bar for the next: at 90 it stops a quarter of equally good trials. Its default, the median,
     stops configurations that begin slowly and end well, and TPE learns to avoid them.
     """
 
