@@ -170,6 +170,12 @@ def main() -> None:
             # Whoever comes second may find a warmer, or a busier, machine.
             for search, found in turns if sampler % 2 == 0 else turns[::-1]:
                 found.append(search(sampler))
+            a, b = mine[-1], other[-1]
+            print(
+                f"sampler seed {sampler}: to the target {a.to_target:.1f} s, {b.to_target:.1f} s; "
+                f"winner {a.winner:.2f} kg, {b.winner:.2f} kg; in all {a.seconds:.0f} s, {b.seconds:.0f} s",
+                flush=True,
+            )
     print(f"{SPACE}: {trials} trials, ours of {seeds} seeds each; median of {samplers} sampler seeds")
     print(f"{'':24}{'ours':>12}{'plain':>13}{'ratio':>7}")
     print(line(f"the same {SAME} trials", "s", *same, SAME_TRIALS))
@@ -180,11 +186,6 @@ def main() -> None:
     ):
         print(line(name, unit, *(statistics.median(getattr(f, of) for f in found) for found in (mine, other)), limit))
     print(interval([found.winner for found in mine], [found.winner for found in other]))
-    for sampler, (a, b) in enumerate(zip(mine, other, strict=True), first):
-        print(
-            f"sampler seed {sampler}: to the target {a.to_target:.1f} s, {b.to_target:.1f} s; "
-            f"winner {a.winner:.2f} kg, {b.winner:.2f} kg; in all {a.seconds:.0f} s, {b.seconds:.0f} s"
-        )
     print(f"{time.perf_counter() - start:.0f} s in all")
 
 
