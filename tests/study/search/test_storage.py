@@ -103,4 +103,3 @@ def test_a_storage_that_goes_away_ends_the_search(command: Command, monkeypatch:
     monkeypatch.setattr(optuna.Study, "tell", gone)
     ended = command(*SMALL, IMPOSSIBLE, "n_trials=2")
     assert ended.code == 1 and "outputs/s/search.db was lost" in ended.err.splitlines()[-1]
-    monkeypatch.undo()

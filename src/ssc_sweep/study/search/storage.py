@@ -82,11 +82,13 @@ def open_study(
     """
     folder.make()
     with locked(folder.lock):
-        _check_place(storage, folder)
+        own = open_storage(None, folder) if storage is None or (folder.path / DATABASE).exists() else None
+        if own is not None:
+            _check_place(storage, folder, own)
         try:
             study = optuna.create_study(
                 study_name=name,
-                storage=open_storage(storage, folder),
+                storage=own if storage is None else open_storage(storage, folder),
                 sampler=sampler,
                 pruner=WorstTenth(),
                 directions=described["directions"],
@@ -109,12 +111,10 @@ def open_study(
     return study
 
 
-def _check_place(storage: str | None, folder: StudyFolder) -> None:
-    """Check that a study of this folder is kept where it was kept before."""
+def _check_place(storage: str | None, folder: StudyFolder, own: BaseStorage) -> None:
+    """Check that a study of this folder, whose search.db is `own`, is kept where it was kept before."""
     path = folder.path / DATABASE
-    if not path.exists():
-        return
-    (study, *_) = [*optuna.get_all_study_summaries(open_storage(None, folder)), None]
+    study = next(iter(optuna.get_all_study_summaries(own)), None)
     kept = None if study is None else study.user_attrs.get(COPY_OF)
     if kept is not None and storage is None:
         raise UserError(
