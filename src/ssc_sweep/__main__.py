@@ -13,13 +13,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ssc_sweep.config import ALLOWED_TARGETS, conf_dir
+from ssc_sweep.admission import admitting
+from ssc_sweep.config import conf_dir
 from ssc_sweep.errors import Unsuccessful, UserError
 from ssc_sweep.explain import explain, is_known
 from ssc_sweep.study.plan import without_password
 
 
-@hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=ALLOWED_TARGETS)
+@hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=["ssc_sweep.*"])
 def run(cfg: DictConfig) -> float:
     """Train the run of `cfg` and return its RMSE (NaN if it diverged), as Hydra's launchers and sweepers want it."""
     composed = HydraConfig.get()
@@ -56,7 +57,8 @@ def main() -> None:
     # Makes Hydra hand errors to us instead of printing them itself and leaving with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        run()
+        with admitting(sys.argv[1:]):
+            run()
     except (UserError, Unsuccessful) as error:
         if wants_traceback:
             raise

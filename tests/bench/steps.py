@@ -15,13 +15,13 @@ from functools import partial
 
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import execution_whitelist
 from torch.utils.data import DataLoader, TensorDataset
 
-from ssc_sweep.__main__ import ALLOWED_TARGETS
 from ssc_sweep.config import RunConfig, check, conf_dir
+from ssc_sweep.data.source import Data
+from ssc_sweep.models.choice import choose
 from ssc_sweep.models.contract import Batch, Sizes
-from ssc_sweep.study.prepare import Data, shared, target
+from ssc_sweep.study.prepare import optimizer_of
 from ssc_sweep.training.loop import Schedule, subnormals_are_zero, train
 from ssc_sweep.training.stack import StackRows, assemble
 from tests.nflows_reference import Reference
@@ -56,12 +56,12 @@ def stack_rows(config: RunConfig, data: Data, runs: int, steps: int | None) -> S
 def train_ours(rows: StackRows, config: RunConfig, runs: int, probes: bool, epochs: int) -> list[float]:
     """Train a stack; return when it began and when each epoch's steps were done, s."""
     sizes = Sizes(rows.train.x.shape[2], rows.train.y.shape[2], 2)
-    model = target("model", config.model)(sizes, list(range(runs)), [config.stats_mode] * runs).to(torch.float32)
-    optimizer = partial(target("optimizer", shared(config.optimizer)), lr=[5e-4] * runs, weight_decay=[0.0] * runs)
+    model = choose(config.model).build(sizes, list(range(runs)), [config.stats_mode] * runs).to(torch.float32)
+    optimizer = partial(optimizer_of(config.optimizer), lr=[5e-4] * runs, weight_decay=[0.0] * runs)
     ends = [time.perf_counter()]
     schedule = Schedule(epochs, batch_size=BATCH, drop_last=False, clip_norm=1.0, probes=probes)
     # Told after an epoch's steps and before its probes: the time between two calls holds one epoch and one measuring.
-    train(model, rows, optimizer, schedule, lambda: ends.append(time.perf_counter()))
+    train(model, rows, optimizer, schedule, lambda _: ends.append(time.perf_counter()))
     return [*ends, time.perf_counter()]
 
 
@@ -191,5 +191,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with execution_whitelist(ALLOWED_TARGETS), subnormals_are_zero():
+    with subnormals_are_zero():
         main()

@@ -8,12 +8,12 @@ from tests.data.test_synthetic import PARAMETERS
 def test_keep_keeps_names_and_columns_together() -> None:
     cohort = load(**PARAMETERS | {"rows": 10})
     kept = cohort.keep("confounders")
-    assert list(kept.roles) == ["x1", "x2"]
+    assert kept.names == ["x1", "x2"]
     assert (kept.x == cohort.x[:, :2]).all()
 
 
 def test_keeping_nothing_is_an_error() -> None:
     cohort = load(**PARAMETERS | {"rows": 10}).keep("confounders")
-    bare = cohort.__class__(**{**cohort.__dict__, "x": cohort.x[:, :0], "roles": {}})
+    bare = cohort.__class__(**{**cohort.__dict__, "x": cohort.x[:, :0], "columns": ()})
     with pytest.raises(UserError, match="keeps no column of synthetic"):
         bare.keep("baseline")

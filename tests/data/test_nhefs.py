@@ -54,6 +54,6 @@ def test_the_second_survey_wave_starts_in_row_797() -> None:
 
 
 def test_roles_cover_all_columns() -> None:
-    roles = nhefs.load().roles
-    assert list(roles.values()).count(Role.CONFOUNDER) == 9
+    roles = [column.role for column in nhefs.load().columns]
+    assert roles.count(Role.CONFOUNDER) == 9
     assert len(roles) == 65

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from ssc_sweep.data import nhefs
-from ssc_sweep.data.splitting import HIDDEN, choose_rows, split
+from ssc_sweep.data.cohort import HIDDEN
+from ssc_sweep.data.splitting import choose_rows, split
 from ssc_sweep.errors import UserError
 from tests.conftest import MakeConfig
 
@@ -57,7 +58,7 @@ def test_mar_hides_by_the_first_confounder(make_config: MakeConfig) -> None:
     # NHEFS's first confounder is sex: the hidden share must differ by it, and not under mcar.
     def gap(labels: str) -> float:
         data = split(COHORT, make_config(f"labels={labels}"))
-        sex = data.train.x[:, list(data.cohort.roles).index("sex")] > 0
+        sex = data.train.x[:, data.columns.index("sex")] > 0
         hidden = data.train.t_seen == HIDDEN
         return float(hidden[sex].mean() - hidden[~sex].mean())
 

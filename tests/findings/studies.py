@@ -61,13 +61,14 @@ def fail(folder: RunFolder) -> None:
 def make_study(path: Path, seeds: int = 8) -> StudyFolder:
     """A control at 40 kg and two arms: one at 10 kg for every seed, one like the control; all whole."""
     study = StudyFolder(path)
-    conf = HypothesisConf("B", "The rate is too high.", "improves", [{"optimizer.lr": 1e-4}, {"optimizer.lr": 1e-5}])
+    arms_of = [{"optimizer.lr": 1e-4}, {"optimizer.lr": 1e-5}]
+    conf = HypothesisConf(letter="B", claim="The rate is too high.", expect="improves", arms=arms_of)
     arms = (
         Arm("control", "control", None, None, ()),
         Arm(FAST, "optimizer.lr=1e-4", "lr", "control", ("optimizer.lr=1e-4",)),
         Arm(SLOW, "optimizer.lr=1e-5", "lr", "control", ("optimizer.lr=1e-5",)),
     )
-    write_plan(study, Plan(tuple(range(seeds)), arms, Rule(15.0), {"lr": conf}))
+    write_plan(study, Plan(tuple(range(seeds)), arms, Rule(target=15.0), {"lr": conf}))
     for seed in range(seeds):
         finish(study.run("control", seed), 40.0 + seed)
         finish(study.run(FAST, seed), 10.0 + 0.3 * seed)

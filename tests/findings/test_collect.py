@@ -65,7 +65,7 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], object], str]] = {
     "metrics cut off": (lambda run: cut(run.metrics, 40), "metrics.json cannot be read"),
     "metrics no mapping": (lambda run: run.metrics.write_text("[1]"), "holds no mapping"),
     "metrics not text": (lambda run: run.metrics.write_bytes(b"\xff\xfe\x00"), "metrics.json cannot be read"),
-    "key missing": (lambda run: lose(run, "accuracy"), "lacks accuracy"),
+    "key missing": (lambda run: lose(run, "rows_train"), "lacks rows_train"),
     "rmse a word": (lambda run: change(run, rmse="NaN"), "rmse='NaN'"),
     "rmse NaN": (lambda run: change(run, rmse=float("nan")), "rmse=nan"),
     "rmse infinite": (lambda run: change(run, rmse=float("inf")), "rmse=inf"),
@@ -225,7 +225,7 @@ def test_a_broken_study_yaml_does_not_stop_reading(study: StudyFolder, text: str
 def test_the_rule_is_read_from_study_yaml(study: StudyFolder) -> None:
     content = yaml.safe_load(study.study.read_text()) | {"rule": {"target": 12.0, "margin": 0.2}}
     study.study.write_text(yaml.safe_dump(content))
-    assert collect(study).rule == Rule(12.0, margin=0.2)
+    assert collect(study).rule == Rule(target=12.0, margin=0.2)
 
 
 def test_a_study_from_before_there_were_rules_is_judged_by_its_target(study: StudyFolder) -> None:
@@ -233,7 +233,7 @@ def test_a_study_from_before_there_were_rules_is_judged_by_its_target(study: Stu
     del content["rule"]
     study.study.write_text(yaml.safe_dump(content))
     read = collect(study)
-    assert read.rule == Rule(12.0)
+    assert read.rule == Rule(target=12.0)
     assert "fixes only a target" in read.remarks[1]
 
 

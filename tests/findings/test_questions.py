@@ -36,7 +36,7 @@ def study(first: dict[str, float], last: dict[str, float], models: tuple[str, ..
             "first_bad_step": float("nan"), "first_bad_tensor": None,
         }
     )  # fmt: skip
-    plan = Plan((0, 1), (Arm("control", "control", None, None, ()),), Rule(15.0))
+    plan = Plan((0, 1), (Arm("control", "control", None, None, ()),), Rule(target=15.0))
     return Study(StudyFolder(Path("none")), plan, runs, pd.DataFrame(rows), {}, ())
 
 

@@ -51,7 +51,7 @@ def make(scores: list[float | None], target: float = 15.0, second: bool = False)
         params = {"batch": ("b10", "b32")[number % 2], "epochs": 1 + number % 3, "optimizer.lr": lr}
         state = TrialState.FAIL if score is None else TrialState.COMPLETE
         study.add_trial(create_trial(state=state, values=values, params=params, distributions=SPACE, user_attrs=attrs))
-    return Search(study, Rule(target), "n_trials=4 trials are done", confirmed(range(len(scores)), 7.9))
+    return Search(study, Rule(target=target), "n_trials=4 trials are done", confirmed(range(len(scores)), 7.9))
 
 
 def confirmed(trials: Iterable[int], mean_predictor: float) -> Study:
@@ -179,7 +179,7 @@ def searched(folder: StudyFolder) -> optuna.Study:
     told.add_trial(create_trial(value=9.0, user_attrs={"folder": "x/trial=0000", "rmse": [9.0] * 3}, **params))
     told.set_user_attr("confirmed:0", [10.0] * 3)
     arms = tuple(Arm(name, name, None, None, ("epochs=3",)) for name in ("trial=0000", "confirm=0000"))
-    write_plan(folder, Plan(tuple(range(3)), arms, Rule(15.0)))
+    write_plan(folder, Plan(tuple(range(3)), arms, Rule(target=15.0)))
     for seed in range(3):
         finish(folder.run("trial=0000", seed), 9.0)
         finish(folder.run("confirm=0000", 1000 + seed), 10.0)
@@ -206,7 +206,7 @@ def test_no_figure_of_a_search_rests_on_a_run_that_is_left_out(tmp_path: Path, d
     assert study.trials[0].state is TrialState.FAIL and study.trials[0].user_attrs["rmse"] == [9.0, 9.0, None]
     assert study.user_attrs["confirmed:0"] == [10.0, None, 10.0]
     assert [text.partition(": ")[0] for text in missing] == ["trial=0000", "confirm=0000"]
-    (found,) = confirmations(Search(study, Rule(15.0), "", of, tuple(missing)))
+    (found,) = confirmations(Search(study, Rule(target=15.0), "", of, tuple(missing)))
     assert math.isnan(found.mean) and math.isnan(found.searched) and not found.holds and found.works == 2
 
 

@@ -19,12 +19,12 @@ from tests.findings.studies import finish
 @pytest.fixture
 def folder(tmp_path: Path) -> StudyFolder:
     study = StudyFolder(tmp_path / "study")
-    conf = HypothesisConf("B", "Too high.", "improves", [{"optimizer.lr": 1e-4}])
+    conf = HypothesisConf(letter="B", claim="Too high.", expect="improves", arms=[{"optimizer.lr": 1e-4}])
     arms = (
         Arm("control", "control", None, None, ()),
         Arm("lr/optimizer.lr=1e-4", "optimizer.lr=1e-4", "lr", "control", ("optimizer.lr=1e-4",)),
     )
-    write_plan(study, Plan((0, 1, 2), arms, Rule(15.0), {"lr": conf}))
+    write_plan(study, Plan((0, 1, 2), arms, Rule(target=15.0), {"lr": conf}))
     for seed, rmse in enumerate((40.0, 60.0, 50.0)):
         finish(study.run("control", seed), rmse)
     for seed, rmse in enumerate((10.0, 20.0)):

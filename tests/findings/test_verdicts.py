@@ -33,7 +33,7 @@ def around(centre: float, n: int, spread: float = 0.05) -> Floats:
 
 
 def test_margin_is_symmetric_on_the_log_scale() -> None:
-    assert Rule(15.0, margin=0.1).log_margin == pytest.approx(math.log(1.1))
+    assert Rule(target=15.0, margin=0.1).log_margin == pytest.approx(math.log(1.1))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_margin_is_symmetric_on_the_log_scale() -> None:
 )  # fmt: skip
 def test_a_rule_out_of_bounds_is_refused(field: str, value: object) -> None:
     with pytest.raises(UserError, match=f"{field}=.* is out of bounds: allowed is"):
-        Rule(**({"target": 15.0} | {field: value}))  # type: ignore[arg-type]
+        Rule.read({"target": 15.0} | {field: value})
 
 
 # Differences
@@ -81,7 +81,7 @@ def test_the_order_of_seeds_and_the_unit_do_not_matter() -> None:
     arm, control = np.exp(rng.normal(size=(2, 20)))
     order = rng.permutation(20)
     first = judge(arm, control, RULE).evidence
-    second = judge(1000 * arm[order], 1000 * control[order], Rule(15_000.0)).evidence
+    second = judge(1000 * arm[order], 1000 * control[order], Rule(target=15_000.0)).evidence
     assert first.p_value == second.p_value
     assert first.ratio_high == pytest.approx(second.ratio_high)
     assert first.works == second.works

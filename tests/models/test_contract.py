@@ -6,17 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra.utils import execution_whitelist
 from omegaconf import OmegaConf
 
-from ssc_sweep.__main__ import ALLOWED_TARGETS
 from ssc_sweep.config import StatsMode, conf_dir
-from ssc_sweep.data.splitting import HIDDEN
-from ssc_sweep.models.contract import Batch, Model, Sizes
-from ssc_sweep.study.prepare import target
+from ssc_sweep.data.cohort import HIDDEN
+from ssc_sweep.models.choice import choose
+from ssc_sweep.models.contract import Batch, Predictor, Sizes
 
-FILES = sorted((conf_dir() / "model").glob("*.yaml"))
-MODES = [StatsMode("ema", 0.05), StatsMode("precomputed", 0.05)]
+FILES = sorted(file for file in (conf_dir() / "model").glob("*.yaml") if file.stem != "own")
+MODES = [StatsMode(mode="ema", momentum=0.05), StatsMode(mode="precomputed", momentum=0.05)]
 ROWS = 11
 
 
@@ -33,13 +31,8 @@ def rows(runs: int, sizes: Sizes, any_hidden: bool) -> Batch:
     )
 
 
-def constructor(node: dict[str, Any]) -> Any:
-    with execution_whitelist(ALLOWED_TARGETS):
-        return target("model", node)
-
-
-def build(node: dict[str, Any], sizes: Sizes, runs: int) -> Model:
-    return constructor(node)(sizes, list(range(runs)), MODES[:runs]).to(torch.float32)
+def build(node: dict[str, Any], sizes: Sizes, runs: int) -> Predictor:
+    return choose(node).build(sizes, list(range(runs)), MODES[:runs]).to(torch.float32)
 
 
 def test_there_are_models() -> None:
@@ -50,8 +43,8 @@ def test_there_are_models() -> None:
 @pytest.mark.parametrize("sizes", [Sizes(5, 1, 2), Sizes(4, 2, 3)], ids=["one outcome", "two outcomes"])
 @pytest.mark.parametrize("any_hidden", [False, True], ids=["all seen", "some hidden"])
 def test_model_keeps_the_contract(file: Any, sizes: Sizes, any_hidden: bool) -> None:
-    node: Any = OmegaConf.to_container(OmegaConf.load(file))
-    runs = 2 if constructor(node).func.stacks else 1
+    node: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+    runs = 2 if choose(node).stacks else 1
     model, batch = build(node, sizes, runs), rows(runs, sizes, any_hidden)
     assert (model.sizes, model.runs, model.seeds) == (sizes, runs, tuple(range(runs)))
     for name, tensor in model.state_dict().items():
@@ -105,8 +98,8 @@ def test_model_keeps_the_contract(file: Any, sizes: Sizes, any_hidden: bool) -> 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
 def test_a_run_starts_the_same_alone(file: Any) -> None:
-    node: Any = OmegaConf.to_container(OmegaConf.load(file))
-    if not constructor(node).func.stacks:
+    node: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+    if not choose(node).stacks:
         return
     sizes = Sizes(5, 1, 2)
     stack, alone = build(node, sizes, 2), build(node, sizes, 1)

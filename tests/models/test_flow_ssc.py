@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from ssc_sweep.config import StatsMode
-from ssc_sweep.data.splitting import HIDDEN, Rows
+from ssc_sweep.data.cohort import HIDDEN
+from ssc_sweep.data.splitting import Rows
 from ssc_sweep.models.contract import Batch, Sizes
 from ssc_sweep.models.flow_ssc import FlowSSC
 from ssc_sweep.training.stack import _batch
 from tests.nflows_reference import Reference, all_pieces, copy_weights, couplings
 
-EMA, PRECOMPUTED = StatsMode("ema", 0.05), StatsMode("precomputed", 0.05)
+EMA, PRECOMPUTED = StatsMode(mode="ema", momentum=0.05), StatsMode(mode="precomputed", momentum=0.05)
 D_X, WIDTH, X_WIDTH, ROWS = 5, 16, 8, 12
 SIZES = [Sizes(D_X, d_y, treatments) for d_y in (1, 3) for treatments in (2, 3)]
 LABELS = ["all", "half", "one run hidden"]
@@ -26,7 +27,7 @@ both_sizes = pytest.mark.parametrize("sizes", SIZES, ids=[f"d_y={s.d_y},K={s.tre
 
 def build(sizes: Sizes, inert: bool = True, samples: int = 100, gamma: float = 1.0) -> FlowSSC:
     """Two runs: the first with running, the second with precomputed statistics."""
-    model = FlowSSC(sizes, [3, 4], [EMA, PRECOMPUTED], 6, WIDTH, 3, X_WIDTH, gamma, samples, inert)
+    model = FlowSSC(sizes, [3, 4], [EMA, PRECOMPUTED], 6, WIDTH, 3, X_WIDTH, gamma, samples, inert, 1e-3, 100.0)
     return model.to(torch.float64)
 
 
@@ -157,7 +158,7 @@ def test_all_that_should_learn_gets_a_gradient(sizes: Sizes, inert: bool) -> Non
 
 
 def test_parameter_counts_at_the_size_of_nhefs() -> None:
-    model = FlowSSC(Sizes(65, 1, 2), [0], [EMA], 6, 128, 3, 64, 1.0, 100, True)
+    model = FlowSSC(Sizes(65, 1, 2), [0], [EMA], 6, 128, 3, 64, 1.0, 100, True, 1e-3, 100.0)
     reference = Reference(65, 1, 2)
     assert model.x_flow is not None
     for parts in (
@@ -268,7 +269,7 @@ def test_a_hidden_treatment_has_no_influence(inert: bool) -> None:
     for code in (0, 1):
         t = np.where(seen == HIDDEN, code, seen)
         run = Rows(np.arange(8), x, t, seen, y)
-        batch = _batch([run, run], torch.float64, torch.device("cpu"))
+        batch = _batch([run, run], True, torch.float64, torch.device("cpu"))
         model = build(Sizes(D_X, 1, 2), inert)
         model.start(batch)
         model.before_step(batch)
@@ -343,7 +344,7 @@ def test_probes_of_the_model_by_hand() -> None:
 def test_run_state_is_that_of_the_run_alone(d_y: int, inert: bool) -> None:
     sizes = Sizes(D_X, d_y, 2)
     model = build(sizes, inert)
-    alone = FlowSSC(sizes, [4], [PRECOMPUTED], 6, WIDTH, 3, X_WIDTH, 1.0, 100, inert)
+    alone = FlowSSC(sizes, [4], [PRECOMPUTED], 6, WIDTH, 3, X_WIDTH, 1.0, 100, inert, 1e-3, 100.0)
     mine, theirs = model.run_state(1), alone.run_state(0)
     assert mine.keys() == theirs.keys()
     for name in mine:

@@ -1,6 +1,6 @@
 """A cohort: the rows of one study, as covariates X, treatment T and outcome Y, with what is known of each column."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -10,6 +10,9 @@ from ssc_sweep.errors import DoesNotFit
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+# A treatment that the source does not know, or that a model must not see.
+HIDDEN = -1
 
 
 class Role(StrEnum):
@@ -24,6 +27,14 @@ class Role(StrEnum):
     IDENTIFIER = "identifier or constant"
 
 
+class Kind(StrEnum):
+    """How the values of a column are to be read."""
+
+    NUMBER = "number"
+    YES_NO = "yes_no"
+    CATEGORY = "category"
+
+
 # Which roles each choice of the config group `covariates` keeps.
 KEPT: dict[str, frozenset[Role]] = {
     "all": frozenset(Role),
@@ -33,34 +44,90 @@ KEPT: dict[str, frozenset[Role]] = {
 
 
 @dataclass(frozen=True)
+class Column:
+    """What is known of a covariate.
+
+    Attributes:
+        kind: a number is standardised, a category becomes indicators, yes/no stays 0/1.
+        levels: names of the codes 0 ... L-1 of a category; empty for other kinds.
+        indicator: whether a gap also sets an indicator of its own.
+    """
+
+    name: str
+    role: Role
+    kind: Kind = Kind.NUMBER
+    levels: tuple[str, ...] = ()
+    indicator: bool = False
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """How covariates enter the classical models of treatment and outcome: see `ssc_sweep.data.effects`.
+
+    Attributes:
+        squared: number columns that enter squared as well.
+        categories: columns that enter as indicators of their values.
+        modifiers: columns whose product with the treatment enters the outcome model.
+    """
+
+    squared: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    modifiers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Cohort:
     """n rows in the order of their source.
 
     Attributes:
-        x: covariates, shape (n, d_x); NaN where a value is missing.
-        t: treatment, shape (n,), codes 0 ... K-1 into `treatments`.
+        x: covariates, shape (n, d_x); a category's codes, NaN where a value is missing.
+        t: treatment, shape (n,), codes 0 ... K-1 into `treatments`, HIDDEN where the source does not know it.
         y: outcomes, shape (n, d_y), in `unit`; none missing.
-        roles: name of each covariate -> its role, in the order of the columns of x.
+        columns: one a column of x.
         treatments: the K names of the treatments.
         outcomes: the d_y names of the outcomes.
-        unit: unit of the outcomes, e.g. "kg".
+        unit: unit of the outcomes, e.g. "kg"; "" for none.
+        dropped: rows of the source that have no outcome and were left out.
+        effect: what a step from treatment k to k + 1 adds to every outcome, where that is known (synthetic data).
+        notes: what to tell the user of how the source was read, a line each.
     """
 
     name: str
     x: Floats
     t: Ints
     y: Floats
-    roles: dict[str, Role]
+    columns: tuple[Column, ...]
     treatments: tuple[str, ...]
     outcomes: tuple[str, ...]
     unit: str
+    dropped: int = 0
+    effect: float | None = None
+    adjustment: Adjustment = field(default_factory=Adjustment)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        rows = len(self.t)
-        assert self.x.shape == (rows, len(self.roles)), (self.x.shape, rows, len(self.roles))
-        assert self.y.shape == (rows, len(self.outcomes)), (self.y.shape, rows, len(self.outcomes))
-        assert not np.isnan(self.y).any(), "rows without an outcome are dropped when a cohort is made"
-        assert rows == 0 or (self.t.min() >= 0 and self.t.max() < len(self.treatments))
+        rows, columns = len(self.t), len(self.columns)
+        self._demand(self.x.shape == (rows, columns), f"x has shape {self.x.shape}, not ({rows}, {columns})")
+        self._demand(
+            self.y.shape == (rows, len(self.outcomes)),
+            f"y has shape {self.y.shape}, not ({rows}, {len(self.outcomes)})",
+        )
+        self._demand(bool(np.isfinite(self.y).all()), "y has gaps or infinities: leave out rows without an outcome")
+        self._demand(not np.isinf(self.x).any(), "x has infinities: allowed are numbers, and NaN for a gap")
+        names = [column.name for column in self.columns]
+        self._demand(len(set(names)) == columns, "two columns have one name")
+        self._demand(self.t.dtype.kind == "i", f"t has dtype {self.t.dtype}, not int64 codes")
+        inside = rows == 0 or (self.t.min() >= HIDDEN and self.t.max() < len(self.treatments))
+        self._demand(inside, f"t has codes outside 0 to {len(self.treatments) - 1} ({HIDDEN}: unknown)")
+
+    def _demand(self, holds: bool, otherwise: str) -> None:
+        if not holds:
+            raise DoesNotFit(f"the data set {self.name} is no cohort: {otherwise}. `table.cohort_of` makes one.")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the covariates."""
+        return [column.name for column in self.columns]
 
     def take(self, rows: Ints) -> "Cohort":
         """Return the cohort of these rows, in this order."""
@@ -72,11 +139,14 @@ class Cohort:
         Raises:
             DoesNotFit: `choice` leaves no covariate.
         """
-        kept = [role in KEPT[choice] for role in self.roles.values()]
+        kept = [column.role in KEPT[choice] for column in self.columns]
+        if all(kept) and kept:
+            return self
         if not any(kept):
             raise DoesNotFit(
                 f"covariates={choice} keeps no column of {self.name}: it has only the roles "
-                f"{', '.join(sorted(set(self.roles.values())))}. Use covariates=all or give its columns other roles."
+                f"{', '.join(sorted({column.role for column in self.columns})) or 'none'}. Use covariates=all or give "
+                "its columns other roles."
             )
-        names = [name for name, keep in zip(self.roles, kept, strict=True) if keep]
-        return replace(self, x=self.x[:, kept], roles={name: self.roles[name] for name in names})
+        columns = tuple(column for column, keep in zip(self.columns, kept, strict=True) if keep)
+        return replace(self, x=self.x[:, kept], columns=columns)

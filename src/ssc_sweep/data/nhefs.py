@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ssc_sweep.data.cohort import Cohort, Role
+from ssc_sweep.data.cohort import Adjustment, Cohort, Column, Role
 
 TREATMENT = "qsmk"
 OUTCOME = "wt82_71"
@@ -42,17 +42,30 @@ def read_file() -> pd.DataFrame:
     return pd.read_stata(path).astype(np.float64)
 
 
+ADJUSTMENT = Adjustment(
+    squared=("age", "smokeintensity", "smokeyrs", "wt71"),
+    categories=("education", "exercise", "active"),
+    modifiers=("smokeintensity",),
+)
+
+
 def load() -> Cohort:
-    """Return the 1,566 rows whose weight in 1982 is known, in file order; d_x = 65, K = 2, d_y = 1 (kg)."""
-    table = read_file().dropna(subset=[OUTCOME])
-    covariates = table.drop(columns=[TREATMENT, OUTCOME])
+    """Return the 1,566 rows whose weight in 1982 is known, in file order; d_x = 65, K = 2, d_y = 1 (kg).
+
+    Every covariate is a number, codes included, as in the study under investigation.
+    """
+    table = read_file()
+    known = table.dropna(subset=[OUTCOME])
+    covariates = known.drop(columns=[TREATMENT, OUTCOME])
     return Cohort(
         name="nhefs",
         x=covariates.to_numpy(),
-        t=table[TREATMENT].to_numpy(np.int64),
-        y=table[[OUTCOME]].to_numpy(),
-        roles={name: ROLES.get(name, Role.BASELINE) for name in covariates.columns},
+        t=known[TREATMENT].to_numpy(np.int64),
+        y=known[[OUTCOME]].to_numpy(),
+        columns=tuple(Column(name, ROLES.get(name, Role.BASELINE)) for name in covariates.columns),
         treatments=("smokes on", "quit"),
         outcomes=(OUTCOME,),
         unit="kg",
+        dropped=len(table) - len(known),
+        adjustment=ADJUSTMENT,
     )

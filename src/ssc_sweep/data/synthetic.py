@@ -8,24 +8,28 @@ row n / 2 they are answered (0 or 1, a coin each with probability `wave_share`),
 With `wave_columns=0` there is nothing wrong with the data.
 """
 
-import numpy as np
+from typing import Annotated
 
-from ssc_sweep.bounds import ANY_NUMBER, ANY_SHARE, NOT_NEGATIVE, bounded, whole
-from ssc_sweep.data.cohort import Cohort, Role
+import numpy as np
+from pydantic import Field
+
+from ssc_sweep.data.cohort import Cohort, Column, Role
+from ssc_sweep.errors import UserError
+from ssc_sweep.schema import AnyShare, Count, NotNegative
 from ssc_sweep.streams import stream
 
 
 def load(
-    rows: int,
-    d_x: int,
-    d_y: int,
-    treatments: int,
+    rows: Count,
+    d_x: Annotated[int, Field(ge=2)],
+    d_y: Count,
+    treatments: Annotated[int, Field(ge=2)],
     effect: float,
     confounding: float,
-    noise: float,
-    wave_columns: int,
-    wave_share: float,
-    data_seed: int,
+    noise: NotNegative,
+    wave_columns: Annotated[int, Field(ge=0)],
+    wave_share: AnyShare,
+    data_seed: Annotated[int, Field(ge=0)],
 ) -> Cohort:
     """Draw the cohort. It depends on `data_seed` alone, not on a run's seed: all runs of a study see the same data.
 
@@ -39,17 +43,12 @@ def load(
         noise: standard deviation of the outcome given X and T, in kg.
         wave_columns: how many covariates the second wave left out; 0 plants no cause.
         wave_share: share of ones among their answers in the first wave.
+
+    Raises:
+        UserError: more wave columns than covariates.
     """
-    bounded("dataset.rows", rows, whole(1))
-    bounded("dataset.d_x", d_x, whole(2))
-    bounded("dataset.d_y", d_y, whole(1))
-    bounded("dataset.treatments", treatments, whole(2))
-    bounded("dataset.effect", effect, ANY_NUMBER)
-    bounded("dataset.confounding", confounding, ANY_NUMBER)
-    bounded("dataset.noise", noise, NOT_NEGATIVE)
-    bounded("dataset.wave_columns", wave_columns, whole(0, d_x))
-    bounded("dataset.wave_share", wave_share, ANY_SHARE)
-    bounded("dataset.data_seed", data_seed, whole(0))
+    if wave_columns > d_x:
+        raise UserError(f"dataset.wave_columns={wave_columns} is out of bounds: allowed is at most dataset.d_x={d_x}.")
     draw = stream(data_seed, "synthetic")
     x = draw.standard_normal((rows, d_x))
     logits = np.arange(treatments) * confounding * x[:, :1]
@@ -66,8 +65,9 @@ def load(
         x=x,
         t=t,
         y=y,
-        roles={f"x{j + 1}": Role.CONFOUNDER if j < 2 else Role.BASELINE for j in range(d_x)},
+        columns=tuple(Column(f"x{j + 1}", Role.CONFOUNDER if j < 2 else Role.BASELINE) for j in range(d_x)),
         treatments=tuple(f"t{k}" for k in range(treatments)),
         outcomes=tuple(f"y{i + 1}" for i in range(d_y)),
         unit="kg",
+        effect=effect,
     )

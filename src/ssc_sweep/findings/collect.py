@@ -9,7 +9,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -27,8 +27,10 @@ from ssc_sweep.findings.reading import (
     read_run,
 )
 from ssc_sweep.findings.summary import as_csv, read_summary
+from ssc_sweep.probe import Probe
+from ssc_sweep.schema import admits
 from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder, write_text
-from ssc_sweep.study.hypothesis import Arm, HypothesisConf
+from ssc_sweep.study.hypothesis import Arm, HypothesisConf, Reference
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.plan import PROVENANCE, Plan
 from ssc_sweep.study.rule import Rule
@@ -49,6 +51,8 @@ class Study:
         history: the history.csv of every run that counts, under each other, with the columns arm and seed.
         provenance: what study.yaml says of command, time, commit, versions and machine.
         remarks: what was wrong with the study as a whole, a sentence each.
+        probes: what its models recorded while they trained, by name, as they declare it.
+        own_scores: scores of the user's own: name -> (title, unit).
     """
 
     folder: StudyFolder
@@ -57,6 +61,8 @@ class Study:
     history: pd.DataFrame
     provenance: dict[str, Any]
     remarks: tuple[str, ...]
+    probes: dict[str, Probe] = field(default_factory=dict)
+    own_scores: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def rule(self) -> Rule | None:
@@ -80,12 +86,25 @@ class Study:
         return replace(self, plan=replace(self.plan, arms=arms), runs=runs)
 
 
-def _read_runs(study: StudyFolder, arms: Sequence[Arm]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Rows, histories and remarks; of arms that are not planned no number is read, unless nothing is planned."""
+@dataclass(frozen=True)
+class _Runs:
+    """What the run folders of a study hold."""
+
+    table: pd.DataFrame
+    history: pd.DataFrame
+    remarks: list[str]
+    probes: dict[str, Probe]
+    own_scores: dict[str, tuple[str, str]]
+
+
+def _read_runs(study: StudyFolder, arms: Sequence[Arm]) -> _Runs:
+    """Read them; of arms that are not planned no number is read, unless nothing is planned."""
     rows: list[dict[str, object]] = []
     histories: dict[int, pd.DataFrame] = {}
     configs: dict[int, str] = {}
     planned, remarks = {arm.folder for arm in arms}, []
+    probes: dict[str, Probe] = {}
+    own_scores: dict[str, tuple[str, str]] = {}
     for folder in study.runs():
         name = folder.path.relative_to(study.path).as_posix()
         if not re.fullmatch(r"seed=(0|-?[1-9]\d*)", folder.path.name):
@@ -99,11 +118,15 @@ def _read_runs(study: StudyFolder, arms: Sequence[Arm]) -> tuple[pd.DataFrame, p
             row |= {"status": LEFT_OUT, "left_out": "study.yaml does not name its arm"}
         elif folder.done.exists():
             try:
-                history, configs[len(rows)] = read_run(folder, row)
+                run = read_run(folder, seed)
             except Unreadable as error:
                 row |= {"status": LEFT_OUT, "left_out": str(error)}
             else:
-                histories[len(rows)] = history.assign(arm=arm, seed=seed)
+                row |= run.cells
+                configs[len(rows)] = run.config
+                histories[len(rows)] = run.history.assign(arm=arm, seed=seed)
+                probes |= {probe.name: probe for probe in run.probes}
+                own_scores |= run.own_scores
         elif folder.failed.exists():
             row |= {"status": Status.FAILED.value, "model": read_model(folder)}
         else:
@@ -119,7 +142,9 @@ def _read_runs(study: StudyFolder, arms: Sequence[Arm]) -> tuple[pd.DataFrame, p
         del histories[i]
     empty = pd.DataFrame({"kind": [], "epoch": [], "step": [], "arm": [], "seed": []})
     history = pd.concat(histories.values(), ignore_index=True) if histories else empty
-    return pd.DataFrame(rows, columns=list(COLUMNS)), history, remarks
+    known = {name for row in rows for name in row}
+    columns = [*COLUMNS, *sorted(known - set(COLUMNS))]
+    return _Runs(pd.DataFrame(rows, columns=columns), history, remarks, probes, own_scores)
 
 
 def _strangers(arms: Sequence[str], configs: Mapping[int, str]) -> list[int]:
@@ -162,9 +187,15 @@ def _hypotheses(content: Mapping[str, Any], arms: tuple[Arm, ...]) -> dict[str, 
     for name in names:
         conf = confs.get(name)
         known = conf if isinstance(conf, dict) else {}
-        text = {key: str(known.get(key, "")) for key in ("letter", "claim", "expect")}
-        hypotheses[name] = HypothesisConf(**text, arms=known.get("arms") or [])
+        text: dict[str, Any] = {key: str(known.get(key, "")) for key in ("letter", "claim", "expect")}
+        references = [Reference.model_construct(**one) for one in known.get("references") or [] if _is_reference(one)]
+        # Not validated: what an older version or an edit has left is shown as it is.
+        hypotheses[name] = HypothesisConf.model_construct(arms=known.get("arms") or [], references=references, **text)
     return hypotheses
+
+
+def _is_reference(entry: object) -> bool:
+    return isinstance(entry, dict) and admits(Reference, entry)
 
 
 def _arms(content: Mapping[str, Any]) -> tuple[Arm, ...]:
@@ -189,10 +220,12 @@ def _make_rule(content: Mapping[str, Any]) -> Rule:
     """Make the study's rule; before there were rules, study.yaml had a target only.
 
     Raises:
-        UserError, TypeError: a value is missing, unknown or out of bounds.
+        UserError: a value is missing, unknown or out of bounds.
     """
     given = content.get("rule")
-    return Rule(**given) if isinstance(given, dict) else Rule(content.get("target"))  # type: ignore[arg-type]
+    if "rule" not in content and "target" not in content:
+        raise UserError("it holds neither rule nor target.")
+    return Rule.read(given if isinstance(given, dict) else {"target": content.get("target")}, "rule")
 
 
 def _make_plan(content: Mapping[str, Any], runs: pd.DataFrame, rule: Rule | None) -> Plan:
@@ -225,12 +258,12 @@ def _read(folder: StudyFolder) -> tuple[Study, str]:
     planned = _arms(content)
     if not planned:
         remarks.append("study.yaml names no arms: they are taken from the folders, and nothing says what to compare.")
-    table, history, wrong = _read_runs(folder, planned)
-    summary = as_csv(table)
+    found = _read_runs(folder, planned)
+    summary = as_csv(found.table)
     runs = read_summary(io.StringIO(summary))
     try:
         rule = _make_rule(content)
-    except (UserError, TypeError) as error:
+    except UserError as error:
         rule = None
         remarks.append(f"study.yaml has no usable rule, so there are no verdicts: {one_line(error)}")
     if rule and "rule" not in content:
@@ -243,4 +276,6 @@ def _read(folder: StudyFolder) -> tuple[Study, str]:
     later = content.get("later")
     starts = [start for start in later if isinstance(start, dict)] if isinstance(later, list) else []
     provenance = {key: content.get(key) for key in PROVENANCE} | {"later": starts}
-    return Study(folder, plan, runs, history, provenance, (*remarks, *wrong)), summary
+    remarks += found.remarks
+    study = Study(folder, plan, runs, found.history, provenance, tuple(remarks), found.probes, found.own_scores)
+    return study, summary

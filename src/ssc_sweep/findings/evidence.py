@@ -94,8 +94,8 @@ def weigh(arm: Floats, control: Floats, rule: Rule) -> Evidence:
         p_value=p_value,
         p_lost=float(stats.binomtest(n_alone, discordant).pvalue) if discordant else None,
         p_tost=equivalence(x, rule.log_margin),
-        works=int((arm < rule.target).sum()),
-        works_control=int((control < rule.target).sum()),
+        works=int((arm < rule.threshold).sum()),
+        works_control=int((control < rule.threshold).sum()),
     )
 
 

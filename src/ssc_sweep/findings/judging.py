@@ -1,7 +1,7 @@
 """The verdicts of a study read from disk: which arm is compared with which control, and what came of it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import pandas as pd
 
@@ -111,7 +111,7 @@ def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
     """Python that recomputes the verdicts from summary.csv; to be pasted in the study's folder."""
     tested = [v.arm for v in verdicts if v.arm.folder != v.arm.control]
     pairs = {comparison(arm): (cell(arm.folder), cell(arm.control)) for arm in tested}
-    rule = ", ".join(f"{name}={value!r}" for name, value in asdict(study.rule).items()) if study.rule else ""
+    rule = ", ".join(f"{name}={value!r}" for name, value in study.rule.model_dump().items()) if study.rule else ""
     lines = [
         "import pandas as pd",
         "from ssc_sweep.findings.verdicts import Rule, judge_study",

@@ -1,31 +1,36 @@
-"""Read one run's folder and believe nothing: half-written, edited by hand or of another version is Unreadable."""
+"""Read and validate a run folder. What is half-written, edited by hand or damaged is Unreadable."""
 
 import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from ssc_sweep.bounds import ABOVE_ZERO, ANY_NUMBER, ANY_SHARE, NOT_NEGATIVE
 from ssc_sweep.config import without_seed
+from ssc_sweep.data.cohort import HIDDEN
+from ssc_sweep.probe import Probe, Tells
+from ssc_sweep.schema import AnyShare, NotNegative, admits
 from ssc_sweep.study.folder import TRIAL, RunFolder
 from ssc_sweep.study.job import Status
 from ssc_sweep.training.metrics import accuracy, rmse
+from ssc_sweep.training.scores import NAMES as SCORE_NAMES
 
 UNFINISHED, LEFT_OUT = "unfinished", "left out"
-# Columns of summary.csv that come from metrics.json.
-METRICS = (
-    "status", "model", "rmse", "accuracy", "nll", "train_rmse", "mean_predictor_rmse", "unit", "rows_train", "rows_val",
-    "covariates", "batch", "steps", "parameters", "seconds", "stack",
-)  # fmt: skip
+# Columns of summary.csv that come from metrics.json beside the scores. A run may lack a score: it diverged, its model
+# has no such number, or it is of a version that did not know it.
 TEXTS = ("status", "model", "unit")
-# What a finished run may have none of, and what the others may be where it is not any number >= 0.
-MAY_LACK = ("accuracy", "nll", "train_rmse")
-POSSIBLE = {"rmse": ABOVE_ZERO, "accuracy": ANY_SHARE, "nll": ANY_NUMBER}
+NUMBERS = ("rows_train", "rows_val", "covariates", "batch", "steps", "parameters", "seconds", "stack")
+MAY_LACK = ("rows_val_known", "rows_test", "rows_without_outcome", "train_rmse")
+METRICS = (*TEXTS, *SCORE_NAMES, "train_rmse", *NUMBERS, *MAY_LACK[:3])
+# What a number may be, where it is not any.
+POSSIBLE = dict.fromkeys((*NUMBERS, *MAY_LACK, "rmse", "mean_predictor_rmse", "rmse_per_batch", "brier"), NotNegative)
+POSSIBLE |= dict.fromkeys(("accuracy", "majority_share", "auroc", "coverage_50", "coverage_90"), AnyShare)
+
 
 # libyaml's: ten times faster, same result.
 _LOADER: Any = yaml.CSafeLoader
@@ -66,7 +71,7 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
         raise Unreadable(f"metrics.json cannot be read: {one_line(error)}") from error
     if not isinstance(metrics, dict):
         raise Unreadable("metrics.json holds no mapping")
-    lacking = [name for name in (*METRICS, "first_bad") if name not in metrics]
+    lacking = [name for name in (*TEXTS, "rmse", *NUMBERS, "first_bad") if name not in metrics]
     if lacking:
         raise Unreadable(f"metrics.json lacks {', '.join(lacking)}")
     status = metrics["status"]
@@ -74,14 +79,14 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
         raise Unreadable(f"metrics.json has status {status!r}: a run with DONE is finished, diverged or pruned")
     if status != Status.FINISHED and metrics["rmse"] is not None:
         raise Unreadable(f"metrics.json has an RMSE of {metrics['rmse']!r} for a run that {status}")
-    for name in METRICS:
-        value = metrics[name]
-        if name in TEXTS or (value is None and (status != Status.FINISHED or name in MAY_LACK)):
+    for name, value in metrics.items():
+        needed = name in NUMBERS or (name == "rmse" and status == Status.FINISHED)
+        if name not in (*NUMBERS, *MAY_LACK, *SCORE_NAMES) or (value is None and not needed):
             continue
-        if not POSSIBLE.get(name, NOT_NEGATIVE).admits(value):
+        if not admits(POSSIBLE.get(name, float), value):
             raise Unreadable(f"metrics.json has {name}={value!r}, which is no possible value")
     bad = metrics["first_bad"]
-    if bad is not None and not (isinstance(bad, dict) and NOT_NEGATIVE.admits(bad.get("step")) and "tensor" in bad):
+    if bad is not None and not (isinstance(bad, dict) and admits(NotNegative, bad.get("step")) and "tensor" in bad):
         raise Unreadable(f"metrics.json has first_bad={bad!r}: step and tensor are expected, or null")
     if (bad is not None) != (status == Status.DIVERGED):
         raise Unreadable(f"metrics.json has first_bad={bad!r} for a run that {status}")
@@ -156,6 +161,7 @@ def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
     used = ["t", *true, *predicted, *chances]
     if any(table[name].dtype.kind not in "fi" for name in used) or table[used].isna().any(axis=None):
         raise Unreadable("predictions.csv holds cells that are no numbers")
+    table = table[table["t"] != HIDDEN]
     y, t = table[true].to_numpy(dtype=float), table["t"].to_numpy()
     again = {
         "rmse": rmse(y, table[predicted].to_numpy(dtype=float)),
@@ -164,12 +170,30 @@ def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
     # The table has seven digits; a row whose chances are all but equal may change sides.
     allowed = {"rmse": 1e-4 * again["rmse"] + 1e-6 * float(abs(y).max()), "accuracy": 1.5 / len(t)}
     for name, value in again.items():
-        if metrics[name] is not None and abs(metrics[name] - value) > allowed[name]:
+        if metrics.get(name) is not None and abs(metrics[name] - value) > allowed[name]:
             raise Unreadable(f"metrics.json has {name}={metrics[name]:.6g}, but predictions.csv gives {value:.6g}")
 
 
-def read_run(folder: RunFolder, row: dict[str, object]) -> tuple[pd.DataFrame, str]:
-    """Fill the row from a folder with DONE; return its history, and its config without the seed as text.
+@dataclass(frozen=True)
+class Run:
+    """A run that can be believed.
+
+    Attributes:
+        cells: of its row in summary.csv.
+        config: without its seed, as text.
+        probes: what its model recorded, as declared.
+        own_scores: scores of the user's own: name -> (title, unit).
+    """
+
+    cells: dict[str, object]
+    history: pd.DataFrame
+    config: str
+    probes: tuple[Probe, ...]
+    own_scores: dict[str, tuple[str, str]]
+
+
+def read_run(folder: RunFolder, expected_seed: int) -> Run:
+    """Read and validate a folder with DONE.
 
     Raises:
         Unreadable: the folder cannot be believed.
@@ -179,21 +203,44 @@ def read_run(folder: RunFolder, row: dict[str, object]) -> tuple[pd.DataFrame, s
     config = load_yaml(folder.config)
     if not isinstance(config, dict) or "seed" not in config:
         raise Unreadable("config.yaml is no config: it holds no seed")
-    seed = config["seed"]
-    if seed != row["seed"]:
-        raise Unreadable(f"config.yaml is of seed {seed}, not of {folder.path.name}: was the folder copied?")
+    if config["seed"] != expected_seed:
+        raise Unreadable(f"config.yaml is of seed {config['seed']}, not of {folder.path.name}: was the folder copied?")
     metrics = read_metrics(folder)
     history = read_history(folder, metrics)
-    if metrics["status"] == Status.FINISHED and config.get("epochs") != history["epoch"].max():
+    learnt = metrics["status"] == Status.FINISHED and metrics["steps"] > 0
+    if learnt and config.get("epochs") != history["epoch"].max():
         raise Unreadable(
             f"config.yaml has epochs={config.get('epochs')}, but history.csv ends in epoch {history['epoch'].max()}"
         )
     check_predictions(folder, metrics)
-    config = json.dumps(without_seed(config), sort_keys=True, default=str)
-    row |= {name: metrics[name] for name in METRICS}
+    own = {
+        one["name"]: (one["title"], one["unit"]) for one in _declared(metrics, "own_scores", ("name", "title", "unit"))
+    }
+    tested = [name for name in metrics if name.startswith("test_")]
+    cells = {name: metrics.get(name) for name in (*METRICS, *own, *tested)}
     if metrics["first_bad"]:
-        row |= {f"first_bad_{name}": metrics["first_bad"][name] for name in ("step", "tensor")}
-    return history, config
+        cells |= {f"first_bad_{name}": metrics["first_bad"][name] for name in ("step", "tensor")}
+    probes = tuple(
+        Probe(one["name"], one["title"], one["unit"], Tells(one["tells"]))
+        for one in _declared(metrics, "probes", ("name", "title", "unit", "tells"))
+        if one["tells"] in list(Tells)
+    )
+    return Run(cells, history, json.dumps(without_seed(config), sort_keys=True, default=str), probes, own)
+
+
+def _declared(metrics: Mapping[str, Any], key: str, names: tuple[str, ...]) -> list[dict[str, str]]:
+    """The declarations under a key of metrics.json; none in a run of an older version.
+
+    Raises:
+        Unreadable: they are something else.
+    """
+    found = metrics.get(key, [])
+    whole = isinstance(found, list) and all(
+        isinstance(one, dict) and all(isinstance(one.get(name), str) for name in names) for one in found
+    )
+    if not whole:
+        raise Unreadable(f"metrics.json has {key} that declare nothing")
+    return found
 
 
 def read_model(folder: RunFolder) -> str | None:

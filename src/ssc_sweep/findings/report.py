@@ -90,7 +90,7 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
         f"{run.rmse.isna().sum()} lost"
         for run in runs
     )
-    target = study.rule.target if study.rule else math.nan
+    target = study.rule.target if study.rule and study.rule.target is not None else math.nan
     lines = {"target": target, "predict the mean": mean_predictor}
     marks = ", ".join(f"{name} {plain(value)}" for name, value in lines.items() if math.isfinite(value)) or "no lines"
     band = (

@@ -65,7 +65,7 @@ def confirmations(search: Search) -> list[Confirmation]:
         values = np.array([np.nan if value is None else value for value in rmse])
         mean, low, high = t_interval(values)
         low = max(low, 0.0)  # of few seeds the interval of a mean may reach below what an RMSE can be
-        works = int((values < search.rule.target).sum())
+        works = int((values < search.rule.threshold).sum())
         holds = search.record.holds(number)
         trial = search.record.trial(number)
         searched = float(np.mean([np.nan if value is None else value for value in trial.user_attrs["rmse"]]))
@@ -144,10 +144,10 @@ def outside(search: Search) -> list[str]:
         rmse = mine["rmse"].dropna()
         if rmse.empty:
             continue
-        below = int((rmse < search.rule.target).sum())
+        below = int((rmse < search.rule.threshold).sum())
         scores = f"RMSE {rmse.mean():.2f} +- {rmse.std(ddof=1):.2f}" if len(rmse) > 1 else f"RMSE {rmse.mean():.2f}"
         seeds = "1 seed that decided nothing" if len(mine) == 1 else f"{len(mine)} seeds that decided nothing"
-        lines.append(f"{arm} on {seeds}: {scores}, {below} of {len(mine)} below {search.rule.target:g}")
+        lines.append(f"{arm} on {seeds}: {scores}, {below} of {len(mine)} below {search.rule.threshold:g}")
     return lines
 
 
@@ -165,7 +165,7 @@ def print_search(search: Search) -> None:
     """Print what was confirmed, beside what the search had promised, and how the trials ended."""
     console = make_console()
     table = Table(title="RMSE, searched and on fresh seeds", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("trial", "searched", "confirmed, 95% CI", "optimism", "the mean", f"< {search.rule.target:g}"):
+    for name in ("trial", "searched", "confirmed, 95% CI", "optimism", "the mean", f"< {search.rule.threshold:g}"):
         table.add_column(name, justify="right", no_wrap=True)
     found = confirmations(search)
     for c in found:

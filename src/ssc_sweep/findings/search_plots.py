@@ -117,7 +117,9 @@ def _figure(search: Search, x: str, y: str) -> tuple[Figure, Any]:
     """A figure with logarithmic RMSE and a line at the target."""
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     axes = figure.subplots()
-    axes.axhline(search.rule.target, color=CONTROL_COLOUR, ls="--", lw=1.3, label=f"target {search.rule.target:g}")
+    axes.axhline(
+        search.rule.threshold, color=CONTROL_COLOUR, ls="--", lw=1.3, label=f"target {search.rule.threshold:g}"
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(x)
     axes.set_ylabel(y)

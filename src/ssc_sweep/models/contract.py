@@ -1,8 +1,11 @@
-"""What a model offers to the training loop, and what it is given.
+"""What a model offers to training and measuring, and what it is given.
+
+A `Predictor` predicts. It is of one of two final kinds: a `Learner` descends objectives, step by step; a `Solver` finds
+its parameters in closed form. An ordinary torch module needs neither: see `ssc_sweep.models.ordinary`.
 
 All tensors carry a leading run axis R: R runs of equal shapes train side by side, each with its own weights, seed,
-statistics and rows, and no operation mixes them. An ordinary module that knows nothing of R says `stacks = False`
-and is always given R = 1.
+statistics and rows, and no operation mixes them. A model that knows nothing of R says `stacks = False` and is always
+given R = 1.
 
 Shapes below: R runs, B rows of a batch, d_x covariates, d_y outcomes, K treatments.
 """
@@ -16,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssc_sweep.bounds import Bounds
 from ssc_sweep.config import StatsMode
+from ssc_sweep.probe import Probe
 
 
 class Sizes(NamedTuple):
@@ -34,7 +37,7 @@ class Batch:
 
     Attributes:
         x: covariates, shape (R, B, d_x).
-        t: treatments as codes, `data.splitting.HIDDEN` where the model must not look, shape (R, B), int64.
+        t: treatments as codes, `data.cohort.HIDDEN` where the model must not look, shape (R, B), int64.
         y: outcomes in their unit, shape (R, B, d_y).
         any_hidden: whether any treatment of the stack's training rows is HIDDEN (known without looking at t).
         last: whether it is the last batch of an epoch.
@@ -61,27 +64,39 @@ class Loss:
 
 @dataclass(frozen=True)
 class Objective:
-    """One loss and the parameters that descend it. A model with adversaries has several; a step visits each in turn."""
+    """One loss and the parameters that descend it. A model with adversaries has several; a step visits each in turn.
+
+    Attributes:
+        steps: updates a batch; adversaries often take several.
+        lr: a learning rate of its own; None: the run's.
+    """
 
     name: str
     parameters: list[nn.Parameter]
     loss: Callable[[Batch], Loss]
+    steps: int = 1
+    lr: float | None = None
 
 
-class Model(nn.Module, ABC):
-    """The contract. Constructor: (sizes, seeds, stats, **hyperparameters of its YAML), one seed and stats mode a run.
+class Predictor(nn.Module, ABC):
+    """What every model offers. Constructor: (sizes, seeds, stats, **arguments of its YAML), one seed and mode a run.
 
-    A model that stacks gives every parameter and buffer a leading axis whose length is a multiple of R, run after run,
-    and draws the weights of each run from `streams.stream(seed, name)`. An ordinary module has leading axes of its own
-    choice and may draw from torch's global generator, which is seeded with the run's seed before it is made.
-    The training loop brings it to the precision of the run.
+    The signature of the constructor is the schema of the YAML. A model that stacks gives every parameter and buffer a
+    leading axis whose length is a multiple of R, run after run, and draws the weights of each run from
+    `streams.stream(seed, name)`. One that does not may draw from torch's global generator, which is seeded with the
+    run's seed before it is made. Training brings the model to the precision of the run, and puts it into train mode for
+    steps and eval mode for measuring.
     """
 
     stacks: ClassVar[bool] = True
-    # What the values of its YAML may be, by name; checked before anything trains.
-    bounds: ClassVar[Mapping[str, Bounds]] = {}
+    # Whether predictions depend on the treatment; without, the model has no estimate of its effect.
+    uses_treatment: ClassVar[bool] = True
+    # What `probe` may return, by name.
+    probes: ClassVar[tuple[Probe, ...]] = ()
+    # Packages beside those of the project -> the extra that installs them.
+    needs: ClassVar[Mapping[str, str]] = {}
     # Predictions are clamped to +- this many units of the outcome.
-    outcome_limit: ClassVar[float] = float("inf")
+    outcome_limit: float = float("inf")
 
     def __init__(self, sizes: Sizes, seeds: Sequence[int], stats: Sequence[StatsMode]) -> None:
         assert len(seeds) == len(stats) and (self.stacks or len(seeds) == 1)
@@ -96,22 +111,6 @@ class Model(nn.Module, ABC):
         return len(self.seeds)
 
     @abstractmethod
-    def start(self, train: Batch) -> None:
-        """See all training rows once, before the first step. Statistics over all of them belong here."""
-
-    @abstractmethod
-    def before_step(self, batch: Batch) -> None:
-        """See the rows of the step that comes. Running statistics belong here, so that a loss changes nothing."""
-
-    @abstractmethod
-    def objectives(self) -> list[Objective]:
-        """The losses in the order in which a step visits them."""
-
-    @abstractmethod
-    def after_step(self) -> None:
-        """Do what follows an update, e.g. move an averaged copy of the weights."""
-
-    @abstractmethod
     def outcome_mean(self, x: Tensor, t: Tensor) -> Tensor:
         """E[Y | X=x, T=t] in the outcome's unit: (R, B, d_x), (R, B) -> (R, B, d_y)."""
 
@@ -119,20 +118,26 @@ class Model(nn.Module, ABC):
     def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:
         """log P(T=k | X=x, Y=y): (R, B, d_x), (R, B, d_y) -> (R, B, K)."""
 
-    @abstractmethod
     def outcome_log_prob(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor | None:
         """log p(Y=y | X=x, T=t), a density in the outcome's unit: (R, B, d_x), (R, B), (R, B, d_y) -> (R, B).
 
         None from a model that has no density.
         """
+        return None
+
+    def outcome_quantiles(self, x: Tensor, t: Tensor, levels: Tensor) -> Tensor | None:
+        """Quantiles of each outcome given x and t, in its unit: (R, B, d_x), (R, B), (Q,) -> (R, B, d_y, Q).
+
+        None from a model that has no distribution.
+        """
+        return None
 
     def predict(self, x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """(outcome_mean, treatment_log_prob) of the same rows, for a model to override where they share work."""
         return self.outcome_mean(x, t), self.treatment_log_prob(x, y)
 
-    @abstractmethod
     def probe(self, some: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
-        """Describe the model as it stands, for the history: named numbers, one a run (R,) or one a row (R, B).
+        """Describe the model as it stands: numbers named in `probes`, one a run (R,) or one a row (R, B).
 
         Draws nothing, changes nothing.
 
@@ -141,6 +146,7 @@ class Model(nn.Module, ABC):
             train, val: two rows that hold the smallest and the largest value of every column of all training or
                 validation rows.
         """
+        return {}
 
     def run_state(self, run: int) -> dict[str, np.ndarray]:
         """Return the weights and statistics of one run by name, without the run axis."""
@@ -151,6 +157,37 @@ class Model(nn.Module, ABC):
             mine = tensor.unflatten(0, (self.runs, len(tensor) // self.runs))[run]
             state[name] = (mine[0] if len(mine) == 1 else mine).cpu().numpy().copy()
         return state
+
+    def load_run_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over what `run_state` returned. For a model of one run."""
+        assert self.runs == 1
+        mine = self.state_dict()
+        self.load_state_dict({name: torch.from_numpy(state[name]).view(mine[name].shape) for name in state})
+
+
+class Learner(Predictor):
+    """A model that descends objectives, batch by batch."""
+
+    @abstractmethod
+    def objectives(self) -> list[Objective]:
+        """The losses in the order in which a step visits them."""
+
+    def start(self, train: Batch) -> None:
+        """See all training rows once, before the first step. Statistics over all of them belong here."""
+
+    def before_step(self, batch: Batch) -> None:
+        """See the rows of the step that comes. Running statistics belong here, so that a loss changes nothing."""
+
+    def after_step(self) -> None:
+        """Do what follows an update, e.g. move an averaged copy of the weights."""
+
+
+class Solver(Predictor):
+    """A model that finds its parameters in one go, from all training rows."""
+
+    @abstractmethod
+    def solve(self, train: Batch) -> None:
+        """Set the parameters of every run from its training rows; hidden treatments are HIDDEN."""
 
 
 def one_hot(t: Tensor, treatments: int, dtype: torch.dtype) -> Tensor:

@@ -3,7 +3,7 @@
 Coupling i splits the d dimensions by parity: those whose index has the parity of i pass unchanged and, with the
 context, set scale and shift of the others:
 
-    z_b = y_b * s + b,   s = sigmoid(u + 2) + 0.001 in (0.001, 1.001),   b = 5 tanh(v),   (v, u) = net(y_a, context)
+    z_b = y_b * s + b,   s = sigmoid(u + 2) + m in (m, 1 + m), m = 0.001,   b = 5 tanh(v),   (v, u) = net(y_a, context)
 
 A reversal of the dimensions follows each coupling; the base is a standard normal. log |dz/dy| = sum log s.
 
@@ -30,12 +30,22 @@ class CouplingFlow(nn.Module):
     Args:
         name: first part of the names of the random streams that draw the weights.
         inert: also build and evaluate couplings that transform nothing.
+        min_scale: added to every scale; the inverse divides by it.
     """
 
     def __init__(
-        self, d: int, d_context: int, couplings: int, width: int, seeds: Sequence[int], name: str, inert: bool
+        self,
+        d: int,
+        d_context: int,
+        couplings: int,
+        width: int,
+        seeds: Sequence[int],
+        name: str,
+        inert: bool,
+        min_scale: float = MIN_SCALE,
     ) -> None:
         super().__init__()
+        self.min_scale = min_scale
         self.d, self.runs = d, len(seeds)
         halves = slice(0, None, 2), slice(1, None, 2)
         live = [i for i in range(couplings) if inert or self.count(halves[(i + 1) % 2])]
@@ -70,7 +80,7 @@ class CouplingFlow(nn.Module):
         copies = len(self.moved)
         context = context.repeat_interleave(copies, dim=0)
         out = self.nets[0](context[..., :0], context)
-        return _scale_and_shift(out.view(self.runs, copies, *out.shape[1:]))
+        return self._scale_and_shift(out.view(self.runs, copies, *out.shape[1:]))
 
     def forward(self, y: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """y -> (z, log |dz/dy|): (R, B, d) -> (R, B, d), (R, B)."""
@@ -81,7 +91,7 @@ class CouplingFlow(nn.Module):
             return y, scales.log().sum(dim=(1, 3))
         log_scales = []
         for net, passed, moved in zip(self.nets, self.passed, self.moved, strict=True):
-            scale, shift = _scale_and_shift(net(y[..., passed], context))
+            scale, shift = self._scale_and_shift(net(y[..., passed], context))
             log_scales.append(scale.log())
             y = _replace(y, moved, y[..., moved] * scale + shift).flip(-1)
         return y, torch.cat(log_scales, dim=-1).sum(dim=-1)
@@ -95,9 +105,14 @@ class CouplingFlow(nn.Module):
             return z
         for net, passed, moved in reversed(list(zip(self.nets, self.passed, self.moved, strict=True))):
             z = z.flip(-1)
-            scale, shift = _scale_and_shift(net(z[..., passed], context))
+            scale, shift = self._scale_and_shift(net(z[..., passed], context))
             z = _replace(z, moved, (z[..., moved] - shift) / scale)
         return z
+
+    def _scale_and_shift(self, out: Tensor) -> tuple[Tensor, Tensor]:
+        """A conditioner's output (..., 2 d) -> (scale, shift), (..., d) each."""
+        v, u = out.chunk(2, dim=-1)
+        return torch.sigmoid(u + 2) + self.min_scale, MAX_SHIFT * torch.tanh(v)
 
     def density(self, y: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """log p(y | context), and log |dz/dy|, the log of the product of all scales: (R, B) each."""
@@ -107,12 +122,6 @@ class CouplingFlow(nn.Module):
     def log_prob(self, z: Tensor, log_det: Tensor) -> Tensor:
         """log p(y | context) from what `forward` made of y: (R, B, d), (R, B) -> (R, B)."""
         return log_det - 0.5 * (z.square().sum(dim=-1) + self.d * math.log(2 * math.pi))
-
-
-def _scale_and_shift(out: Tensor) -> tuple[Tensor, Tensor]:
-    """A conditioner's output (..., 2 d) -> (scale, shift), (..., d) each."""
-    v, u = out.chunk(2, dim=-1)
-    return torch.sigmoid(u + 2) + MIN_SCALE, MAX_SHIFT * torch.tanh(v)
 
 
 def _replace(y: Tensor, moved: slice, values: Tensor) -> Tensor:

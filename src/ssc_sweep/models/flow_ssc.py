@@ -9,24 +9,26 @@ with ll_y the log density of the normalised outcome. The clamp at -100 has zero 
 flow over x that is never trained: a constant, left out by default like the couplings that transform nothing. The
 parameter `inert` puts both back.
 
-Prediction: the mean outcome in its own unit, clamped to +-100; p(t|x,y) is proportional to p(t|x) p(y|x,t).
+Prediction: the mean outcome in its own unit, clamped to +-`clamp` (100 kg for NHEFS); p(t|x,y) is proportional to
+p(t|x) p(y|x,t).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from ssc_sweep.bounds import FLAG, NOT_NEGATIVE, Bounds, whole
 from ssc_sweep.config import StatsMode
-from ssc_sweep.models.contract import Batch, Loss, Model, Objective, Sizes, one_hot
+from ssc_sweep.models.contract import Batch, Learner, Loss, Objective, Sizes, one_hot
 from ssc_sweep.models.coupling import CouplingFlow
 from ssc_sweep.models.layers import MLP, RunningStats
+from ssc_sweep.probe import Probe, Tells
+from ssc_sweep.schema import Count, NotNegative, Positive, Share
 from ssc_sweep.streams import stream
 
 MIN_LOG_DENSITY = -100.0
-MAX_OUTCOME = 100.0
 
 
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ def _loss(total: Tensor, ll_y: Tensor, log_scale: Tensor, clamped: Tensor, **par
     return Loss(total, {name: part.detach() for name, part in named.items()})
 
 
-class FlowSSC(Model):
+class FlowSSC(Learner):
     """See the module.
 
     Parts of its loss, for the probes: labelled, unlabelled and ce; clamped, the share of rows whose ll_y lies below the
@@ -54,40 +56,51 @@ class FlowSSC(Model):
         gamma: weight of the unlabelled rows.
         samples: draws a prediction averages where the conditional is not Gaussian (d_y > 1).
         inert: also compute what never learns.
+        min_scale: smallest scale of a coupling of p(y|x,t). A prediction is divided by every scale.
+        clamp: predictions are clamped to +- this, in the outcome's unit; None: never.
     """
 
-    bounds: ClassVar[Mapping[str, Bounds]] = {
-        "couplings": whole(2),  # the first of them moves nothing where there is one outcome
-        "width": whole(1),
-        "x_couplings": whole(1),
-        "x_width": whole(1),
-        "gamma": NOT_NEGATIVE,
-        "samples": whole(1),
-        "inert": FLAG,
-    }
-    outcome_limit = MAX_OUTCOME
+    probes: ClassVar[tuple[Probe, ...]] = (
+        Probe("ll_x", "log density of x under the flow that never learns", "nats"),
+        *(
+            probe
+            for name in ("x", "y")
+            for probe in (
+                Probe(f"{name}_shift", f"shift of {name}, mean over columns"),
+                Probe(f"{name}_scale", f"scale of {name}, mean over columns"),
+                Probe(f"{name}_shift_off", f"shift of {name}: distance from that of all rows", "sd", Tells.DISTANCE),
+                Probe(f"{name}_scale_off", f"scale of {name}: distance from that of all rows", "sd", Tells.DISTANCE),
+            )
+        ),
+        Probe("largest_z_train", "largest |z| of a training row", "sd", Tells.REACH_TRAIN),
+        Probe("largest_z_val", "largest |z| of a validation row", "sd", Tells.REACH_VAL),
+    )
 
     def __init__(
         self,
         sizes: Sizes,
         seeds: Sequence[int],
         stats: Sequence[StatsMode],
-        couplings: int,
-        width: int,
-        x_couplings: int,
-        x_width: int,
-        gamma: float,
-        samples: int,
+        # The first coupling moves nothing where there is one outcome.
+        couplings: Annotated[int, Field(ge=2)],
+        width: Count,
+        x_couplings: Count,
+        x_width: Count,
+        gamma: NotNegative,
+        samples: Count,
         inert: bool,
+        min_scale: Share,
+        clamp: Positive | None,
     ) -> None:
         super().__init__(sizes, seeds, stats)
         self.gamma, self.samples = gamma, samples
+        self.outcome_limit = float("inf") if clamp is None else clamp
         d_x, d_y, treatments = sizes
         momentum, fixed = [s.momentum for s in stats], [s.mode == "precomputed" for s in stats]
         self.x_stats, self.y_stats = RunningStats(d_x, momentum, fixed), RunningStats(d_y, momentum, fixed)
         draws = [stream(seed, "init.classifier") for seed in seeds]
         self.classifier = MLP([d_x, width, width, treatments], draws)
-        self.y_flow = CouplingFlow(d_y, d_x + treatments, couplings, width, seeds, "init.y_flow", inert)
+        self.y_flow = CouplingFlow(d_y, d_x + treatments, couplings, width, seeds, "init.y_flow", inert, min_scale)
         self.x_flow = CouplingFlow(d_x, 0, x_couplings, x_width, seeds, "init.x_flow", inert=True)
         self.inert = inert
 
@@ -98,9 +111,6 @@ class FlowSSC(Model):
     def before_step(self, batch: Batch) -> None:
         self.x_stats.update(batch.x)
         self.y_stats.update(batch.y)
-
-    def after_step(self) -> None:
-        """Nothing follows an update."""
 
     def objectives(self) -> list[Objective]:
         return [Objective("likelihood", [*self.classifier.parameters(), *self.y_flow.learning()], self.loss)]
@@ -172,17 +182,33 @@ class FlowSSC(Model):
             mean = self.y_flow.inverse(x.new_zeros(*x.shape[:2], 1), context)
         else:
             mean = self._sampled_mean(context)
-        return self.y_stats.restore(mean).clamp(-MAX_OUTCOME, MAX_OUTCOME)
+        return self.y_stats.restore(mean).clamp(-self.outcome_limit, self.outcome_limit)
 
     def _sampled_mean(self, context: Tensor) -> Tensor:
-        """Average of `samples` draws, from the run's own stream and always from its start: (R, B, d_y)."""
+        """Average of `samples` draws: (R, B, d_y)."""
+        total = torch.zeros((), dtype=context.dtype, device=context.device)
+        for drawn in self._drawn(context):
+            total = total + drawn
+        return total / self.samples
+
+    def _drawn(self, context: Tensor) -> Iterator[Tensor]:
+        """`samples` draws of the normalised outcome, always from the start of the run's own stream: (R, B, d_y)."""
         shape = (context.shape[1], self.sizes.d_y)
         draws = [stream(seed, "predict") for seed in self.seeds]
-        total = context.new_zeros(len(draws), *shape)
         for _ in range(self.samples):
             noise = torch.stack([torch.from_numpy(draw.standard_normal(shape)) for draw in draws])
-            total += self.y_flow.inverse(noise.to(context), context)
-        return total / self.samples
+            yield self.y_flow.inverse(noise.to(context), context)
+
+    def outcome_quantiles(self, x: Tensor, t: Tensor, levels: Tensor) -> Tensor:
+        """One outcome: exact, since y rises with z. Several: those of `samples` draws."""
+        context = self._context(self.x_stats.normalise(x), t)
+        if self.sizes.d_y == 1:
+            z = torch.special.ndtri(levels.to(context)).unbind(0)
+            found = [self.y_flow.inverse(context.new_full((*x.shape[:2], 1), float(one)), context) for one in z]
+        else:
+            # torch.quantile wants the levels in the dtype of the values.
+            found = list(torch.stack(list(self._drawn(context))).quantile(levels.to(context), dim=0).unbind(0))
+        return torch.stack([self.y_stats.restore(one) for one in found], dim=-1)
 
     def outcome_log_prob(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         normalised, context = self.y_stats.normalise(y), self._context(self.x_stats.normalise(x), t)
@@ -204,5 +230,5 @@ class FlowSSC(Model):
         x, y = self.x_stats.normalise(x), self.y_stats.normalise(y)
         z, log_scale = self.y_flow(*self._for_every_treatment(x, y))
         offset = self._by_treatment(z.squeeze(-1) / log_scale.exp()).gather(-1, t.unsqueeze(-1))
-        mean = self.y_stats.restore(y - offset).clamp(-MAX_OUTCOME, MAX_OUTCOME)
+        mean = self.y_stats.restore(y - offset).clamp(-self.outcome_limit, self.outcome_limit)
         return mean, self._posterior(x, self._by_treatment(self.y_flow.log_prob(z, log_scale)))

@@ -119,7 +119,8 @@ class RunningStats(nn.Module):
 
     def precompute(self, rows: Tensor) -> None:
         """Take the statistics from all rows (R, n, d); a running average starts anew at its first batch."""
-        self.whole = self.of(rows)
+        shift, scale = self.of(rows)
+        self.whole = shift.expand_as(self.shift), scale.expand_as(self.scale)
         self.shift.copy_(self.whole[0])
         self.scale.copy_(self.whole[1])
         self.fresh = True
@@ -133,7 +134,9 @@ class RunningStats(nn.Module):
         self.fresh = False
 
     def of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (shift, scale) of these rows, each (R, 1, d)."""
+        """Return (shift, scale) of these rows, each (R, 1, d), or (1, 1, d) where all runs share them."""
+        # Rows that all runs share are looked at once.
+        rows = rows[:1] if rows.stride(0) == 0 else rows
         # Not torch.var_mean, which takes 15 times as long along this axis of a stack.
         mean = rows.mean(dim=1, keepdim=True)
         return mean, (rows - mean).square().mean(dim=1, keepdim=True).sqrt().clamp(min=self.FLOOR)

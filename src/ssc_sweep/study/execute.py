@@ -10,18 +10,23 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 import torch
 
-from ssc_sweep.data.splitting import DataSplit
+from ssc_sweep.data.cohort import HIDDEN, Floats
+from ssc_sweep.data.source import Data
+from ssc_sweep.data.splitting import DataSplit, Rows
 from ssc_sweep.errors import UserError
-from ssc_sweep.models.contract import Model, Sizes
+from ssc_sweep.models.choice import choose
+from ssc_sweep.models.contract import Sizes
 from ssc_sweep.streams import stream
 from ssc_sweep.study.job import GoOn, Job, Outcome, Status
-from ssc_sweep.study.prepare import Data, prepare, shared, target
+from ssc_sweep.study.prepare import optimizer_of, prepare
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start
-from ssc_sweep.training.loop import Schedule, subnormals_are_zero, to_the_end, train
-from ssc_sweep.training.metrics import mean_predictor_rmse
+from ssc_sweep.training.loop import Schedule, Trained, subnormals_are_zero, to_the_end, train
+from ssc_sweep.training.measure import Answers
+from ssc_sweep.training.scores import OF_THE_ROWS, SCORES, Measured, measure, of_your_own
 from ssc_sweep.training.stack import assemble
 
 
@@ -84,11 +89,6 @@ def _run_stack(jobs: list[Job], data: Data, advance: Callable[[int, int], None],
     return [Outcome(Status(result.metrics["status"]), result.metrics) for result in results]
 
 
-def _known(score: float | None) -> float | None:
-    """None for a score that is NaN or Inf: of rows that decide nothing, so the run is no worse for it."""
-    return score if score is not None and math.isfinite(score) else None
-
-
 def _train_stack(
     jobs: list[Job], splits: list[DataSplit], advance: Callable[[int, int], None], go_on: GoOn | None
 ) -> list[Result]:
@@ -100,53 +100,87 @@ def _train_stack(
     seeds, stats = [config.seed for config in configs], [config.stats_mode for config in configs]
     # Only a model that does not stack draws from torch's global generator; it is always alone.
     torch.manual_seed(int(stream(first.seed, "torch").integers(2**63)))
-    model: Model = target("model", first.model)(sizes, seeds, stats).to(dtype)
+    choice = choose(first.model)
+    model = choice.build(sizes, seeds, stats).to(dtype)
     make_optimizer = partial(
-        target("optimizer", shared(first.optimizer)),
+        optimizer_of(first.optimizer),
         lr=[config.optimizer["lr"] for config in configs],
         weight_decay=[config.optimizer["weight_decay"] for config in configs],
     )
     schedule = Schedule(first.epochs, first.batch.size, first.batch.drop_last, first.clip_norm, first.probes)
     start = time.perf_counter()
     stop = to_the_end if go_on is None else partial(go_on, jobs)
-    trained = train(model, rows, make_optimizer, schedule, lambda: advance(runs, 0), stop)
-    history, predictions = trained.history, trained.predictions
+    trained = train(model, rows, make_optimizer, schedule, lambda epochs: advance(runs * epochs, 0), stop)
     seconds = (time.perf_counter() - start) / runs
-    results = []
-    for run, (data, config) in enumerate(zip(splits, configs, strict=True)):
-        bad = history.bad[run]
-        status = Status.DIVERGED if bad is not None else Status.PRUNED if history.stopped else Status.FINISHED
-        scores: dict[str, float | None] = {"rmse": None, "accuracy": None, "nll": None, "train_rmse": None}
-        if status is Status.FINISHED:
-            scores |= predictions.scores(run, data.val.y, data.val.t)
-            scores |= {"nll": _known(trained.nll[run] if trained.nll else None)}
-            scores |= {"train_rmse": _known(trained.train_rmse[run])}
-        metrics = {
-            "status": status,
-            "model": type(model).__name__,
-            **scores,
-            "mean_predictor_rmse": mean_predictor_rmse(data.train.y, data.val.y),
-            "unit": data.cohort.unit,
-            "first_bad": None if bad is None else asdict(bad),
-            "rows_train": len(data.train.t),
-            "rows_val": len(data.val.t),
-            "covariates": sizes.d_x,
-            "batch": config.batch.size,
-            "steps": history.step if bad is None else bad.step,
-            "parameters": sum(p.numel() for p in model.parameters()) // runs,
-            "seconds": round(seconds, 3),
-            "stack": runs,
-        }
-        results.append(
-            Result(
-                metrics=metrics,
-                history=history.rows[run],
-                val=data.val,
-                cohort=data.cohort,
-                outcome=predictions.outcome[run],
-                treatment_log_prob=predictions.treatment_log_prob[run],
-                state=model.run_state(run),
-            )
+    about = {
+        "model": choice.name,
+        "covariates": sizes.d_x,
+        "parameters": sum(p.numel() for p in model.parameters()) // runs,
+        "seconds": round(seconds, 3),
+        "stack": runs,
+        "unused": list(trained.unused),
+        "probes": [asdict(probe) for probe in model.probes],
+    }
+    return [
+        Result(
+            metrics=_metrics(job, data, run, trained) | about,
+            history=trained.history.rows[run],
+            val=data.val,
+            cohort=data.cohort,
+            outcome=trained.val.predictions.outcome[run],
+            treatment_log_prob=trained.val.predictions.treatment_log_prob[run],
+            state=model.run_state(run),
         )
-        assert config.seed == model.seeds[run]
-    return results
+        for run, (job, data) in enumerate(zip(jobs, splits, strict=True))
+    ]
+
+
+def _measured(answers: Answers, run: int, rows: Rows, data: DataSplit, batch: int) -> Measured:
+    def mine(of_all: Floats | None) -> Floats | None:
+        return None if of_all is None else of_all[run]
+
+    return Measured(
+        y=rows.y,
+        outcome=answers.predictions.outcome[run],
+        t=rows.t,
+        treatment_log_prob=answers.predictions.treatment_log_prob[run],
+        density=mine(answers.density),
+        quantiles=mine(answers.quantiles),
+        effects=mine(answers.effects),
+        y_train=data.train.y,
+        batch=batch,
+        effect=data.cohort.effect,
+    )
+
+
+def _metrics(job: Job, data: DataSplit, run: int, trained: Trained) -> dict[str, Any]:
+    """What is said of a run: how it ended, its scores, what it was made of."""
+    history, config = trained.history, job.config
+    bad = history.bad[run]
+    status = Status.DIVERGED if bad is not None else Status.PRUNED if history.stopped else Status.FINISHED
+    own = of_your_own(job.scores)
+    finished = status is Status.FINISHED
+    val = _measured(trained.val, run, data.val, data, config.batch.size)
+    scores = measure(val, (*SCORES, *own))
+    # What is known of the rows alone, a lost run has too.
+    scores = {name: value if finished or name in OF_THE_ROWS else None for name, value in scores.items()}
+    train_rmse = trained.train_rmse[run]
+    scores["train_rmse"] = train_rmse if finished and math.isfinite(train_rmse) else None
+    if trained.test is not None and data.test is not None:
+        test = measure(_measured(trained.test, run, data.test, data, config.batch.size), (*SCORES, *own))
+        scores |= {f"test_{name}": value if finished else None for name, value in test.items()}
+    return {
+        "status": status,
+        **scores,
+        "unit": data.cohort.unit,
+        "first_bad": None if bad is None else asdict(bad),
+        "rows_train": len(data.train.t),
+        "rows_val": len(data.val.t),
+        "rows_val_known": int((data.val.t != HIDDEN).sum()),
+        "rows_test": 0 if data.test is None else len(data.test.t),
+        "rows_without_outcome": data.cohort.dropped,
+        "unseen_levels": data.unseen,
+        "batch": config.batch.size,
+        "steps": history.step if bad is None else bad.step,
+        "own_scores": [{"name": one.name, "title": one.title, "unit": one.unit} for one in own],
+    }

@@ -4,32 +4,42 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field
 
 from ssc_sweep.config import STUDY_KEYS
 from ssc_sweep.errors import UserError
+from ssc_sweep.schema import Section
 
 # A folder's name may have 255 bytes on most file systems.
 LONGEST_NAME = 200
 CONTROL = "control"
 
 
-@dataclass
-class HypothesisConf:
+class Reference(Section):
+    """A number that others have published, shown beside the arm that it belongs to."""
+
+    arm: str = Field(description="label of the arm, with its point of a grid, as the table has it; or an estimator")
+    score: str = Field(description="name of the score it is compared with")
+    value: float
+    low: float | None = Field(default=None, description="of its 95% interval, where one was published")
+    high: float | None = None
+    source: str = Field(description="where it stands")
+    note: str = Field(default="", description="why ours differs")
+
+
+class HypothesisConf(Section):
     """A YAML in conf/hypothesis."""
 
-    letter: str  # A to E in the plan; free for new ones
-    claim: str  # what is suspected, one sentence
-    expect: str  # what the claim predicts for RMSE: improves | worsens | no_difference
-    arms: list[dict[str, Any]]  # each a set of overrides, e.g. {optimizer.lr: 1e-4} or {batch: b32}
-
-
-EXPECTATIONS = ("improves", "worsens", "no_difference")
+    letter: str = Field(description="A to E in the plan; free for new ones")
+    claim: str = Field(description="what is suspected, one sentence")
+    expect: Literal["improves", "worsens", "no_difference"] = Field(description="what the claim predicts for RMSE")
+    arms: list[dict[str, Any]] = Field(description="each a set of overrides: {optimizer.lr: 1e-4} or {batch: b32}")
+    references: list[Reference] = Field(default=[], description="published numbers beside ours")
 
 
 def read_hypothesis(name: str, node: Any) -> HypothesisConf:
@@ -38,16 +48,8 @@ def read_hypothesis(name: str, node: Any) -> HypothesisConf:
     Raises:
         UserError: a field is missing, unknown or of the wrong type; no arms, an empty one, one that is there twice.
     """
-    try:
-        conf = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(HypothesisConf), node))
-    except (OmegaConfBaseException, TypeError, ValueError) as error:
-        raise UserError(
-            f"hypothesis {name}: {str(error).splitlines()[0].rstrip('.')}. It needs letter, claim, expect and arms, "
-            "each of them a mapping: [{optimizer.lr: 1e-4}, {batch: b32}]."
-        ) from error
-    assert isinstance(conf, HypothesisConf)
-    if conf.expect not in EXPECTATIONS:
-        raise UserError(f"hypothesis {name}: expect={conf.expect} is unknown: allowed is {' | '.join(EXPECTATIONS)}.")
+    plain = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+    conf = HypothesisConf.read(plain if plain is not None else {}, f"hypothesis.{name}")
     if not conf.arms or not all(conf.arms):
         raise UserError(f"hypothesis {name} has no arms, or an empty one: give each arm at least one override.")
     twice = [arm for arm in conf.arms if conf.arms.count(arm) > 1]

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each
 from ssc_sweep.errors import UserError
+from ssc_sweep.schema import Names, checked
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, folder_name
 from ssc_sweep.study.plan import Plan, leads_out, read_plan, started_here, study_folder, write_plan
@@ -26,12 +27,19 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be trained: its config, its folder, the overrides that made the config, and the study it belongs to."""
+    """A run to be trained.
+
+    Attributes:
+        overrides: those that made the config.
+        study: the study it belongs to.
+        scores: names of scores of the user's own, measured beside ours.
+    """
 
     config: RunConfig
     folder: RunFolder
     overrides: tuple[str, ...]
     study: StudyFolder
+    scores: tuple[str, ...] = ()
 
 
 # Told the jobs of a stack, an epoch that is over and each run's RMSE after it; False stops the stack there.
@@ -70,7 +78,17 @@ def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
     study = study_folder(cfg.outputs, cfg.study)
     if leads_out(str(arm)):
         raise UserError(f"arm={arm} leads out of study={cfg.study}: give a name, e.g. arm=mine.")
-    return Job(check(cfg), study.run(arm, cfg.seed), tuple(overrides), study)
+    return Job(check(cfg), study.run(arm, cfg.seed), tuple(overrides), study, own_scores(cfg))
+
+
+def own_scores(cfg: DictConfig) -> tuple[str, ...]:
+    """The scores of the user's own that a config names.
+
+    Raises:
+        UserError: it holds no list of names.
+    """
+    plain = OmegaConf.to_container(cfg.scores) if OmegaConf.is_config(cfg.scores) else cfg.scores
+    return checked("scores", Names, plain)
 
 
 def run_overrides(arm: Arm, seed: int, study: StudyFolder) -> list[str]:

@@ -129,9 +129,9 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
     else:
         origin = provenance()
     content = origin | {
-        "rule": asdict(plan.rule),
+        "rule": plan.rule.model_dump(),
         "seeds": sorted(seeds),
-        "hypotheses": {name: asdict(conf) for name, conf in hypotheses.items()},
+        "hypotheses": {name: conf.model_dump() for name, conf in hypotheses.items()},
         "arms": [asdict(arm) | {"overrides": list(arm.overrides)} for arm in arms],
     }
     write_yaml(folder.study, content)
@@ -151,8 +151,8 @@ def _plan(folder: StudyFolder, content: dict[str, Any]) -> Plan:
         return Plan(
             seeds=tuple(content["seeds"]),
             arms=tuple(Arm(**arm | {"overrides": tuple(arm["overrides"])}) for arm in content["arms"]),
-            rule=Rule(**content["rule"]),
-            hypotheses={name: HypothesisConf(**conf) for name, conf in content["hypotheses"].items()},
+            rule=Rule.read(content["rule"], "rule"),
+            hypotheses={name: HypothesisConf.read(conf, name) for name, conf in content["hypotheses"].items()},
         )
     except (KeyError, TypeError, AttributeError, UserError) as error:
         raise _damaged(folder, error) from error

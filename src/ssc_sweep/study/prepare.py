@@ -1,57 +1,27 @@
 """Check jobs against their data and folders, and group them into stacks; the last stop before anything trains."""
 
-import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-
-from ssc_sweep.bounds import bounded_arguments
-from ssc_sweep.config import ALLOWED_TARGETS, RunConfig, without_seed
-from ssc_sweep.data.cohort import Cohort
-from ssc_sweep.data.splitting import HIDDEN, DataSplit, split
+from ssc_sweep import admission
+from ssc_sweep.config import RunConfig, without_seed
+from ssc_sweep.data.cohort import HIDDEN
+from ssc_sweep.data.source import Data
+from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.errors import UserError
-from ssc_sweep.models.contract import Model
+from ssc_sweep.models.choice import choose
+from ssc_sweep.schema import check_arguments
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Job, Outcome, Status
 from ssc_sweep.training.optimizer import Optimizer
+from ssc_sweep.training.scores import of_your_own
 
 # Beyond this many runs a stack gains no speed, and its weights and moments take memory: 5 MB a run for flow_ssc.
 LARGEST_STACK = 64
-
-
-def target(group: str, node: dict[str, Any]) -> Any:
-    """The Python target that a config group names, with the arguments of the config bound to it (functools.partial).
-
-    Raises:
-        UserError: there is no such target, it is not ours, or it does not take one of the arguments.
-    """
-    named = f"{group}._target_={node.get('_target_')}"
-    try:
-        bound = instantiate({**node, "_partial_": True}, _execution_whitelist_=ALLOWED_TARGETS)
-        inspect.signature(bound.func).bind_partial(**bound.keywords)
-    except (InstantiationException, AttributeError) as error:
-        raise UserError(f"{named} cannot be used: allowed is a class or function of ssc_sweep. {error}") from error
-    except TypeError as error:
-        raise UserError(f"{named}: {error}. Its docstring names what it takes.") from error
-    return bound
-
-
-def _complete(group: str, bound: Any, given: Sequence[str]) -> None:
-    """Check that a target has all its arguments, those that are `given` by whoever calls it left out.
-
-    Raises:
-        UserError: one is missing.
-    """
-    for name, parameter in inspect.signature(bound.func).parameters.items():
-        if parameter.default is parameter.empty and name not in (*bound.keywords, *given):
-            raise UserError(
-                f"{group}.{name} is missing, and {bound.func.__name__} needs it: give {group}.{name}=<value>."
-            )
 
 
 def shared(optimizer: dict[str, Any]) -> dict[str, Any]:
@@ -59,46 +29,29 @@ def shared(optimizer: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in optimizer.items() if key not in ("lr", "weight_decay")}
 
 
-class Data:
-    """Cohorts and splits, made once for all the runs that share them."""
-
-    def __init__(self) -> None:
-        self._cohorts: dict[str, Cohort] = {}
-        self._splits: dict[str, DataSplit] = {}
-
-    def split(self, config: RunConfig) -> DataSplit:
-        parts = (config.dataset_size, config.split, config.covariates, config.labels, config.scaling)
-        source = json.dumps(config.dataset, sort_keys=True)
-        key = f"{source} {config.seed} {config.batch.size} {parts}"
-        if source not in self._cohorts:
-            make = target("dataset", config.dataset)
-            _complete("dataset", make, ())
-            self._cohorts[source] = make()
-        if key not in self._splits:
-            self._splits[key] = split(self._cohorts[source], config)
-        return self._splits[key]
-
-
-def model_class(config: RunConfig) -> type[Model]:
-    """The class of the model, once the arguments of model and optimiser have been checked; this needs no data.
+def optimizer_of(node: dict[str, Any]) -> "partial[Optimizer]":
+    """The optimiser that a config names; it lacks parameters, lr and weight_decay.
 
     Raises:
-        UserError: one of them is unknown, missing or out of bounds, or a target is not what it must be.
+        UserError: it is not admitted, is no optimiser, or does not take these arguments.
     """
-    bound_model, bound_optimizer = target("model", config.model), target("optimizer", shared(config.optimizer))
-    model, optimizer = bound_model.func, bound_optimizer.func
-    if not (isinstance(model, type) and issubclass(model, Model)):
-        raise UserError(f"model._target_={config.model['_target_']} is no model: it must be a Model (models/contract).")
-    _complete("model", bound_model, ("sizes", "seeds", "stats"))
-    bounded_arguments("model", config.model, model.bounds)
-    if not (isinstance(optimizer, type) and issubclass(optimizer, Optimizer)):
+    cls, arguments = admission.target("optimizer", shared(node))
+    if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
         raise UserError(
-            f"optimizer._target_={config.optimizer['_target_']} is no optimiser: it must be an Optimizer "
-            "(training/optimizer)."
+            f"optimizer._target_={node['_target_']} is no optimiser: allowed is an Optimizer (training/optimizer.py)."
         )
-    _complete("optimizer", bound_optimizer, ("parameters", "lr", "weight_decay"))
-    bounded_arguments("optimizer", config.optimizer, optimizer.bounds)
-    return model
+    check_arguments("optimizer", cls, arguments, ("parameters", "lr", "weight_decay"))
+    return partial(cls, **arguments)
+
+
+def check_targets(config: RunConfig) -> None:
+    """Check what model and optimiser are made of; this needs no data.
+
+    Raises:
+        UserError: one of their arguments is unknown, missing or out of bounds, or a target is not what it must be.
+    """
+    choose(config.model)
+    optimizer_of(config.optimizer)
 
 
 def stack_key(config: RunConfig, data: DataSplit) -> str:
@@ -106,8 +59,10 @@ def stack_key(config: RunConfig, data: DataSplit) -> str:
 
     Seeds, rows, learning rate, weight decay and statistics mode may differ.
     """
-    alone = "" if model_class(config).stacks else repr(config)
-    shapes = (data.train.x.shape, data.val.x.shape, data.train.y.shape[1], len(data.cohort.treatments))
+    check_targets(config)
+    alone = "" if choose(config.model).stacks else repr(config)
+    tested = None if data.test is None else data.test.x.shape
+    shapes = (data.train.x.shape, data.val.x.shape, tested, data.train.y.shape[1], len(data.cohort.treatments))
     hidden = bool((data.train.t_seen == HIDDEN).any())
     schedule = (config.batch, config.epochs, config.clip_norm, config.precision, config.probes)
     return json.dumps(
@@ -150,6 +105,8 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
     """
     assert len({job.folder for job in jobs}) == len(jobs), "two jobs with one folder would overwrite each other"
     data = Data()
+    for scores in dict.fromkeys(job.scores for job in jobs):
+        of_your_own(scores)
     done: dict[int, Outcome] = {}
     stacks: dict[str, list[int]] = {}
     arms: dict[Path, dict[str, Any]] = {}

@@ -51,7 +51,15 @@ def _log_text(result: Result) -> str:
         for row in result.history
         if row["kind"] == "epoch"
     ]
-    ending = " ".join(f"{name}={value}" for name, value in result.metrics.items())
+    metrics = result.metrics
+    if metrics["unused"]:
+        lines.append(f"parameters without a gradient: {', '.join(metrics['unused'])}")
+    if metrics["unseen_levels"]:
+        unseen = ", ".join(f"{name} in {count}" for name, count in metrics["unseen_levels"].items())
+        lines.append(f"rows with a level that no training row has: {unseen}")
+    if metrics["rows_without_outcome"]:
+        lines.append(f"rows of the source without an outcome, left out: {metrics['rows_without_outcome']}")
+    ending = " ".join(f"{name}={value}" for name, value in metrics.items() if not isinstance(value, list | dict))
     return "\n".join([*lines, ending]) + "\n"
 
 

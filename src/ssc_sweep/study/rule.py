@@ -1,42 +1,57 @@
 """The rule a study is judged by. Fixed in study.yaml before the first run starts, so that no result can bend it."""
 
 import math
-from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, TypeVar
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
 
-from ssc_sweep.bounds import ABOVE_ZERO, SHARE_OR_ALL, bounded, number
 from ssc_sweep.errors import UserError
+from ssc_sweep.schema import Section
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T", float, "pd.Series[float]")
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Section):
     """What counts as working, as a difference, and as certain. How it is applied: `ssc_sweep.findings.verdicts`.
 
-    Attributes:
-        target: a run works if its RMSE lies below this; in the outcome's unit, above 0.
-        works_share: an arm works if at least this share of its runs do; in (0, 1].
-        alpha: chance of a false "helps", "works" or "worse" that is accepted, over all arms of a study together, and of
-            a false "no difference", by arm; in (0, 0.5). Intervals, each for its arm alone, cover 1 - alpha. How far
-            these two hold where differences are far from normal: docs/POWER.md.
-        margin: relative change of RMSE that does not matter, log(1 + margin) on the log scale; above 0.
+    How far `alpha` and intervals hold where differences are far from normal: docs/POWER.md.
     """
 
-    target: float
-    works_share: float = 0.9
-    alpha: float = 0.05
-    margin: float = 0.1
-
-    def __post_init__(self) -> None:
-        bounded("target", self.target, ABOVE_ZERO)
-        bounded("rule.works_share", self.works_share, SHARE_OR_ALL)
-        bounded("rule.alpha", self.alpha, number("a number between 0 and 0.5, both excluded", lambda a: 0 < a < 0.5))
-        bounded("rule.margin", self.margin, ABOVE_ZERO)
+    target: float | None = Field(
+        default=None,
+        gt=0,
+        description="a run works if its RMSE is below this, in the outcome's unit; null: if it beats predicting the "
+        "mean by the share `beats_mean`",
+    )
+    works_share: float = Field(default=0.9, gt=0, le=1, description="an arm works if this share of its runs do")
+    alpha: float = Field(
+        default=0.05,
+        gt=0,
+        lt=0.5,
+        description="accepted chance of a false claim, over all arms together; intervals, each alone, cover 1 - alpha",
+    )
+    margin: float = Field(default=0.1, gt=0, description="relative change of RMSE that does not matter")
+    beats_mean: float = Field(
+        default=0.1, gt=0, lt=1, description="without a target: a run works below (1 - this) times the mean's RMSE"
+    )
 
     @property
     def log_margin(self) -> float:
         """The margin on the log scale: the ratios 1 + margin and 1 / (1 + margin) lie equally far from none."""
         return math.log1p(self.margin)
+
+    @property
+    def threshold(self) -> float:
+        """A run works if its RMSE, as `scaled` has it, lies below this."""
+        return 1 - self.beats_mean if self.target is None else self.target
+
+    def scaled(self, rmse: T, mean_predictor_rmse: T) -> T:
+        """RMSE as the threshold wants it: as it is where there is a target, else over that of predicting the mean."""
+        return rmse / mean_predictor_rmse if self.target is None else rmse
 
 
 def read_rule(cfg: DictConfig) -> Rule:
@@ -45,8 +60,10 @@ def read_rule(cfg: DictConfig) -> Rule:
     Raises:
         UserError: a value is missing or out of bounds.
     """
-    names = [field.name for field in fields(Rule) if field.name != "target"]
-    if not isinstance(cfg.rule, DictConfig) or any(name not in cfg.rule for name in names):
+    given = OmegaConf.to_container(cfg.rule) if isinstance(cfg.rule, DictConfig) else None
+    names = [name for name in Rule.model_fields if name != "target"]
+    if not isinstance(given, dict) or any(name not in given for name in names):
         shown = "null" if cfg.rule is None else cfg.rule
         raise UserError(f"rule={shown} is no rule: it needs {', '.join(names)}. Set one of them: rule.alpha=0.05.")
-    return Rule(cfg.target, cfg.rule.works_share, cfg.rule.alpha, cfg.rule.margin)
+    Rule.read({name: value for name, value in given.items() if name != "target"}, "rule")
+    return Rule.read({**given, "target": cfg.target})

@@ -10,7 +10,7 @@ Arms whose configs are equal are trained once. Every job is composed and checked
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -24,17 +24,18 @@ from omegaconf import DictConfig
 
 from ssc_sweep.config import RunConfig, check, one_choice_each
 from ssc_sweep.errors import RunsFailed, UserError
+from ssc_sweep.schema import Count, checked
 from ssc_sweep.study.best import with_best
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
-from ssc_sweep.study.job import Job, run_overrides
+from ssc_sweep.study.job import Job, own_scores, run_overrides
 from ssc_sweep.study.plan import Plan, study_folder, write_plan
 from ssc_sweep.study.rule import read_rule
 
 # Overrides that steer the study; the sweeper sets them for each job.
 OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs")
 # Keys that are the same for every run of a study.
-ONE_FOR_ALL = ("seeds", "study", "outputs", "target", "rule")
+ONE_FOR_ALL = ("seeds", "study", "outputs", "target", "rule", "admit", "scores", "effects")
 
 
 @dataclass
@@ -142,9 +143,11 @@ class HypothesisSweeper(Sweeper):
         # Imported here: torch takes a second that --help and wrong overrides should not cost.
         from ssc_sweep.study.prepare import prepare
 
+        assert self.config is not None
+        scores = own_scores(self.config)
         prepare(
             [
-                Job(replace(self.configs[name], seed=seed), folder.run(name, seed), (), folder)
+                Job(self.configs[name].with_seed(seed), folder.run(name, seed), (), folder, scores)
                 for name in dict.fromkeys(arm.folder for arm in plan.arms)
                 for seed in plan.seeds
             ]
@@ -191,10 +194,10 @@ class HypothesisSweeper(Sweeper):
             wrong = [value for value in seeds if not value.isdecimal()]
             if wrong:
                 raise UserError(f"seed={wrong[0]} is out of bounds: allowed is a whole number >= 0, or several: 0,1,2.")
+            if not seeds:
+                raise UserError(f"{own['seed'].input_line} has no values: give seeds, such as seed=0,1,2.")
             return tuple(dict.fromkeys(int(value) for value in seeds))
-        count = self.config.seeds
-        if not isinstance(count, int) or count < 1:
-            raise UserError(f"seeds={count} is out of bounds: allowed is a whole number >= 1.")
+        count = checked("seeds", Count, self.config.seeds)
         if study_of_hypotheses or "seeds" in own:
             return tuple(range(count))
         return (int(self.config.seed),)

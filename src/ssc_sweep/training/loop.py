@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ssc_sweep.models.contract import Batch, Model, Objective
-from ssc_sweep.training.measure import Predictions, outcome_nll, predict, seen_rmse, validation
+from ssc_sweep.models.contract import Batch, Learner, Objective, Predictor, Solver
+from ssc_sweep.training.measure import Answers, ask, measuring, predict, seen_rmse, validation
 from ssc_sweep.training.optimizer import Optimizer
 from ssc_sweep.training.probes import History
 from ssc_sweep.training.stack import Batches, StackRows, draw_rows, extremes
@@ -32,17 +32,19 @@ STEP_ROWS, EPOCH_ROWS = 16, 64
 
 @dataclass(frozen=True)
 class Trained:
-    """What training a stack left behind: histories, final predictions for all validation rows, and final scores.
+    """What training a stack left behind.
 
     Attributes:
+        val, test: what the models say of their validation and test rows; test is None without test rows.
         train_rmse: RMSE on the training rows whose treatment the run has seen, one a run.
-        nll: negative log-likelihood of the validation outcomes, one a run; None where the model has no density.
+        unused: names of parameters that no step has given a gradient.
     """
 
     history: History
-    predictions: Predictions
+    val: Answers
+    test: Answers | None
     train_rmse: list[float]
-    nll: list[float] | None
+    unused: tuple[str, ...]
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
@@ -51,17 +53,24 @@ def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
 
 
 def descend(objective: Objective, optimizer: Optimizer, batch: Batch, history: History) -> None:
-    """One step of every run down the gradient of its own loss.
+    """Step every run down the gradient of its own loss, as often as the objective asks; the last step is recorded.
 
-    The gradients die with this call: those of the next step are then written to the same memory, which the processor
-    still has at hand.
+    The gradients die with each step: those of the next are then written to the same memory, which the processor still
+    has at hand.
     """
-    loss = objective.loss(batch)
-    found = torch.autograd.grad(loss.total, objective.parameters, torch.ones_like(loss.total))
-    gradients = [gradient.view(history.runs, -1) for gradient in found]
-    norms = gradient_norms(gradients)
+    for _ in range(objective.steps):
+        loss = objective.loss(batch)
+        found = torch.autograd.grad(loss.total, objective.parameters, torch.ones_like(loss.total), allow_unused=True)
+        unused = {i for i, gradient in enumerate(found) if gradient is None}
+        gradients = [
+            (torch.zeros_like(parameter) if gradient is None else gradient).view(history.runs, -1)
+            for gradient, parameter in zip(found, objective.parameters, strict=True)
+        ]
+        norms = gradient_norms(gradients)
+        optimizer.step(gradients, (torch.linalg.vector_norm(norms, dim=0) / history.limit).clamp(min=1))
+        del found, gradients
+    history.without_gradient(objective.name, unused)
     history.record(objective.name, loss, norms)
-    optimizer.step(gradients, (torch.linalg.vector_norm(norms, dim=0) / history.limit).clamp(min=1))
 
 
 def to_the_end(epoch: int, rmse: list[float | None]) -> bool:  # noqa: ARG001
@@ -84,29 +93,70 @@ def subnormals_are_zero() -> Iterator[None]:
 
 
 def train(
-    model: Model,
+    model: Predictor,
     rows: StackRows,
-    make_optimizer: Callable[[list[nn.Parameter]], Optimizer],
+    make_optimizer: Callable[..., Optimizer],
     schedule: Schedule,
-    after_epoch: Callable[[], None],
+    after_epochs: Callable[[int], None],
     go_on: Callable[[int, list[float | None]], bool] = to_the_end,
 ) -> Trained:
-    """Train all runs of a stack.
+    """Train all runs of a stack: a Learner step by step, a Solver in one go.
 
-    A run that turns NaN goes on beside the others, which it cannot touch; its history ends at its last good step.
-    The loop ends early when every run has turned bad, or when `go_on`, told the epoch and each run's RMSE on the rows
-    measured between epochs (None for a bad run), says so; the history then knows where it was stopped.
+    Args:
+        after_epochs: told how many epochs have come to an end since the last call.
+        go_on: told the epoch and each run's RMSE on the rows measured between epochs (None for a bad run); False
+            stops the training there, and the history then knows where.
+    """
+    limit = float("inf") if schedule.clip_norm is None else schedule.clip_norm
+    if isinstance(model, Solver):
+        history = History(model.runs, limit, {})
+        model.solve(rows.train)
+        after_epochs(schedule.epochs)
+        unused: tuple[str, ...] = ()
+    else:
+        assert isinstance(model, Learner)
+        history, unused = _learn(model, rows, make_optimizer, schedule, limit, after_epochs, go_on)
+    predictions = predict(model, rows.val)
+    if isinstance(model, Solver):
+        history.solved(_probed(model, rows) if schedule.probes else {})
+    history.measured(validation(predictions, rows.val, model.outcome_limit), final=True)
+    test = None if rows.test is None else ask(model, rows.test)
+    return Trained(history, ask(model, rows.val, predictions), test, seen_rmse(model, rows.train), unused)
+
+
+def _probed(model: Predictor, rows: StackRows) -> dict[str, Tensor]:
+    with measuring(model):
+        sample = draw_rows(rows.train, model.seeds, EPOCH_ROWS)
+        return model.probe(sample, extremes(rows.train), extremes(rows.val))
+
+
+def _learn(
+    model: Learner,
+    rows: StackRows,
+    make_optimizer: Callable[..., Optimizer],
+    schedule: Schedule,
+    limit: float,
+    after_epochs: Callable[[int], None],
+    go_on: Callable[[int, list[float | None]], bool],
+) -> tuple[History, tuple[str, ...]]:
+    """Descend, batch by batch.
+
+    A run that turns NaN goes on beside the others, which it cannot touch; its history ends at its last good step. The
+    loop ends early when every run has turned bad, or when `go_on` says so.
     """
     batches = Batches(rows.train, model.seeds, schedule.batch_size, schedule.drop_last)
     few, some = (draw_rows(rows.val, model.seeds, size) for size in (STEP_ROWS, EPOCH_ROWS))
     sample = draw_rows(rows.train, model.seeds, EPOCH_ROWS)
     corners = extremes(rows.train), extremes(rows.val)
-    limit = float("inf") if schedule.clip_norm is None else schedule.clip_norm
     model.start(rows.train)
     objectives = model.objectives()
-    names = {id(parameter): name.split(".")[0] for name, parameter in model.named_parameters()}
-    history = History(model.runs, limit, {o.name: [names[id(p)] for p in o.parameters] for o in objectives})
-    optimizers = [make_optimizer(objective.parameters) for objective in objectives]
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    modules = {o.name: [names[id(p)].split(".")[0] for p in o.parameters] for o in objectives}
+    history = History(model.runs, limit, modules)
+    optimizers = [
+        make_optimizer(o.parameters) if o.lr is None else make_optimizer(o.parameters, lr=[o.lr] * model.runs)
+        for o in objectives
+    ]
     for epoch in range(1, schedule.epochs + 1):
         for batch in batches.epoch():
             history.begin_step()
@@ -115,12 +165,12 @@ def train(
                 descend(objective, optimizer, batch, history)
             model.after_step()
             if schedule.probes and (history.wants_probes or batch.last):
-                with torch.no_grad():
+                with measuring(model):
                     history.probe(model.probe(sample if batch.last else batch, *corners))
                 if history.wants_probes:
                     history.probe(validation(predict(model, few), few, model.outcome_limit))
         history.close_epoch(epoch)
-        after_epoch()
+        after_epochs(1)
         if history.all_bad:
             break
         if schedule.probes and epoch < schedule.epochs:
@@ -128,6 +178,5 @@ def train(
             if not go_on(epoch, history.newest("val_rmse")):
                 history.stopped = epoch
                 break
-    predictions = predict(model, rows.val)
-    history.measured(validation(predictions, rows.val, model.outcome_limit), final=True)
-    return Trained(history, predictions, seen_rmse(model, rows.train), outcome_nll(model, rows.val))
+    unused = tuple(names[id(o.parameters[i])] for o in objectives for i in sorted(history.unused[o.name]))
+    return history, unused

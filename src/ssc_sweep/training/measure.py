@@ -1,19 +1,37 @@
 """What a stack predicts for rows it is measured on. Draws nothing from a training stream, changes nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ssc_sweep.data.cohort import Floats, Ints
-from ssc_sweep.models.contract import Batch, Model
-from ssc_sweep.training.metrics import accuracy, nll, rmse
+from ssc_sweep.data.cohort import HIDDEN, Floats
+from ssc_sweep.models.contract import Batch, Predictor
+from ssc_sweep.training.metrics import accuracy, rmse
+from ssc_sweep.training.scores import LEVELS
 
 # Rows of each run that are measured at once, so that activations stay small. Not a function of R: where a prediction
 # averages samples, each piece draws them from the start of the run's stream.
 ROWS_AT_ONCE = 256
+
+
+@contextmanager
+def measuring(model: Predictor) -> Iterator[None]:
+    """Eval mode, no gradient, and torch's global generator as it was before: measuring leaves no trace.
+
+    Modules that draw while they predict draw the same each time.
+    """
+    was_training = model.training
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model.eval()
+        try:
+            yield
+        finally:
+            model.train(was_training)
 
 
 @dataclass(frozen=True)
@@ -23,53 +41,89 @@ class Predictions:
     outcome: Floats
     treatment_log_prob: Floats
 
-    def scores(self, run: int, y: Floats, t: Ints) -> dict[str, float]:
-        """RMSE and treatment accuracy of one run on rows (n, d_y), (n,)."""
-        return {
-            "rmse": rmse(y, self.outcome[run]),
-            "accuracy": accuracy(t, self.treatment_log_prob[run]),
-        }
+
+@dataclass(frozen=True)
+class Answers:
+    """All that a stack says of rows. A row without a known treatment is predicted at treatment 0, and scored nowhere.
+
+    Attributes:
+        density: log p(y | x, t), (R, n); None without a density.
+        quantiles: of the outcomes at LEVELS, (R, n, d_y, 4); None without.
+        effects: E[Y | x, k] - E[Y | x, 0], mean over rows, (R, K-1, d_y); None where the treatment is not used.
+    """
+
+    predictions: Predictions
+    density: Floats | None
+    quantiles: Floats | None
+    effects: Floats | None
 
 
 def _pieces(rows: Batch) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
-    return zip(*(tensor.split(ROWS_AT_ONCE, 1) for tensor in (rows.x, rows.t, rows.y)), strict=True)
+    t = rows.t.clamp(min=0)
+    return zip(*(tensor.split(ROWS_AT_ONCE, 1) for tensor in (rows.x, t, rows.y)), strict=True)
 
 
 def _numpy(parts: Sequence[Tensor]) -> Floats:
     return torch.cat(list(parts), dim=1).double().cpu().numpy()
 
 
-@torch.no_grad()
-def predict(model: Model, rows: Batch) -> Predictions:
-    """Predict for all rows, whose treatments are all visible, some at a time."""
-    outcome, treatment = zip(*(model.predict(*piece) for piece in _pieces(rows)), strict=True)
-    return Predictions(_numpy(outcome), _numpy(treatment))
+def _where_known(parts: Sequence[Tensor | None]) -> Floats | None:
+    known = [part for part in parts if part is not None]
+    return _numpy(known) if known else None
 
 
-@torch.no_grad()
-def outcome_nll(model: Model, rows: Batch) -> list[float] | None:
-    """Negative log-likelihood of the rows' outcomes given x and t, one number a run; None without a density."""
-    found = [model.outcome_log_prob(x, t, y) for x, t, y in _pieces(rows)]
-    known = [part for part in found if part is not None]
-    return [nll(mine) for mine in _numpy(known)] if known else None
+def predict(model: Predictor, rows: Batch) -> Predictions:
+    """Predict for all rows, some at a time."""
+    with measuring(model):
+        outcome, treatment = zip(*(model.predict(*piece) for piece in _pieces(rows)), strict=True)
+        return Predictions(_numpy(outcome), _numpy(treatment))
 
 
-@torch.no_grad()
-def seen_rmse(model: Model, rows: Batch) -> list[float]:
+def ask(model: Predictor, rows: Batch, predictions: Predictions | None = None) -> Answers:
+    """Everything that scores are made of; `predictions` for the same rows where they are there already."""
+    found = predict(model, rows) if predictions is None else predictions
+    with measuring(model):
+        levels = torch.tensor(LEVELS, dtype=torch.float64)
+        density = _where_known([model.outcome_log_prob(*piece) for piece in _pieces(rows)])
+        quantiles = _where_known([model.outcome_quantiles(x, t, levels) for x, t, _ in _pieces(rows)])
+        effects = _effects(model, rows) if model.uses_treatment else None
+    return Answers(found, density, quantiles, effects)
+
+
+def _effects(model: Predictor, rows: Batch) -> Floats:
+    totals = np.zeros((model.runs, model.sizes.treatments, model.sizes.d_y))
+    for x, t, _ in _pieces(rows):
+        for k in range(model.sizes.treatments):
+            totals[:, k] += model.outcome_mean(x, torch.full_like(t, k)).double().sum(dim=1).cpu().numpy()
+    return (totals[:, 1:] - totals[:, :1]) / rows.t.shape[1]
+
+
+def seen_rmse(model: Predictor, rows: Batch) -> list[float]:
     """RMSE of each run on those of the rows whose treatment it may see."""
-    outcome = _numpy([model.outcome_mean(x, t.clamp(min=0)) for x, t, _ in _pieces(rows)])
-    seen, y = (rows.t >= 0).cpu().numpy(), rows.y.double().cpu().numpy()
-    return [rmse(true[mine], mean[mine]) for true, mean, mine in zip(y, outcome, seen, strict=True)]
+    with measuring(model):
+        outcome = _numpy([model.outcome_mean(x, t) for x, t, _ in _pieces(rows)])
+    seen = (rows.t != HIDDEN).cpu().numpy()
+    return [
+        rmse(y.double().cpu().numpy()[mine], mean[mine]) for y, mean, mine in zip(rows.y, outcome, seen, strict=True)
+    ]
 
 
 def validation(predictions: Predictions, rows: Batch, limit: float) -> dict[str, Floats]:
-    """Scores by name, one number a run (R,): val_rmse, val_accuracy, val_clamped.
+    """Scores by name, one number a run (R,): val_rmse, val_accuracy, val_clamped. NaN without a known treatment.
 
     Args:
         predictions: for `rows`.
         limit: predictions are clamped to +- this, in the unit of the outcome; val_clamped is their share.
     """
     y, t = rows.y.double().cpu().numpy(), rows.t.cpu().numpy()
-    scores = [predictions.scores(run, y[run], t[run]) for run in range(len(y))]
-    found = {f"val_{name}": np.array([score[name] for score in scores]) for name in scores[0]}
-    return found | {"val_clamped": (np.abs(predictions.outcome) >= limit).mean(axis=(1, 2))}
+    runs = range(len(y))
+    known = [t[run] != HIDDEN for run in runs]
+    outcome, log_prob = predictions.outcome, predictions.treatment_log_prob
+    some = [mine.any() for mine in known]
+    return {
+        "val_rmse": np.array([rmse(y[r][known[r]], outcome[r][known[r]]) if some[r] else np.nan for r in runs]),
+        "val_accuracy": np.array(
+            [accuracy(t[r][known[r]], log_prob[r][known[r]]) if some[r] else np.nan for r in runs]
+        ),
+        "val_clamped": (np.abs(outcome) >= limit).mean(axis=(1, 2)),
+    }

@@ -1,6 +1,10 @@
-"""Metrics: pure functions of arrays. Pooled over all rows, in the unit of what they compare; NaN in, NaN out."""
+"""Metrics: pure functions of arrays. Pooled over all rows, in the unit of what they compare; NaN in, NaN out.
+
+Shapes: n rows, d_y outcomes, K treatments, Q levels. `log_prob` is log P(T=k | x, y).
+"""
 
 import numpy as np
+from scipy.stats import rankdata
 
 from ssc_sweep.data.cohort import Floats, Ints
 
@@ -10,6 +14,20 @@ def rmse(y: Floats, prediction: Floats) -> float:
     return float(np.sqrt(np.mean((y - prediction) ** 2)))
 
 
+def rmse_per_batch(y: Floats, prediction: Floats, size: int) -> float:
+    """Mean of the RMSEs of successive batches of `size` rows. Never above the pooled RMSE where batches are equal."""
+    starts = range(0, len(y), size)
+    return float(np.mean([rmse(y[i : i + size], prediction[i : i + size]) for i in starts]))
+
+
+def skill(error: float, reference: float) -> float:
+    """Skill score 1 - error^2 / reference^2 (Murphy 1988, Mon. Weather Rev. 116:2417): 1 perfect, 0 the reference.
+
+    NaN where the reference makes no error.
+    """
+    return 1 - (error / reference) ** 2 if reference > 0 else float("nan")
+
+
 def accuracy(t: Ints, log_prob: Floats) -> float:
     """Share of rows whose most probable treatment is the true one: (n,), (n, K). NaN if any probability is."""
     if np.isnan(log_prob).any():
@@ -17,9 +35,52 @@ def accuracy(t: Ints, log_prob: Floats) -> float:
     return float(np.mean(log_prob.argmax(axis=1) == t))
 
 
+def majority_share(t: Ints, treatments: int) -> float:
+    """Accuracy of always naming the most frequent treatment of these rows: (n,)."""
+    return float(np.bincount(t, minlength=treatments).max() / len(t))
+
+
+def auroc(t: Ints, log_prob: Floats) -> float:
+    """Area under the ROC curve: P(a treated row scores above an untreated one), ties half; NaN with one treatment.
+
+    Of more than two treatments the mean over pairs (Hand & Till 2001, Mach. Learn. 45:171).
+    """
+    present = np.unique(t)
+    if len(present) < 2 or np.isnan(log_prob).any():
+        return float("nan")
+    pairs = [(i, j) for i in present for j in present if i < j]
+    return float(np.mean([(_above(t, log_prob, i, j) + _above(t, log_prob, j, i)) / 2 for i, j in pairs]))
+
+
+def _above(t: Ints, log_prob: Floats, low: int, high: int) -> float:
+    """P(score of `high` is larger in a row of `high` than in one of `low`), by ranks (Mann & Whitney)."""
+    rows = (t == low) | (t == high)
+    # Log probabilities underflow at neither end where their difference is taken.
+    score = log_prob[rows, high] if log_prob.shape[1] > 2 else log_prob[rows, high] - log_prob[rows, low]
+    mine = t[rows] == high
+    ranks, positives = rankdata(score), mine.sum()
+    return float((ranks[mine].sum() - positives * (positives + 1) / 2) / (positives * (~mine).sum()))
+
+
+def log_loss(t: Ints, log_prob: Floats) -> float:
+    """Mean of -log P of the true treatment, nats: (n,), (n, K)."""
+    return -float(np.mean(log_prob[np.arange(len(t)), t]))
+
+
+def brier(t: Ints, log_prob: Floats) -> float:
+    """Brier score: half the mean of sum_k (P_k - [t = k])^2, so that two treatments give (P_1 - t)^2: (n,), (n, K)."""
+    truth = np.eye(log_prob.shape[1])[t]
+    return float(np.mean(((np.exp(log_prob) - truth) ** 2).sum(axis=1)) / 2)
+
+
 def nll(log_prob: Floats) -> float:
     """Negative log-likelihood per row, in nats, of a density in the outcome's unit: (n,)."""
     return -float(np.mean(log_prob))
+
+
+def coverage(y: Floats, low: Floats, high: Floats) -> float:
+    """Share of the outcomes that lie in their intervals: (n, d_y) each."""
+    return float(np.mean((low <= y) & (y <= high)))
 
 
 def mean_predictor_rmse(y_train: Floats, y: Floats) -> float:

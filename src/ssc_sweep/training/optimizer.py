@@ -7,13 +7,16 @@ tensor one by one, which takes longer than a small network's arithmetic.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from ssc_sweep.bounds import ABOVE_ZERO, SHARE_OR_NONE, Bounds
+from ssc_sweep.schema import Positive
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 Slices = list[list[Tensor]]
 
@@ -35,10 +38,9 @@ class Optimizer(ABC):
     Args:
         parameters: leaves whose leading axis is R or a multiple of it, run after run.
         lr, weight_decay: one number a run.
-    """
 
-    # What the other values of its YAML may be, by name; checked before anything trains.
-    bounds: ClassVar[Mapping[str, Bounds]] = {}
+    Further arguments of the constructor are those of its YAML.
+    """
 
     def __init__(self, parameters: Sequence[nn.Parameter], lr: Sequence[float], weight_decay: Sequence[float]) -> None:
         self.lr, self.weight_decay = list(lr), list(weight_decay)
@@ -71,7 +73,6 @@ class Optimizer(ABC):
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015); weight decay is added to the gradient."""
 
-    bounds: ClassVar[Mapping[str, Bounds]] = {"beta1": SHARE_OR_NONE, "beta2": SHARE_OR_NONE, "eps": ABOVE_ZERO}
     kernel: ClassVar[Callable[..., None]] = torch._fused_adam_
 
     def __init__(
@@ -79,9 +80,9 @@ class Adam(Optimizer):
         parameters: Sequence[nn.Parameter],
         lr: Sequence[float],
         weight_decay: Sequence[float],
-        beta1: float,
-        beta2: float,
-        eps: float,
+        beta1: Decay,
+        beta2: Decay,
+        eps: Positive,
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
@@ -121,10 +122,8 @@ class AdamW(Adam):
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum; weight decay is added to the gradient."""
 
-    bounds: ClassVar[Mapping[str, Bounds]] = {"momentum": SHARE_OR_NONE}
-
     def __init__(
-        self, parameters: Sequence[nn.Parameter], lr: Sequence[float], weight_decay: Sequence[float], momentum: float
+        self, parameters: Sequence[nn.Parameter], lr: Sequence[float], weight_decay: Sequence[float], momentum: Decay
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.momentum = momentum

@@ -1,20 +1,21 @@
 """What is recorded while a stack trains: history rows for each run, and the first step at which it turned bad.
 
-A run's history has one row for each of the first FIRST_STEPS steps and one for each epoch. Most of it costs nothing:
+A run's history has one row for each of the first FIRST_STEPS steps and one for each epoch, or a single one of kind
+"solved" where its model descends nothing. Most of it costs nothing:
 tensors that a step makes anyway are kept and reduced once an epoch. What has to be computed - the model's own probes,
 predictions for the validation rows - is computed between steps, from no training stream, so a probed run equals an
 unprobed one bit for bit.
 
-Columns: kind (step | epoch), epoch, step; then for each objective
+Columns: kind (step | epoch | solved), epoch, step; then for each objective
     <objective>.<part>            mean over rows and steps of a part of the loss
     <objective>.<part>_sd _min _max      over the rows of a batch (sd: averaged over steps), for parts that have rows
     <objective>.gradient_norm[.<module>]        before clipping, mean over steps
     <objective>.clipped_norm[.<module>]         after clipping
     <objective>.clipped_share                   share of steps that were clipped
-then the model's probes (in the row of an epoch those that are taken by row, as ll_x is, of `loop.EPOCH_ROWS` training
-rows drawn for the run; in that of a step within an epoch of its batch), and val_rmse, val_accuracy, val_clamped (share
-of predictions at the model's clamp): on `loop.STEP_ROWS` validation rows drawn for the run after a step, on
-`loop.EPOCH_ROWS` after an epoch, after the last epoch on all.
+then the model's own probes, declared in its `probes` (in the row of an epoch those that are taken by row, as ll_x is,
+of `loop.EPOCH_ROWS` training rows drawn for the run; in that of a step within an epoch of its batch), and val_rmse,
+val_accuracy, val_clamped (share of predictions at the model's clamp): on `loop.STEP_ROWS` validation rows drawn for
+the run after a step, on `loop.EPOCH_ROWS` after an epoch, after the last epoch on all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,6 +65,8 @@ class History:
     rows: list[list[Row]] = field(init=False)
     bad: list[Bad | None] = field(init=False)
     step: int = 0
+    # Parameters that no step has given a gradient so far, by objective: their indices.
+    unused: dict[str, set[int]] = field(default_factory=dict)
     stopped: int | None = None  # the epoch after which training was stopped early
     _steps: list[_Step] = field(default_factory=list)
 
@@ -96,6 +99,10 @@ class History:
         step.tensors[f"{objective}.loss"] = loss.total.detach()
         step.norms[objective] = norms
 
+    def without_gradient(self, objective: str, parameters: set[int]) -> None:
+        """Note which parameters, by index, had no gradient in this step."""
+        self.unused[objective] = self.unused.get(objective, parameters) & parameters
+
     def probe(self, found: Mapping[str, Tensor | Floats]) -> None:
         """Note what was measured after the step that was just taken: the model's own probes, validation scores."""
         self._steps[-1].probes.update({name: torch.as_tensor(values) for name, values in found.items()})
@@ -127,6 +134,13 @@ class History:
                 found = {name: float(values[0, run]) for name, values in after_epoch.items()}
                 row |= found if good == len(steps) else {}
                 self.rows[run].append({"kind": "epoch", "epoch": epoch, "step": first + good - 1, **row})
+
+    def solved(self, found: Mapping[str, Tensor]) -> None:
+        """Give each run the one row of a model that was solved, not descended, with the model's own probes."""
+        columns = _reduce([{name: torch.as_tensor(values) for name, values in found.items()}])
+        for run in range(self.runs):
+            mine = {name: float(values[0, run]) for name, values in columns.items()}
+            self.rows[run].append({"kind": "solved", "epoch": 0, "step": 0, **mine})
 
     def measured(self, found: dict[str, Floats], final: bool) -> None:
         """Add validation scores, (R,) each, to the newest row of every run that is still good.

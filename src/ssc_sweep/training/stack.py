@@ -6,33 +6,52 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ssc_sweep.data.splitting import HIDDEN, DataSplit, Rows
+from ssc_sweep.data.cohort import HIDDEN
+from ssc_sweep.data.splitting import DataSplit, Rows
 from ssc_sweep.models.contract import Batch
 from ssc_sweep.streams import stream
+
+# Rows of an epoch that are brought into its order at once, in numbers of all runs together: 64 MB in single precision.
+SHUFFLED_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
 class StackRows:
-    """Training and validation rows of R runs; validation treatments are all visible."""
+    """Training, validation and test rows of R runs; test is None where no rows were held back.
+
+    Rows that all runs share are in memory once: their run axis has stride 0.
+    """
 
     train: Batch
     val: Batch
+    test: Batch | None = None
 
 
-def _batch(rows: Sequence[Rows], dtype: torch.dtype, device: torch.device) -> Batch:
-    t_seen = np.stack([r.t_seen for r in rows])
+def _stacked(arrays: Sequence[np.ndarray], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """(n, ...) of each run -> (R, n, ...)."""
+    if all(array is arrays[0] for array in arrays):
+        return torch.from_numpy(arrays[0]).to(device, dtype).unsqueeze(0).expand(len(arrays), *arrays[0].shape)
+    return torch.from_numpy(np.stack(arrays)).to(device, dtype)
+
+
+def _batch(rows: Sequence[Rows], seen: bool, dtype: torch.dtype, device: torch.device) -> Batch:
+    """`seen`: with the treatments that a model may see, otherwise with all that are known."""
+    t = [r.t_seen if seen else r.t for r in rows]
     return Batch(
-        x=torch.from_numpy(np.stack([r.x for r in rows])).to(device, dtype),
-        t=torch.from_numpy(t_seen).to(device),
-        y=torch.from_numpy(np.stack([r.y for r in rows])).to(device, dtype),
-        any_hidden=bool((t_seen == HIDDEN).any()),
+        x=_stacked([r.x for r in rows], dtype, device),
+        t=_stacked(t, torch.int64, device),
+        y=_stacked([r.y for r in rows], dtype, device),
+        any_hidden=any(bool((mine == HIDDEN).any()) for mine in t),
     )
 
 
 def assemble(splits: Sequence[DataSplit], dtype: torch.dtype, device: torch.device) -> StackRows:
     """Put the data of R runs side by side; all must have the same shapes."""
+    tests = [s.test for s in splits if s.test is not None]
     return StackRows(
-        train=_batch([s.train for s in splits], dtype, device), val=_batch([s.val for s in splits], dtype, device)
+        train=_batch([s.train for s in splits], True, dtype, device),
+        val=_batch([s.val for s in splits], False, dtype, device),
+        test=_batch(tests, False, dtype, device) if tests else None,
     )
 
 
@@ -47,8 +66,14 @@ def draw_rows(batch: Batch, seeds: Sequence[int], size: int) -> Batch:
 
 def extremes(batch: Batch) -> Batch:
     """Two rows for each run that hold the smallest and the largest value of every column; treatments do not matter."""
-    x, y = (torch.stack(torch.aminmax(each, dim=1), dim=1) for each in (batch.x, batch.y))
+    x, y = (_extremes(each) for each in (batch.x, batch.y))
     return replace(batch, x=x, t=batch.t[:, :2], y=y)
+
+
+def _extremes(values: torch.Tensor) -> torch.Tensor:
+    """(R, n, d) -> (R, 2, d): smallest and largest value of every column."""
+    once = values[:1] if values.stride(0) == 0 else values
+    return torch.stack(torch.aminmax(once, dim=1), dim=1).expand(len(values), -1, -1)
 
 
 def _take(batch: Batch, rows: torch.Tensor) -> Batch:
@@ -69,10 +94,14 @@ class Batches:
 
     def epoch(self) -> Iterator[Batch]:
         """Yield the batches of the next epoch; the last one may be smaller."""
-        rows = self.train.x.shape[1]
+        rows, size = self.train.x.shape[1], self.size
         order = torch.from_numpy(np.stack([draw.permutation(rows) for draw in self.draws])).to(self.train.x.device)
-        shuffled = _take(self.train, order)
-        for start in self.starts:
-            part = slice(start, start + self.size)
-            x, t, y = shuffled.x[:, part], shuffled.t[:, part], shuffled.y[:, part]
-            yield Batch(x, t, y, self.train.any_hidden, last=start == self.starts[-1])
+        # Small data are brought into the epoch's order in one go, which is fastest; large data some batches at a time.
+        row = len(order) * (self.train.x.shape[2] + self.train.y.shape[2] + 1)
+        portion = max(1, SHUFFLED_AT_ONCE // (row * size)) * size
+        for first in range(0, self.starts.stop, portion):
+            shuffled = _take(self.train, order[:, first : first + portion])
+            for start in range(0, min(portion, self.starts.stop - first), size):
+                part = slice(start, min(start + size, self.starts.stop - first))
+                x, t, y = shuffled.x[:, part], shuffled.t[:, part], shuffled.y[:, part]
+                yield Batch(x, t, y, self.train.any_hidden, last=first + start == self.starts[-1])

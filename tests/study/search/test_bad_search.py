@@ -36,7 +36,7 @@ BAD = {
     "storage=sqlite://": "is gone when the search ends",
     "storage=sqlite:///:memory:": "is gone when the search ends",
     "n_trials=0": "n_trials=0 is out of bounds",
-    "hydra.sweeper.score=median": "score=median is unknown",
+    "hydra.sweeper.score=median": "score=median is out of bounds",
     "hydra.sweeper.objectives=[nll]": "allowed is rmse first",
     "time_budget_s=-1": "time_budget_s=-1.0 is out of bounds",
     "seed=3": "a search sets seed itself",

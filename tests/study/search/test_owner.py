@@ -82,7 +82,7 @@ def test_elsewhere_an_owner_lives_as_long_as_it_beats(tmp_path: Path) -> None:
 
 def test_what_another_process_told_of_a_trial_stands(capsys: pytest.CaptureFixture[str]) -> None:
     study = optuna.create_study()
-    record, trial = Record(study, Rule(15.0), 10), study.ask()
+    record, trial = Record(study, Rule(target=15.0), 10), study.ask()
     study.tell(trial.number, 3.0)
     record.tell(trial, [4.0], TrialState.COMPLETE)
     record.tell(trial, None, TrialState.FAIL, {"reason": "late"})
@@ -92,11 +92,11 @@ def test_what_another_process_told_of_a_trial_stands(capsys: pytest.CaptureFixtu
 
 def test_a_confirmation_counts_by_the_seeds_that_the_last_start_asked_for() -> None:
     study = optuna.create_study()
-    begin(study, Rule(15.0), 2).confirm(0, [5.0, 5.0])
-    assert read(study, Rule(15.0)).met()
-    again = begin(study, Rule(15.0), 4)
+    begin(study, Rule(target=15.0), 2).confirm(0, [5.0, 5.0])
+    assert read(study, Rule(target=15.0)).met()
+    again = begin(study, Rule(target=15.0), 4)
     again.confirm(1, [10.0] * 4)
-    for record in (again, read(study, Rule(15.0))):
+    for record in (again, read(study, Rule(target=15.0))):
         assert record.winner() == 1 and not record.has_confirmed(0)
 
 

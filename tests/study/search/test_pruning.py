@@ -1,6 +1,5 @@
 """Pruning asks each trial between two epochs; what has been ended elsewhere is not worth going on."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -17,7 +16,7 @@ from tests.conftest import MakeConfig
 def test_a_trial_that_was_finished_elsewhere_stops(make_config: MakeConfig) -> None:
     study, folder = optuna.create_study(), StudyFolder(Path("s"))
     trial, config = study.ask(), make_config()
-    jobs = [Job(replace(config, seed=seed), folder.run("trial=0000", seed), (), folder) for seed in (0, 1)]
+    jobs = [Job(config.with_seed(seed), folder.run("trial=0000", seed), (), folder) for seed in (0, 1)]
     prune = Pruning({"trial=0000": trial}, (0, 1), "mean")
     assert prune(jobs, 1, [9.0, 11.0])
     study.tell(trial.number, 5.0)
@@ -40,7 +39,7 @@ def test_a_stack_goes_on_as_long_as_one_of_its_trials_is_promising(make_config: 
 def test_trials_are_pruned_by_what_they_are_scored_by(make_config: MakeConfig) -> None:
     study, folder = optuna.create_study(), StudyFolder(Path("s"))
     trial, config = study.ask(), make_config()
-    jobs = [Job(replace(config, seed=seed), folder.run("trial=0000", seed), (), folder) for seed in (0, 1)]
+    jobs = [Job(config.with_seed(seed), folder.run("trial=0000", seed), (), folder) for seed in (0, 1)]
     assert Pruning({"trial=0000": trial}, (0, 1), 1.0)(jobs, 1, [9.0, 11.0])
     assert study.trials[0].intermediate_values == {1: 11.0}
 

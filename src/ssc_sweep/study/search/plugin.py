@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf, SamplerConfig
 from omegaconf import DictConfig
 
-from ssc_sweep.bounds import ANY_SHARE, bounded
+from ssc_sweep.schema import AnyShare, Positive, checked
 from ssc_sweep.study.search.settings import Settings
 
 ALLOWED_SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
@@ -76,18 +76,27 @@ class SearchSweeper(Sweeper):
     ) -> None:
         """`plugin` goes to hydra-optuna-sweeper as it is."""
         self.sampler, self.plugin = sampler, plugin
-        self.settings = Settings(
-            seeds_per_trial, score, tuple(objectives), confirm_best, confirm_seeds, stop_at_target, time_budget_s, prune
-        )
+        self.given = {
+            "seeds_per_trial": seeds_per_trial,
+            "score": score,
+            "objectives": list(objectives),
+            "confirm_best": confirm_best,
+            "confirm_seeds": confirm_seeds,
+            "stop_at_target": stop_at_target,
+            "time_budget_s": time_budget_s,
+            "prune": prune,
+        }
         self.search: Sweeper | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from ssc_sweep.study.search.sweep import Search
 
         # hydra-optuna-sweeper asserts it.
-        bounded("hydra.sweeper.max_failure_rate", self.plugin["max_failure_rate"], ANY_SHARE)
+        checked("hydra.sweeper.max_failure_rate", AnyShare, self.plugin["max_failure_rate"])
+        checked("time_budget_s", Positive | None, self.given["time_budget_s"])
+        settings = Settings.read(self.given, "hydra.sweeper")
         sampler = instantiate(self.sampler, _execution_whitelist_=ALLOWED_SAMPLERS)
-        self.search = Search(self.settings, sampler, self.plugin)
+        self.search = Search(settings, sampler, self.plugin)
         self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:

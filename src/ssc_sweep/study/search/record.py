@@ -83,7 +83,7 @@ class Record:
 
     def promising(self) -> list[FrozenTrial]:
         """Trials with a score below the target that have not been confirmed on enough seeds, the best first."""
-        return [t for t in self.ranked() if t.values[0] < self.rule.target and not self.has_confirmed(t.number)]
+        return [t for t in self.ranked() if t.values[0] < self.rule.threshold and not self.has_confirmed(t.number)]
 
     def has_confirmed(self, trial: int) -> bool:
         return len(self.confirmed().get(trial, ())) >= self.confirm_seeds
@@ -104,7 +104,7 @@ class Record:
     def holds(self, trial: int) -> bool:
         """Whether the trial was confirmed below the target: in the mean, and in the share of seeds the rule asks."""
         rmse = self.confirmed().get(trial, [])
-        return self.has_confirmed(trial) and works(rmse, self.rule.target, self.rule.works_share)
+        return self.has_confirmed(trial) and works(rmse, self.rule.threshold, self.rule.works_share)
 
     def met(self) -> bool:
         winner = self.winner()

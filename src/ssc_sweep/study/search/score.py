@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ssc_sweep.bounds import ANY_NUMBER
+from ssc_sweep.schema import admits
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Status
 
@@ -43,7 +43,7 @@ def read_seeds(folders: Sequence[RunFolder], objectives: Sequence[str]) -> Seeds
             if value is None:
                 reasons.append(f"{folder.path.name} {metrics[-1]['status']}")
             reasons += [
-                f"metrics.json has no number {o}" for o in objectives[1:] if not ANY_NUMBER.admits(metrics[-1].get(o))
+                f"metrics.json has no number {o}" for o in objectives[1:] if not admits(float, metrics[-1].get(o))
             ]
         elif folder.failed.exists():
             reasons.append(f"{folder.path.name} failed: {folder.failed.read_text().strip().splitlines()[-1]}")

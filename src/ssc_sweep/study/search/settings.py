@@ -1,31 +1,37 @@
 """What a search has beyond hydra-optuna-sweeper: see conf/experiment/search.yaml."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from ssc_sweep.bounds import ABOVE_ZERO, bounded, whole
+from pydantic import Field
+
 from ssc_sweep.errors import UserError
+from ssc_sweep.schema import Names, Section, checked
 
 # Trials have the seeds 0, 1, ...; each confirmation as many of its own from a multiple of 1000 on. As neither has more
 # than 900, those from 900 to 999 have decided nothing.
 SEEDS_APART, MOST_SEEDS = 1000, 900
-# The numbers of metrics.json that a search can be about.
-OBJECTIVES = ("rmse", "accuracy", "nll", "seconds", "steps", "parameters", "covariates", "rows_train")
+# The numbers of metrics.json that a search can be about. Those of test rows are not among them: nothing may choose by
+# them.
+OBJECTIVES = (
+    "rmse", "accuracy", "auroc", "log_loss", "brier", "nll", "seconds", "steps", "parameters", "covariates",
+    "rows_train",
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Section):
     """The values of `hydra.sweeper` that hydra-optuna-sweeper does not know."""
 
-    seeds_per_trial: int
-    score: str | float
-    objectives: tuple[str, ...]
-    confirm_best: int
-    confirm_seeds: int
-    stop_at_target: bool
-    time_budget_s: float | None
-    prune: bool
+    seeds_per_trial: int = Field(ge=1, le=MOST_SEEDS, description="0, 1, ...: every trial has the same ones")
+    score: Literal["mean"] | Annotated[float, Field(ge=0.5, le=1)] = Field(
+        description="of a trial's seeds: their mean, or the RMSE below which this share of them lies"
+    )
+    objectives: Names = Field(description="rmse first, then others of metrics.json")
+    confirm_best: int = Field(ge=1, le=1000, description="trials that are confirmed on fresh seeds at the end")
+    confirm_seeds: int = Field(ge=2, le=MOST_SEEDS, description="fresh seeds of a confirmation")
+    stop_at_target: bool = Field(description="end as soon as a trial is confirmed below the target")
+    time_budget_s: float | None = Field(gt=0, description="seconds after which no further trial begins; null: no limit")
+    prune: bool = Field(description="stop trials that are worse after an epoch than nine tenths of the others")
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -37,20 +43,13 @@ class Settings:
         return {"seeds_per_trial": self.seeds_per_trial, "score": self.score, "objectives": list(self.objectives)}
 
     def check(self, n_trials: object, n_jobs: object, directions: Sequence[str]) -> None:
-        """Check the bounds of the sweeper's values.
+        """Check what depends on other values of the sweeper.
 
         Raises:
             UserError: one is out of bounds.
         """
-        bounded("n_trials", n_trials, whole(1, 1_000_000))
-        bounded("hydra.sweeper.n_jobs", n_jobs, whole(1, 1000))
-        bounded("hydra.sweeper.seeds_per_trial", self.seeds_per_trial, whole(1, MOST_SEEDS))
-        bounded("hydra.sweeper.confirm_best", self.confirm_best, whole(1, 1000))
-        bounded("hydra.sweeper.confirm_seeds", self.confirm_seeds, whole(2, MOST_SEEDS))
-        bounded("time_budget_s", self.time_budget_s, ABOVE_ZERO, null="no limit")
-        how = self.score
-        if how != "mean" and not (isinstance(how, int | float) and 0.5 <= how <= 1):
-            raise UserError(f"hydra.sweeper.score={how} is unknown: allowed is mean, or a share from 0.5 to 1.")
+        checked("n_trials", Annotated[int, Field(ge=1, le=1_000_000)], n_trials)
+        checked("hydra.sweeper.n_jobs", Annotated[int, Field(ge=1, le=1000)], n_jobs)
         unknown = [name for name in self.objectives if name not in OBJECTIVES]
         if unknown:
             raise UserError(

@@ -177,7 +177,8 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
         UserError: a parameter is unknown, or a value of it is not allowed.
     """
     # Imported here: torch takes a second that a space which cannot be read should not cost.
-    from ssc_sweep.study.prepare import Data, model_class
+    from ssc_sweep.data.source import Data
+    from ssc_sweep.study.prepare import check_targets
 
     one_choice_each(space.fixed_overrides)
     data = Data()
@@ -188,7 +189,7 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
         try:
             config = check(compose([*space.fixed_overrides, *words]))
             # Before the data: what does not fit it must not keep the other values of this config from being checked.
-            model_class(config)
+            check_targets(config)
             data.split(config)
         except DoesNotFit:
             # Each value is possible, some do not go with others: only such trials fail.

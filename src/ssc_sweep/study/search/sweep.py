@@ -16,7 +16,6 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import optuna
@@ -88,7 +87,7 @@ class Search(OptunaSweeperImpl):
             "custom_search_space": self.extender_name,
             "base": base.content(),
             "directions": self.directions,
-            "rule": asdict(self.rule),
+            "rule": self.rule.model_dump(),
             **self.settings.described(),
         }
         name = str(self.study_name or self.folder.path.name)
@@ -241,7 +240,7 @@ class Search(OptunaSweeperImpl):
             share = f"{self.rule.works_share:.0%} of its seeds"
             more = "a larger n_trials" + (" or time_budget_s" if self.settings.time_budget_s is not None else "")
             raise TargetMissed(
-                f"the search ended ({ending}), no configuration was confirmed below target={self.rule.target:g} in the "
-                f"mean and in {share}: {found}. Go on with {more} and the same study, or allow more: "
+                f"the search ended ({ending}), no configuration was confirmed below target={self.rule.threshold:g} in "
+                f"the mean and in {share}: {found}. Go on with {more} and the same study, or allow more: "
                 "search_space=<name>."
             )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import Role
+from ssc_sweep.data.source import load
 from ssc_sweep.study.best import standing_alone, write_best
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.search.record import LEAKS, Record, fresh_seeds, mean
@@ -30,8 +31,5 @@ def write_winner(
 
 def find_leaks(config: RunConfig) -> dict[str, str]:
     """Covariates of a config that hold the outcome or the treatment, with the words for what they do."""
-    # Imported here: torch takes a second that a search which is refused should not cost.
-    from ssc_sweep.study.prepare import target
-
-    roles = target("dataset", config.dataset)().keep(config.covariates.keep).roles
-    return {name: str(role) for name, role in roles.items() if role in (Role.OUTCOME_LEAK, Role.TREATMENT_LEAK)}
+    columns = load(config.dataset).keep(config.covariates.keep).columns
+    return {c.name: str(c.role) for c in columns if c.role in (Role.OUTCOME_LEAK, Role.TREATMENT_LEAK)}

@@ -1,18 +1,16 @@
 import numpy as np
 import pytest
 
-from ssc_sweep.data.cohort import Cohort, Role
-from ssc_sweep.data.scaling import fit
+from ssc_sweep.data.cohort import Cohort, Column, Role
+from ssc_sweep.data.encoding import fit
 from ssc_sweep.errors import UserError
 
 
 def cohort(x: list[list[float]]) -> Cohort:
     values = np.array(x)
     n, d = values.shape
-    return Cohort(
-        "test", values, np.zeros(n, np.int64), np.zeros((n, 1)), {f"c{j}": Role.BASELINE for j in range(d)},
-        ("a", "b"), ("y",), "kg",
-    )  # fmt: skip
+    columns = tuple(Column(f"c{j}", Role.BASELINE) for j in range(d))
+    return Cohort("test", values, np.zeros(n, np.int64), np.zeros((n, 1)), columns, ("a", "b"), ("y",), "kg")
 
 
 def test_by_hand() -> None:

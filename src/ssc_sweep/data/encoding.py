@@ -1,0 +1,139 @@
+"""Columns as a model sees them: standardised numbers, indicators of categories, gaps filled. Fitted on given rows.
+
+number      (x - mean) / sd, a gap at the mean; a column that is constant keeps its unit (as scikit-learn's
+            StandardScaler has it)
+yes/no      0 or 1, a gap at the share of ones
+category    one indicator a level; levels that are rare among the fitted rows share one, "other"; a level that the
+            fitted rows do not have counts as "other" where there is one, and else has no indicator at all
+gap         where the column asks for it, one more indicator: 1 where the value is missing
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssc_sweep.data.cohort import Cohort, Column, Floats, Ints, Kind
+from ssc_sweep.errors import DoesNotFit
+
+
+@dataclass(frozen=True)
+class Category:
+    """Where a category's levels go: code -> indicator, shape (levels,); -1 for a level without one.
+
+    Attributes:
+        width: number of indicators.
+        unseen: which codes no fitted row has, shape (levels,), bool.
+    """
+
+    place: Ints
+    width: int
+    unseen: np.ndarray
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Fitted columns.
+
+    Attributes:
+        columns: those of the cohort.
+        mean, scale: of every column, shape (d_x,); 0 and 1 where a column is not standardised.
+        fill: what stands for a gap before standardising, shape (d_x,).
+        categories: by column index.
+        flagged: indices of the columns whose gaps have an indicator.
+    """
+
+    columns: tuple[Column, ...]
+    mean: Floats
+    scale: Floats
+    fill: Floats
+    categories: dict[int, Category]
+    flagged: tuple[int, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the encoded columns."""
+        names = []
+        for j, column in enumerate(self.columns):
+            if j in self.categories:
+                own = self.categories[j]
+                levels: list[list[str]] = [[] for _ in range(own.width)]
+                for code, place in enumerate(own.place):
+                    if place >= 0:
+                        levels[place].append(column.levels[code])
+                names += [f"{column.name}={level[0] if len(level) == 1 else 'other'}" for level in levels]
+            else:
+                names.append(column.name)
+        return names + [f"{self.columns[j].name} is missing" for j in self.flagged]
+
+    def transform(self, x: Floats) -> Floats:
+        """Columns as read, (n, d_x) -> columns as a model sees them, (n, encoded)."""
+        gaps = np.isnan(x)
+        filled = (np.where(gaps, self.fill, x) - self.mean) / self.scale
+        if not self.categories and not self.flagged:
+            return filled
+        parts = []
+        for j in range(len(self.columns)):
+            if j not in self.categories:
+                parts.append(filled[:, j : j + 1])
+                continue
+            own = self.categories[j]
+            place = own.place[np.where(gaps[:, j], 0, x[:, j]).astype(np.int64)]
+            place = np.where(gaps[:, j], -1, place)
+            parts.append((place[:, None] == np.arange(own.width)).astype(np.float64))
+        parts.append(gaps[:, list(self.flagged)].astype(np.float64))
+        return np.concatenate(parts, axis=1)
+
+    def unseen(self, x: Floats) -> dict[str, int]:
+        """How many of these rows (n, d_x) have a level that no fitted row has, by column, where there are any."""
+        found = {}
+        for j, own in self.categories.items():
+            codes = x[~np.isnan(x[:, j]), j].astype(np.int64)
+            if count := int(own.unseen[codes].sum()):
+                found[self.columns[j].name] = count
+        return found
+
+
+def fit(cohort: Cohort, rare_share: float = 0.0) -> Encoder:
+    """Fit the encoding of every column to the rows of `cohort`.
+
+    Args:
+        rare_share: levels with a smaller share of the rows share one indicator, "other".
+
+    Raises:
+        DoesNotFit: a column has no value in any of these rows.
+    """
+    x, gaps = cohort.x, np.isnan(cohort.x)
+    rows = len(x)
+    empty = [cohort.columns[j].name for j in np.flatnonzero(gaps.all(axis=0))]
+    if empty:
+        raise DoesNotFit(
+            f"column {empty[0]} of {cohort.name} has no value in the {rows} rows that its encoding is fitted on: "
+            "leave it out (covariates) or use more rows (dataset_size)."
+        )
+    mean = np.nanmean(x, axis=0)
+    # A filled gap lies at the mean: it counts as a row without deviation.
+    scale = np.sqrt(np.where(gaps, 0.0, (x - mean) ** 2).mean(axis=0))
+    # The mean of a constant is not exactly the constant: what is left is rounding, not spread.
+    constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+    scale = np.where(constant, 1.0, scale)
+    number = np.array([column.kind is Kind.NUMBER for column in cohort.columns])
+    categories = {
+        j: _category(x[~gaps[:, j], j].astype(np.int64), len(column.levels), rare_share * rows)
+        for j, column in enumerate(cohort.columns)
+        if column.kind is Kind.CATEGORY
+    }
+    flagged = tuple(j for j, column in enumerate(cohort.columns) if column.indicator and gaps[:, j].any())
+    return Encoder(cohort.columns, np.where(number, mean, 0.0), np.where(number, scale, 1.0), mean, categories, flagged)
+
+
+def _category(codes: Ints, levels: int, fewest: float) -> Category:
+    counts = np.bincount(codes, minlength=levels)
+    rare = (counts > 0) & (counts < fewest)
+    own = (counts > 0) & ~rare
+    place = np.full(levels, -1, dtype=np.int64)
+    place[own] = np.arange(own.sum())
+    width = int(own.sum())
+    if rare.any():
+        place[~own] = width  # rare levels, and those that these rows do not have
+        width += 1
+    return Category(place, width, counts == 0)

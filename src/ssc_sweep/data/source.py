@@ -1,0 +1,71 @@
+"""Cohorts and splits of runs, made once for all the runs that share them. Needs no torch."""
+
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+from ssc_sweep import admission
+from ssc_sweep.config import RunConfig
+from ssc_sweep.data.cohort import Cohort
+from ssc_sweep.data.splitting import DataSplit, encode, hide_and_check, same_rows_for_all_seeds
+from ssc_sweep.errors import UserError
+from ssc_sweep.schema import check_arguments
+
+
+def load(node: Mapping[str, Any]) -> Cohort:
+    """Load the cohort of a config's `dataset`.
+
+    Raises:
+        UserError: its target is not admitted, is no data set or does not take these arguments, or the source cannot be
+            read.
+    """
+    function, arguments = admission.target("dataset", node)
+    named = f"dataset._target_={node['_target_']}"
+    ours = str(node["_target_"]).startswith("ssc_sweep.")
+    if not callable(function) or (ours and not _returns_a_cohort(function)):
+        raise UserError(f"{named} is no data set: allowed is a function that returns a data.cohort.Cohort.")
+    check_arguments("dataset", function, arguments, ())
+    cohort = function(**arguments)
+    if not isinstance(cohort, Cohort):
+        raise UserError(f"{named} returned {type(cohort).__name__}: a data set's function returns a Cohort.")
+    return cohort
+
+
+def _returns_a_cohort(function: object) -> bool:
+    return inspect.isfunction(function) and get_type_hints(function).get("return") is Cohort
+
+
+class Data:
+    """Cohorts and splits by what they depend on. Rows that runs share are one array for all of them."""
+
+    def __init__(self) -> None:
+        self._cohorts: dict[str, Cohort] = {}
+        self._encoded: dict[str, DataSplit] = {}
+        self._splits: dict[str, DataSplit] = {}
+
+    def cohort(self, node: Mapping[str, Any]) -> Cohort:
+        source = json.dumps(node, sort_keys=True, default=str)
+        if source not in self._cohorts:
+            self._cohorts[source] = load(node)
+        return self._cohorts[source]
+
+    def split(self, config: RunConfig) -> DataSplit:
+        """The rows of a run.
+
+        Raises:
+            UserError: they cannot be loaded. DoesNotFit: the config does not fit them.
+        """
+        node = json.dumps(config.dataset, sort_keys=True, default=str)
+        rows = f"{node} {config.dataset_size} {config.split} {config.covariates} {config.scaling}"
+        if not same_rows_for_all_seeds(config):
+            rows += f" {config.seed}"
+        seen = f"{rows} {config.labels} {config.batch.size}"
+        if config.labels.mechanism != "all":
+            seen += f" {config.seed}"
+        if seen not in self._splits:
+            cohort = self.cohort(config.dataset)
+            if rows not in self._encoded:
+                self._encoded[rows] = encode(cohort, config)
+            self._splits[seen] = hide_and_check(self._encoded[rows], config)
+        return self._splits[seen]

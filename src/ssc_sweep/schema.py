@@ -1,0 +1,207 @@
+"""What a value of a config may be, said where the field stands, and the one line that refuses any other.
+
+A config group is a `Section`: a pydantic model whose fields have a type, bounds and a meaning. A group that names a
+Python target instead (a model, a data set, an optimiser) has the signature of that target for its schema, with the
+same kinds of annotation:
+
+    class Batch(Section):
+        size: int = Field(ge=1, description="rows an update")
+
+    def load(rows: Annotated[int, Field(ge=1, description="rows of the cohort")]) -> Cohort: ...
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+import annotated_types as at
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from ssc_sweep.errors import UserError
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+AnyShare = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+# A list of a YAML as a tuple.
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+# Nothing is converted (true is no number, "3" is text), and NaN and Inf are no numbers of a config.
+STRICT = ConfigDict(
+    extra="forbid", frozen=True, strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, protected_namespaces=()
+)
+
+
+class Section(BaseModel):
+    """A part of the config. Its fields are the documentation of its keys."""
+
+    model_config = STRICT
+
+    @classmethod
+    def read(cls, values: object, prefix: str = "") -> Self:
+        """Check `values`, a mapping of plain values, and make the section of them.
+
+        Args:
+            prefix: dotted key of the section, such as "batch"; "" for the whole config.
+
+        Raises:
+            UserError: a value is missing, unknown, of the wrong type or out of bounds; the line names the key, what
+                was got and what is allowed.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UserError(_line(cls, error, prefix)) from error
+
+
+# Kept by (type, annotation): making a validator takes longer than using it.
+_ADAPTERS: dict[object, TypeAdapter[Any]] = {}
+
+
+def checked(key: str, annotation: Any, value: object) -> Any:
+    """Check one value by its annotation and return it.
+
+    Raises:
+        UserError: it is not allowed; the line names key, value and what is.
+    """
+    adapter = _ADAPTERS.setdefault(annotation, TypeAdapter(annotation, config=STRICT))
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise UserError(refusal(key, value, annotation)) from error
+
+
+def admits(annotation: Any, value: object) -> bool:
+    """Whether the annotation allows this value."""
+    try:
+        checked("", annotation, value)
+    except UserError:
+        return False
+    return True
+
+
+def refusal(key: str, value: object, annotation: Any) -> str:
+    """The line that refuses a value."""
+    return f"{key}={shown(value)} is out of bounds: allowed is {words(annotation)}."
+
+
+def shown(value: object) -> str:
+    """A value as the config has it; text that looks like something else is quoted."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str) and (value == "" or value.replace(".", "", 1).replace("-", "", 1).isdigit()):
+        return f"'{value}' (text)"
+    return str(value)
+
+
+def signature(target: Callable[..., Any], given: Iterable[str] = ()) -> type[BaseModel]:
+    """The arguments of a target as a schema, those left out that are `given` by whoever calls it.
+
+    An argument without an annotation takes anything; `**kwargs` takes any further key.
+    """
+    owner: Any = vars(target).get("__init__", target) if isinstance(target, type) else target
+    hints = get_type_hints(owner, include_extras=True)
+    fields: dict[str, Any] = {}
+    extra: Literal["allow", "forbid"] = "forbid"
+    for name, parameter in inspect.signature(target).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            extra = "allow"
+        elif parameter.kind is not parameter.VAR_POSITIONAL and name not in given:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[name] = (hints.get(name, Any), default)
+    made: type[BaseModel] = create_model(target.__name__, __config__=ConfigDict(**{**STRICT, "extra": extra}), **fields)
+    return made
+
+
+def check_arguments(group: str, target: Callable[..., Any], values: Mapping[str, object], given: Iterable[str]) -> None:
+    """Check what a config gives to a target.
+
+    Raises:
+        UserError: an argument is missing, unknown or not allowed.
+    """
+    schema = signature(target, given)
+    try:
+        schema.model_validate(dict(values))
+    except ValidationError as error:
+        raise UserError(_line(schema, error, group)) from error
+
+
+def _line(schema: type[BaseModel], error: ValidationError, prefix: str) -> str:
+    """The first complaint in our words."""
+    # An unknown key explains a missing one: it is often its misspelling.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    owner, field, at_field = _find(schema, first)
+    key = ".".join(part for part in (prefix, *at_field) if part)
+    name = at_field[-1] if at_field else prefix
+    if first["type"] == "extra_forbidden":
+        return f"{key} is unknown: allowed is {', '.join(_keys(owner)) or 'no key'} ({owner.__name__}). See --help."
+    if first["type"] == "missing":
+        return f"{key} is missing: give {key}=<{words(field.annotation, field.metadata) if field else name}>."
+    if field is None:
+        return f"{key or 'config'}={shown(first['input'])} is out of bounds: allowed is a group of keys."
+    return f"{key}={shown(first['input'])} is out of bounds: allowed is {words(field.annotation, field.metadata)}."
+
+
+def _keys(owner: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in owner.model_fields.items()]
+
+
+def _find(schema: type[BaseModel], error: ErrorDetails) -> tuple[type[BaseModel], FieldInfo | None, list[str]]:
+    """The section, the field and the key that a complaint is about."""
+    owner: type[BaseModel] = schema
+    field: FieldInfo | None = None
+    key: list[str] = []
+    for part in error["loc"]:
+        by_name = {field.alias or name: field for name, field in owner.model_fields.items()}
+        if field is not None and not _section(field.annotation):
+            break  # inside a value, such as an item of a list
+        if field is not None:
+            owner = _section(field.annotation) or owner
+            by_name = {field.alias or name: field for name, field in owner.model_fields.items()}
+        key.append(str(part))
+        field = by_name.get(str(part))
+        if field is None:
+            break
+    return owner, field, key
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def words(annotation: Any, metadata: Iterable[object] = ()) -> str:
+    """What an annotation allows, as people say it: "a number > 0, or null"."""
+    if get_origin(annotation) is Annotated:
+        inner, *outer = get_args(annotation)
+        return words(inner, [*outer, *metadata])
+    if get_origin(annotation) in (Union, UnionType):
+        parts = [part for part in get_args(annotation) if part is not NoneType]
+        text = " or ".join(dict.fromkeys(words(part, metadata) for part in parts))
+        return f"{text}, or null" if NoneType in get_args(annotation) else text
+    if get_origin(annotation) is Literal:
+        return " | ".join(shown(value) for value in get_args(annotation))
+    bounds = " and ".join(_bounds(metadata))
+    if get_origin(annotation) in (tuple, list):
+        return f"a list, each {words(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        value = get_args(annotation)[1]
+        return "a mapping" if value is Any else f"a mapping, each value {words(value)}"
+    kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a group of keys"}
+    name = kind.get(annotation, "a group of keys" if _section(annotation) else "another value")
+    return f"{name} {bounds}" if bounds else name
+
+
+def _bounds(metadata: Iterable[object]) -> list[str]:
+    found = []
+    for item in metadata:
+        for one in item.metadata if isinstance(item, FieldInfo) else [item]:
+            for kind, sign in ((at.Gt, ">"), (at.Ge, ">="), (at.Lt, "<"), (at.Le, "<=")):
+                if isinstance(one, kind):
+                    found.append(f"{sign} {getattr(one, kind.__name__.lower())}")
+            if isinstance(one, at.MinLen):
+                found.append("that is not empty")
+    return found

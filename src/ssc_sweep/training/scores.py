@@ -1,0 +1,164 @@
+"""Scores: what is measured on rows at the end of a run. Each is declared once, with its name, unit and title.
+
+A new one is a function of `Measured` and a line in SCORES; tables, summary.csv and the report take it from there. One
+of your own needs no change here: `scores=[my_package.MY_SCORE]`, with admit=my_package, where MY_SCORE is a `Score`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ssc_sweep import admission
+from ssc_sweep.data.cohort import HIDDEN, Floats, Ints
+from ssc_sweep.errors import UserError
+from ssc_sweep.training import metrics
+
+# Levels of the quantiles that intervals are made of: 50% and 90%.
+LEVELS = (0.05, 0.25, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run says of rows whose treatment is known, and the truth.
+
+    Attributes:
+        y, outcome: true and predicted outcomes, shape (n, d_y), in the outcome's unit.
+        t: treatments, shape (n,), codes 0 ... K-1.
+        treatment_log_prob: log P(T=k | x, y), shape (n, K).
+        density: log p(y | x, t), shape (n,); None where the model has none.
+        quantiles: of the outcomes at LEVELS, shape (n, d_y, 4); None where the model has none.
+        effects: E[Y | x, k] - E[Y | x, 0] for k = 1 ... K-1, mean over rows, shape (K-1, d_y); None where the model
+            does not use the treatment.
+        y_train: outcomes of the training rows, shape (n_train, d_y).
+        batch: rows of a batch of the run.
+        effect: what a step of the treatment truly adds to each outcome; None where nobody knows.
+    """
+
+    y: Floats
+    outcome: Floats
+    t: Ints
+    treatment_log_prob: Floats
+    density: Floats | None
+    quantiles: Floats | None
+    effects: Floats | None
+    y_train: Floats
+    batch: int
+    effect: float | None
+
+    def take(self, rows: np.ndarray) -> "Measured":
+        """Only these rows; the effects stay those of all."""
+        density = None if self.density is None else self.density[rows]
+        quantiles = None if self.quantiles is None else self.quantiles[rows]
+        return Measured(
+            self.y[rows], self.outcome[rows], self.t[rows], self.treatment_log_prob[rows], density, quantiles,
+            self.effects, self.y_train, self.batch, self.effect,
+        )  # fmt: skip
+
+    @property
+    def floor(self) -> float:
+        """RMSE of predicting the training rows' mean."""
+        return metrics.mean_predictor_rmse(self.y_train, self.y)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number for a run, from what it says of rows.
+
+    Attributes:
+        name: column of summary.csv.
+        of: computes it; None (or NaN) where there is no such number.
+        title: what people read.
+        unit: "y" stands for the outcome's unit; "" for a pure number.
+        better: which way is better; None: neither.
+    """
+
+    name: str
+    of: Callable[[Measured], float | None]
+    title: str
+    unit: str = ""
+    better: Literal["lower", "higher"] | None = None
+
+
+def _nll(m: Measured) -> float | None:
+    return None if m.density is None else metrics.nll(m.density)
+
+
+def _covers(low: int, high: int) -> Callable[[Measured], float | None]:
+    def share(m: Measured) -> float | None:
+        return None if m.quantiles is None else metrics.coverage(m.y, m.quantiles[..., low], m.quantiles[..., high])
+
+    return share
+
+
+def _effect(m: Measured) -> float | None:
+    """Of the last treatment against the first, mean over outcomes."""
+    return None if m.effects is None else float(m.effects[-1].mean())
+
+
+def _effect_error(m: Measured) -> float | None:
+    """Largest deviation from the known effects, over treatments and outcomes."""
+    if m.effects is None or m.effect is None:
+        return None
+    true = m.effect * np.arange(1, len(m.effects) + 1)[:, None]
+    return float(np.abs(m.effects - true).max())
+
+
+SCORES: tuple[Score, ...] = (
+    Score("rmse", lambda m: metrics.rmse(m.y, m.outcome), "RMSE", "y", "lower"),
+    Score(
+        "rmse_per_batch",
+        lambda m: metrics.rmse_per_batch(m.y, m.outcome, m.batch),
+        "mean of the RMSEs of batches",
+        "y",
+        "lower",
+    ),
+    Score("mean_predictor_rmse", lambda m: m.floor, "RMSE of predicting the mean", "y"),
+    Score(
+        "skill", lambda m: metrics.skill(metrics.rmse(m.y, m.outcome), m.floor), "skill against the mean", "", "higher"
+    ),
+    Score("accuracy", lambda m: metrics.accuracy(m.t, m.treatment_log_prob), "treatment accuracy", "", "higher"),
+    Score(
+        "majority_share", lambda m: metrics.majority_share(m.t, m.treatment_log_prob.shape[1]), "share of the majority"
+    ),
+    Score("auroc", lambda m: metrics.auroc(m.t, m.treatment_log_prob), "treatment AUROC", "", "higher"),
+    Score("log_loss", lambda m: metrics.log_loss(m.t, m.treatment_log_prob), "treatment log loss", "nats", "lower"),
+    Score("brier", lambda m: metrics.brier(m.t, m.treatment_log_prob), "treatment Brier score", "", "lower"),
+    Score("nll", _nll, "outcome NLL", "nats", "lower"),
+    Score("coverage_50", _covers(1, 2), "coverage of 50% intervals"),
+    Score("coverage_90", _covers(0, 3), "coverage of 90% intervals"),
+    Score("effect", _effect, "effect of treatment", "y"),
+    Score("effect_error", _effect_error, "error of the effect", "y", "lower"),
+)
+NAMES = tuple(score.name for score in SCORES)
+# These say something of the rows, whatever the model predicts.
+OF_THE_ROWS = ("mean_predictor_rmse", "majority_share")
+
+
+def measure(found: Measured, scores: Sequence[Score] = SCORES) -> dict[str, float | None]:
+    """Every score on the rows whose treatment is known; None where there is no finite number."""
+    known = found.take(found.t != HIDDEN)
+    if not len(known.t):
+        return {score.name: None for score in scores}
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = {score.name: score.of(known) for score in scores}
+    return {name: None if value is None or not math.isfinite(value) else float(value) for name, value in values.items()}
+
+
+def of_your_own(names: Sequence[str]) -> tuple[Score, ...]:
+    """The scores that a config names beside ours.
+
+    Raises:
+        UserError: one is not admitted, is no Score, or has a name that is taken.
+    """
+    found: list[Score] = []
+    for name in names:
+        score = admission.find("scores", name, None)
+        if not isinstance(score, Score):
+            raise UserError(f"scores={name} is no score: allowed is a ssc_sweep.training.scores.Score.")
+        if not score.name.isidentifier() or score.name in (*NAMES, *(other.name for other in found)):
+            raise UserError(f"scores={name}: its name {score.name!r} is taken or is no identifier. Choose another.")
+        found.append(score)
+    return tuple(found)
