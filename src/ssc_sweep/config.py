@@ -19,6 +19,9 @@ from ssc_sweep.errors import UserError
 
 # The only Python that a config may name as a _target_.
 ALLOWED_TARGETS = ["ssc_sweep.*"]
+# The only Python that Hydra itself may call for a config, exact names. Sweepers and launchers are not among it: Hydra
+# makes those of its registered plugins only, and nothing that stands among their arguments.
+HYDRA_TARGETS = ("ssc_sweep.findings.callback.PrintFindings",)
 
 PACKAGE = Path(__file__).resolve().parent
 

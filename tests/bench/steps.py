@@ -18,8 +18,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import execution_whitelist
 from torch.utils.data import DataLoader, TensorDataset
 
-from ssc_sweep.__main__ import ALLOWED_TARGETS
-from ssc_sweep.config import RunConfig, check, conf_dir
+from ssc_sweep.config import ALLOWED_TARGETS, RunConfig, check, conf_dir
 from ssc_sweep.models.contract import Batch, Sizes
 from ssc_sweep.study.prepare import Data, shared, target
 from ssc_sweep.training.loop import Schedule, subnormals_are_zero, train

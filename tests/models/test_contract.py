@@ -9,8 +9,7 @@ import torch
 from hydra.utils import execution_whitelist
 from omegaconf import OmegaConf
 
-from ssc_sweep.__main__ import ALLOWED_TARGETS
-from ssc_sweep.config import StatsMode, conf_dir
+from ssc_sweep.config import ALLOWED_TARGETS, StatsMode, conf_dir
 from ssc_sweep.data.splitting import HIDDEN
 from ssc_sweep.models.contract import Batch, Model, Sizes
 from ssc_sweep.study.prepare import target

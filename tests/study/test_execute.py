@@ -11,8 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import execution_whitelist
 
-from ssc_sweep.__main__ import ALLOWED_TARGETS
-from ssc_sweep.config import conf_dir
+from ssc_sweep.config import ALLOWED_TARGETS, conf_dir
 from ssc_sweep.errors import UserError
 from ssc_sweep.models import flow_ssc
 from ssc_sweep.study import execute as module

@@ -9,8 +9,7 @@ import pytest
 from hydra.utils import execution_whitelist
 from safetensors.numpy import load_file
 
-from ssc_sweep.__main__ import ALLOWED_TARGETS
-from ssc_sweep.config import RunConfig
+from ssc_sweep.config import ALLOWED_TARGETS, RunConfig
 from ssc_sweep.study.execute import execute
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.job import Job, Outcome, Status

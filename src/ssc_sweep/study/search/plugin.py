@@ -5,18 +5,20 @@ custom_search_space, params); conf/experiment/search.yaml explains the rest. Thi
 so Optuna is imported only where a search begins: see `ssc_sweep.study.search.sweep`.
 """
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import instantiate
+from hydra.utils import execution_whitelist, instantiate
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf, SamplerConfig
 from omegaconf import DictConfig
 
 from ssc_sweep.bounds import ANY_SHARE, bounded
+from ssc_sweep.errors import UserError
 from ssc_sweep.study.search.settings import Settings
 
 ALLOWED_SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
@@ -82,11 +84,30 @@ class SearchSweeper(Sweeper):
         self.search: Sweeper | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Make the sampler and the search.
+
+        Raises:
+            UserError: what the config names is no sampler, or it has a key that is unknown.
+        """
+        known = [key.name for key in fields(SearchSweeperConf) if key.name not in ("_target_", "defaults")]
+        for name in self.plugin:
+            if name not in known:
+                raise UserError(f"hydra.sweeper.{name} is unknown: allowed is {', '.join(known)}.")
+        from optuna.samplers import BaseSampler, GridSampler
+
         from ssc_sweep.study.search.sweep import Search
 
         # hydra-optuna-sweeper asserts it.
         bounded("hydra.sweeper.max_failure_rate", self.plugin["max_failure_rate"], ANY_SHARE)
-        sampler = instantiate(self.sampler, _execution_whitelist_=ALLOWED_SAMPLERS)
+        # reset: what Hydra may call elsewhere is no sampler.
+        sampler = instantiate(self.sampler, _execution_whitelist_=execution_whitelist(ALLOWED_SAMPLERS, reset=True))
+        # GridSampler is made by the search, which knows the grid.
+        made = sampler.func if isinstance(sampler, functools.partial) else None
+        if made is not GridSampler and not isinstance(sampler, BaseSampler):
+            raise UserError(
+                f"hydra.sweeper.sampler._target_={self.sampler._target_} makes no sampler: choose one with "
+                "hydra/sweeper/sampler=<name>. See --hydra-help."
+            )
         self.search = Search(self.settings, sampler, self.plugin)
         self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
