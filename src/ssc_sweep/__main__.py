@@ -14,13 +14,17 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ssc_sweep.admission import admitting
-from ssc_sweep.config import conf_dir
+from ssc_sweep.config import HYDRA_TARGETS, conf_dir
+from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import Unsuccessful, UserError
 from ssc_sweep.explain import explain, is_known
 from ssc_sweep.study.plan import without_password
 
+# What Hydra raises for wrong input too. An error of these that `explain` does not know is a fault of ours.
+PLAIN = (ValueError, TypeError, RuntimeError, AssertionError)
 
-@hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=["ssc_sweep.*"])
+
+@hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=HYDRA_TARGETS)
 def run(cfg: DictConfig) -> float:
     """Train the run of `cfg` and return its RMSE (NaN if it diverged), as Hydra's launchers and sweepers want it."""
     composed = HydraConfig.get()
@@ -57,15 +61,15 @@ def main() -> None:
     # Makes Hydra hand errors to us instead of printing them itself and leaving with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
+        spare_plain_keys()
         with admitting(sys.argv[1:]):
             run()
     except (UserError, Unsuccessful) as error:
         if wants_traceback:
             raise
         leave(error)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        # Hydra has plain ValueErrors too; any other is a fault of ours.
-        if wants_traceback or (type(error) is ValueError and not is_known(error)):
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, *PLAIN) as error:
+        if wants_traceback or (type(error) in PLAIN and not is_known(error)):
             raise
         leave(UserError(explain(error, sys.argv[1:])))
     except KeyboardInterrupt:

@@ -3,17 +3,32 @@
 import difflib
 import re
 import shlex
+import traceback
 from collections.abc import Sequence
 
 import yaml
+from hydra.core import plugins
 
 from ssc_sweep.config import conf_dir
 
+CHOOSE_PLUGIN = "choose one with hydra/sweeper=<name> or hydra/launcher=<name>. See --hydra-help."
 # A message of Hydra -> what to say instead. {words} is the command line; {1}, {2} ... are the groups of the pattern.
 MEANINGS = {
     r"add --multirun": "several values need -m, as in 'python -m ssc_sweep -m {words}'.",
     r"Parent traversal .* is not supported \('(.*?)'\)": "{1} is no choice of a group. See --help.",
     r"Only one of --run": "{words}: --multirun, --cfg, --info and --shell_completion exclude each other: keep one.",
+    r"Additional config directory '(.*?)' not found": (
+        "{1} is no folder that is there: give one that holds config groups, such as {1}/hypothesis/mine.yaml."
+    ),
+    r"Logging target '([^']*)'.* Hydra execution whitelist": (
+        "{1} is not allowed in hydra/job_logging or hydra/hydra_logging: allowed is logging.StreamHandler | "
+        "logging.FileHandler | colorlog.ColoredFormatter."
+    ),
+    r"(?:Target|Reference) '([^']*)'.*(?:Hydra execution whitelist|declarative configuration).* full_key: (\S+)": (
+        "{2}._target_={1} is not allowed: Hydra calls nothing there but what the place is for. Leave it out."
+    ),
+    r"Error locating target '([^']*)'.* full_key: (hydra\.\S+)": "{2}._target_={1} cannot be imported.",
+    r"Unknown plugin class : '(.*?)'": f"_target_={{1}} is no sweeper or launcher of Hydra: {CHOOSE_PLUGIN}",
     r"Config group override must be": "{words}: a group has no choice: name one, or leave the word out. See --help.",
     r"Error when parsing index: \d+, string: (.*) out of .* missing EQUAL": (
         "{1} is no override: write key=value, such as batch=b32. See --help."
@@ -51,17 +66,39 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"Did you mean {close[0]}?" if close else "See --help."
 
 
+def _text(error: Exception) -> str:
+    return " ".join(f"{error} {error.__cause__ or ''}".split())
+
+
+def _place(error: Exception) -> str | None:
+    """The key, such as hydra.sweeper, whose _target_ has raised this where Hydra called it; None: raised elsewhere."""
+    notes = vars(error).get("__notes__", [])
+    return next((note.removeprefix("full_key: ") for note in notes if note.startswith("full_key: hydra.")), None)
+
+
+def _swaps_plugins(error: Exception) -> bool:
+    """Whether Hydra has found a sweeper where a launcher must be, or the other way round: it asserts that, wordless."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, AssertionError) and frames[-1].filename == plugins.__file__
+
+
 def is_known(error: Exception) -> bool:
-    """Whether there are words for a message that Hydra has no exception of its own for."""
-    return any(re.search(pattern, str(error)) for pattern in MEANINGS)
+    """Whether the input caused an error that Hydra has no exception of its own for."""
+    if _swaps_plugins(error) or _place(error) is not None:
+        return True
+    return any(re.search(pattern, _text(error)) for pattern in MEANINGS)
 
 
 def explain(error: Exception, words: Sequence[str]) -> str:
     """One line for an error that Hydra raised for these words of a command line; its own where there is no better."""
-    text = " ".join(f"{error} {error.__cause__ or ''}".split())
+    if _swaps_plugins(error):
+        return f"hydra.sweeper or hydra.launcher has the _target_ of another kind of plugin: {CHOOSE_PLUGIN}"
+    text = _text(error)
     for pattern, meaning in MEANINGS.items():
         if found := re.search(pattern, text):
             return meaning.format(found[0], *found.groups(), words=shlex.join(words))
+    if place := _place(error):
+        return f"{place} cannot be used: {text.rstrip('.')}. See --cfg hydra for its values."
     if found := WRONG_TYPE.search(text):
         value, kind = found["value"].replace("None", "null"), KINDS.get(found["kind"], "true or false")
         return f"{found['key']}={value} has the wrong type: allowed is {kind}."

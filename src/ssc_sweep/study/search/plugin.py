@@ -5,17 +5,19 @@ custom_search_space, params); conf/experiment/search.yaml explains the rest. Thi
 so Optuna is imported only where a search begins: see `ssc_sweep.study.search.sweep`.
 """
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import instantiate
+from hydra.utils import execution_whitelist, instantiate
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf, SamplerConfig
 from omegaconf import DictConfig
 
+from ssc_sweep.errors import UserError
 from ssc_sweep.schema import AnyShare, Positive, checked
 from ssc_sweep.study.search.settings import Settings
 
@@ -89,14 +91,22 @@ class SearchSweeper(Sweeper):
         self.search: Sweeper | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Make the sampler and the search.
+
+        Raises:
+            UserError: what the config names is no sampler, or it has a key that is unknown.
+        """
+        known = [key.name for key in fields(SearchSweeperConf) if key.name not in ("_target_", "defaults")]
+        for name in self.plugin:
+            if name not in known:
+                raise UserError(f"hydra.sweeper.{name} is unknown: allowed is {', '.join(known)}.")
+        from optuna.samplers import BaseSampler, GridSampler
+
         from ssc_sweep.study.search.sweep import Search
 
         # hydra-optuna-sweeper asserts it.
-        checked("hydra.sweeper.max_failure_rate", AnyShare, self.plugin["max_failure_rate"])
-        checked("time_budget_s", Positive | None, self.given["time_budget_s"])
-        settings = Settings.read(self.given, "hydra.sweeper")
-        sampler = instantiate(self.sampler, _execution_whitelist_=ALLOWED_SAMPLERS)
-        self.search = Search(settings, sampler, self.plugin)
+from ssc_sweep.errors import UserError
+from ssc_sweep.schema import AnyShare, Positive, checked
         self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:

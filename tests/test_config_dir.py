@@ -1,0 +1,107 @@
+"""A folder of the user's own configs works from wherever it lies, whatever else lies in it."""
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from ssc_sweep.config import conf_dir
+from ssc_sweep.config_folders import plain_keys
+from tests.command import TINY, Command, make_command
+from tests.study.search.test_sweep import EASY, SMALL
+from tests.test_bad_input import refused
+
+bare_command = pytest.fixture(make_command)
+
+MODEL = (conf_dir() / "model" / "flow_ssc.yaml").read_text()
+FILES = {
+    "model/mine.yaml": MODEL,
+    "hypothesis/mine.yaml": "{letter: X, claim: c, expect: improves, arms: [{model: mine, epochs: 2}]}",
+    "experiment/mine.yaml": "# @package _global_\ndefaults:\n  - override /model: mine\nepochs: 2\n",
+    "search_space/mine.yaml": "# @package hydra.sweeper.params\nmodel.width: 4,8\n",
+    "extra/mine.yaml": "# @package _global_\nclip_norm: 7\n",
+}
+HERE = {"relative": lambda _: ".", "absolute": lambda command: str(command.folder)}
+
+
+@pytest.fixture
+def command(bare_command: Command) -> Command:
+    """In a folder with configs of its own, and with a folder named like each plain key."""
+    for name, text in FILES.items():
+        path = bare_command.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    for key in plain_keys():
+        (bare_command.folder / key / "s").mkdir(parents=True)
+    return bare_command
+
+
+def config(command: Command, run: str) -> dict[str, object]:
+    return dict(yaml.safe_load((command.folder / "outputs" / "s" / run / "config.yaml").read_text()))
+
+
+def test_plain_keys_are_those_that_config_yaml_and_the_search_hold_as_values() -> None:
+    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    files = [conf_dir() / "config.yaml", conf_dir() / "experiment" / "search.yaml"]
+    written = {key for file in files for key in yaml.safe_load(file.read_text())}
+    assert plain_keys() == written - groups - {"defaults"}
+
+
+@pytest.mark.parametrize("here", HERE.values(), ids=HERE)
+def test_one_run(command: Command, here: Callable[[Command], str]) -> None:
+    words = (*TINY, "seed=3", "arm=mine", "outputs=outputs", "target=9", "clip_norm=2", "probes=false")
+    ended = command("--config-dir", here(command), *words)
+    assert ended.code == 0, ended.err
+    assert command.done() == ["mine/seed=3"]
+    assert config(command, "mine/seed=3")["clip_norm"] == 2
+
+
+@pytest.mark.parametrize("flag", ["--config-dir=.", "-cd=.", "hydra.searchpath=[.]"])
+def test_a_model_of_ones_own(command: Command, flag: str) -> None:
+    assert command(flag, *TINY, "model=mine", "model.gamma=2", "arm=a").code == 0
+    assert config(command, "a/seed=0")["model"]["gamma"] == 2  # type: ignore[index]
+
+
+def test_an_experiment_and_a_group_of_ones_own(command: Command) -> None:
+    words = [word for word in TINY if not word.startswith("epochs")]
+    assert command("--config-dir=.", *words, "experiment=mine", "+extra=mine", "arm=a").code == 0
+    assert (config(command, "a/seed=0")["epochs"], config(command, "a/seed=0")["clip_norm"]) == (2, 7)
+
+
+@pytest.mark.parametrize("words", [[], ["hydra/launcher=basic"], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]])
+def test_a_study_of_a_hypothesis_of_ones_own(command: Command, words: list[str]) -> None:
+    ended = command("-m", "--config-dir=.", *TINY, "hypothesis=mine", "seeds=1", *words)
+    assert ended.code == 0, ended.err
+    assert command.done() == ["control/seed=0", "mine/model=mine,epochs=2/seed=0"]
+
+
+@pytest.mark.parametrize("sweeper", ["hypothesis", "basic", "optuna"])
+def test_a_grid(command: Command, sweeper: str) -> None:
+    ended = command("-m", "--config-dir=.", *TINY, "clip_norm=1,2", f"hydra/sweeper={sweeper}", "outputs=outputs")
+    assert ended.code == 0, ended.err
+    assert 1 <= len(command.done()) <= 2  # Optuna may propose one point twice
+
+
+def test_a_search_and_its_winner_again(command: Command) -> None:
+    words = [word for word in SMALL if not word.startswith("model.width")]
+    ended = command(*words, "--config-dir=.", EASY, "n_trials=2", "search_space=mine", "++model.gamma=2", "model=mine")
+    assert ended.code == 0, ended.err
+    again = ("--config-dir=.", "experiment=best", "study=s", "target=1000")
+    assert command(*again).code == command("-m", *again, "seed=901,902").code == 0
+    assert {"best/seed=900", "best/seed=901", "best/seed=902"} <= set(command.done())
+    assert config(command, "best/seed=900")["model"]["gamma"] == 2  # type: ignore[index]
+
+
+def test_tab_completion_offers_no_plain_key_as_a_group(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "ssc_sweep stu"
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setenv("COMP_POINT", str(len(line)))
+    assert command("-sc", "--config-dir=.", "query=bash").out.split() == ["study="]
+
+
+@pytest.mark.parametrize("before", [[], ["-m", "hypothesis=lr"], ["--cfg", "job"]])
+@pytest.mark.parametrize("folder", ["nope", "a_file", "/nope/at/all"])
+@pytest.mark.parametrize("flag", ["--config-dir={}", "hydra.searchpath=[{}]"])
+def test_a_folder_that_is_none(bare_command: Command, before: list[str], folder: str, flag: str) -> None:
+    (bare_command.folder / "a_file").write_text("in the way")
+    refused(bare_command, [*before, *TINY, flag.format(folder)], [folder, "no folder that is there", "hypothesis"])
