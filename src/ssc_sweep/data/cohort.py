@@ -62,12 +62,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Adjustment:
-    """How covariates enter the classical models of treatment and outcome: see `ssc_sweep.data.effects`.
+    """How covariates enter the classical models of treatment and outcome; one that is not named enters as a number.
 
     Attributes:
-        squared: number columns that enter squared as well.
+        squared: number columns that also enter squared.
         categories: columns that enter as indicators of their values.
-        modifiers: columns whose product with the treatment enters the outcome model.
+        modifiers: columns whose product with the treatment enters the outcome model of standardisation and AIPW: a
+            category with all its indicators, a squared column without its square.
     """
 
     squared: tuple[str, ...] = ()

@@ -105,8 +105,19 @@ class SearchSweeper(Sweeper):
         from ssc_sweep.study.search.sweep import Search
 
         # hydra-optuna-sweeper asserts it.
-from ssc_sweep.errors import UserError
-from ssc_sweep.schema import AnyShare, Positive, checked
+        checked("hydra.sweeper.max_failure_rate", AnyShare, self.plugin["max_failure_rate"])
+        checked("time_budget_s", Positive | None, self.given["time_budget_s"])
+        settings = Settings.read(self.given, "hydra.sweeper")
+        # reset: what Hydra may call elsewhere is no sampler.
+        sampler = instantiate(self.sampler, _execution_whitelist_=execution_whitelist(ALLOWED_SAMPLERS, reset=True))
+        # GridSampler is made by the search, which knows the grid.
+        made = sampler.func if isinstance(sampler, functools.partial) else None
+        if made is not GridSampler and not isinstance(sampler, BaseSampler):
+            raise UserError(
+                f"hydra.sweeper.sampler._target_={self.sampler._target_} makes no sampler: choose one with "
+                "hydra/sweeper/sampler=<name>. See --hydra-help."
+            )
+        self.search = Search(settings, sampler, self.plugin)
         self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:
