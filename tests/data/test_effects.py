@@ -34,7 +34,7 @@ def estimate(x: dict[str, object], t: Ints, y: Floats, adjustment: Adjustment = 
 
 def test_published_values() -> None:
     cohort = nhefs.load().keep("confounders")
-    table = pd.DataFrame(cohort.x, columns=list(cohort.roles))
+    table = pd.DataFrame(cohort.x, columns=cohort.names)
     found = estimate_effects(table, cohort.t, cohort.y, cohort.treatments, cohort.outcomes, BOOK)
     assert [(of.estimator, of.treatment, of.outcome, of.rows) for of in found] == [
         (name, "quit", "wt82_71", 1566) for name in ESTIMATORS
@@ -49,7 +49,7 @@ def test_published_values() -> None:
 
 def test_estimates_are_fast() -> None:
     cohort = nhefs.load().keep("confounders")
-    table = pd.DataFrame(cohort.x, columns=list(cohort.roles))
+    table = pd.DataFrame(cohort.x, columns=cohort.names)
     started = time.process_time()
     estimate_effects(table, cohort.t, cohort.y, cohort.treatments, cohort.outcomes, BOOK)
     assert time.process_time() - started < 2

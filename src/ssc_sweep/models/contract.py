@@ -193,3 +193,8 @@ class Solver(Predictor):
 def one_hot(t: Tensor, treatments: int, dtype: torch.dtype) -> Tensor:
     """Codes (R, B) -> indicators (R, B, K) of the given dtype."""
     return nn.functional.embedding(t, torch.eye(treatments, dtype=dtype, device=t.device))
+
+
+def mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the rows where mask holds, 0 where it holds nowhere: (R, B), (R, B) -> (R,)."""
+    return torch.where(mask, values, 0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)

@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ssc_sweep.config import StatsMode
-from ssc_sweep.models.contract import Batch, Learner, Loss, Objective, Sizes, one_hot
+from ssc_sweep.models.contract import Batch, Learner, Loss, Objective, Sizes, mean_where, one_hot
 from ssc_sweep.models.coupling import CouplingFlow
 from ssc_sweep.models.layers import MLP, RunningStats
 from ssc_sweep.probe import Probe, Tells
@@ -29,11 +29,6 @@ from ssc_sweep.schema import Count, NotNegative, Positive, Share
 from ssc_sweep.streams import stream
 
 MIN_LOG_DENSITY = -100.0
-
-
-def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the rows where mask holds, 0 where it holds nowhere: (R, B), (R, B) -> (R,)."""
-    return torch.where(mask, values, 0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
 def _loss(total: Tensor, ll_y: Tensor, log_scale: Tensor, clamped: Tensor, **parts: Tensor) -> Loss:
@@ -131,10 +126,10 @@ class FlowSSC(Learner):
         seen, t = batch.t >= 0, batch.t.clamp(min=0).unsqueeze(-1)
         all_ll_y, all_log_scale = self._density_of_all(x, y)
         ll_y = all_ll_y.gather(-1, t).squeeze(-1)
-        ce = _mean_where(-log_p_t.gather(-1, t).squeeze(-1), seen)
-        labelled = ce - _mean_where(ll_x + ll_y.clamp(min=MIN_LOG_DENSITY), seen)
+        ce = mean_where(-log_p_t.gather(-1, t).squeeze(-1), seen)
+        labelled = ce - mean_where(ll_x + ll_y.clamp(min=MIN_LOG_DENSITY), seen)
         mixture = torch.logsumexp(log_p_t + all_ll_y.clamp(min=MIN_LOG_DENSITY), dim=-1)
-        unlabelled = -self.gamma * _mean_where(ll_x + mixture, ~seen)
+        unlabelled = -self.gamma * mean_where(ll_x + mixture, ~seen)
         with torch.no_grad():  # what the probes see
             clamped = torch.where(seen, ll_y < MIN_LOG_DENSITY, (all_ll_y < MIN_LOG_DENSITY).all(dim=-1))
             ll_y = torch.where(seen, ll_y, torch.logsumexp(log_p_t + all_ll_y, dim=-1))

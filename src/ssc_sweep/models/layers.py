@@ -6,6 +6,7 @@ a member starts the same whoever stands beside it. They are made in float64; `Mo
 the run, so that a float32 run and a float64 run of one seed start at the same point.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from ssc_sweep.streams import stream
 
 Draws = Sequence[np.random.Generator]
 # One for all weights, or one for each output.
@@ -91,6 +94,73 @@ class ResidualNet(nn.Module):
         for block, gate in zip(self.blocks, gates or [None, None], strict=True):
             h = block(h, None if gate is None else torch.sigmoid(gate))
         return self.last(h)
+
+
+class Standard(nn.Module):
+    """y -> (y - mean) / sd of the training rows of each run, or y as it is. Shapes (R, B, d); mean and sd (R, 1, d)."""
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, runs: int, d: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(runs, 1, d, dtype=torch.float64))
+        self.register_buffer("sd", torch.ones(runs, 1, d, dtype=torch.float64))
+        self.raw_sd = self.sd
+
+    def fit(self, rows: Tensor, applied: bool) -> None:
+        """Take mean and sd from these rows (R, n, d); unless `applied`, only to know the spread."""
+        sd = rows.std(dim=1, keepdim=True, correction=0).clamp(min=RunningStats.FLOOR)
+        self.raw_sd = sd
+        if applied:
+            self.mean.copy_(rows.mean(dim=1, keepdim=True))
+            self.sd.copy_(sd)
+
+    def normalise(self, rows: Tensor) -> Tensor:
+        return (rows - self.mean) / self.sd
+
+    def restore(self, rows: Tensor) -> Tensor:
+        """Inverse of `normalise`."""
+        return rows * self.sd + self.mean
+
+    def spread(self, rows: Tensor) -> Tensor:
+        """Sd of the training rows as `normalise` leaves them, in the precision of `rows`: (R, 1, d)."""
+        return (self.raw_sd / self.sd).to(rows)
+
+
+class Noise:
+    """Random numbers for each run from a stream of its own: the same whoever stands beside it, in either precision.
+
+    Args:
+        name: of the stream.
+        scale: standard deviation of what `add` adds.
+    """
+
+    def __init__(self, seeds: Sequence[int], name: str, scale: float) -> None:
+        self.draws, self.scale = [stream(seed, name) for seed in seeds], scale
+
+    def add(self, rows: Tensor, spread: Tensor | float = 1.0) -> Tensor:
+        """(R, B, d) -> the same with normal noise of `scale` times `spread`."""
+        if self.scale == 0:
+            return rows
+        drawn = np.stack([draw.standard_normal(rows.shape[1:], dtype=np.float32) for draw in self.draws])
+        return rows + self.scale * spread * torch.from_numpy(drawn).to(rows)
+
+    def uniform(self, like: Tensor, d: int) -> Tensor:
+        """(R, B, d) numbers of (-1, 1) for rows like these (R, B, ...)."""
+        shape = (like.shape[1], d)
+        drawn = np.stack([draw.random(shape, dtype=np.float32) for draw in self.draws])
+        return 2 * torch.from_numpy(drawn).to(like) - 1
+
+
+def normal_log_prob(y: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
+    """Log density of independent normal outcomes: (R, B, d_y), three that broadcast -> (R, B)."""
+    return (-0.5 * ((y - mean) / sd).square() - sd.log() - 0.5 * math.log(2 * math.pi)).sum(dim=-1)
+
+
+def normal_quantiles(mean: Tensor, sd: Tensor, levels: Tensor) -> Tensor:
+    """Quantiles of normal outcomes: (R, B, d_y), sd that broadcasts, (Q,) -> (R, B, d_y, Q)."""
+    return mean.unsqueeze(-1) + sd.unsqueeze(-1) * torch.special.ndtri(levels.to(mean))
 
 
 class RunningStats(nn.Module):
