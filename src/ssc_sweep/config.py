@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from ssc_sweep.errors import UserError
+from ssc_sweep.fingerprint import sha256
 from ssc_sweep.schema import NotNegative, Positive, Section, checked
 
 # The only Python that Hydra itself may call for a config, exact names. Sweepers and launchers are not among it: Hydra
@@ -124,6 +126,11 @@ STUDY_KEYS = (
 )  # fmt: skip
 # Of a data set: what its outcome is judged by. They go to `target` and to the models, not to the function that loads.
 DATASET_KEYS = ("target", "clamp")
+# Keys of a data set that hold a value a column. The columns are the user's, so Hydra must take names that no YAML has:
+# dataset.kinds.education=category, without a +. A YAML takes them in with `defaults: [/open_columns@_here_]`.
+BY_COLUMN = ("kinds", "missing", "roles")
+OPEN_COLUMNS = OmegaConf.create({key: DictConfig({}, flags={"struct": False}) for key in BY_COLUMN})
+ConfigStore.instance().store(name="open_columns", node=OPEN_COLUMNS, provider="ssc_sweep")
 
 
 def one_choice_each(overrides: Iterable[str]) -> None:
@@ -142,14 +149,28 @@ def check(cfg: DictConfig) -> RunConfig:
     """Turn a composed config into a RunConfig.
 
     Raises:
-        UserError: a value has the wrong type or lies outside its bounds; the message names key, value and bounds.
+        UserError: a value is missing, has the wrong type or lies outside its bounds; the message names key, value and
+            bounds. The file of the data set is not there, or not the one that the config means.
     """
     # Only these keys: what steers Hydra takes long to resolve.
     keys = [str(key) for key in cfg if key not in STUDY_KEYS]
-    plain = OmegaConf.to_container(OmegaConf.masked_copy(cfg, keys), resolve=True)
+    masked = OmegaConf.masked_copy(cfg, keys)
+    if lacking := sorted(OmegaConf.missing_keys(masked)):
+        raise UserError(f"{lacking[0]} is missing: give {' '.join(f'{key}=<...>' for key in lacking)}.")
+    plain = OmegaConf.to_container(masked, resolve=True)
     config = RunConfig.read(plain)
     checked("optimizer.lr", Positive, config.optimizer.get("lr"))
     checked("optimizer.weight_decay", NotNegative, config.optimizer.get("weight_decay"))
-    return config.model_copy(
-        update={"dataset": {key: value for key, value in config.dataset.items() if key not in DATASET_KEYS}}
-    )
+    return config.model_copy(update={"dataset": _with_fingerprint(config.dataset)})
+
+
+def _with_fingerprint(node: Mapping[str, Any]) -> dict[str, Any]:
+    """What the function that loads is given. The hash of its file, where it has one: a changed file is another run.
+
+    Raises:
+        UserError: the file cannot be read, or has another hash than the config says.
+    """
+    arguments = {key: value for key, value in node.items() if key not in DATASET_KEYS}
+    if isinstance(node.get("path"), str) and "sha256" in node:
+        arguments["sha256"] = sha256(node["path"], node["sha256"])
+    return arguments

@@ -152,10 +152,11 @@ def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
     table = _read_table(folder.predictions)
     if metrics["status"] != Status.FINISHED:
         return
-    predicted = [name for name in table.columns if name.endswith("_predicted")]
-    true = [name.removesuffix("_predicted") for name in predicted]
-    chances = [name for name in table.columns if name.startswith("p(t=")]
-    if not predicted or not chances or not {*true, "t"} <= set(table.columns):
+    # By place, as an outcome may have any name.
+    names = list(table.columns)
+    chances = [name for k, name in enumerate(names[2:]) if name == f"p(t={k})"]
+    true, predicted = names[2 + len(chances) :: 2], names[3 + len(chances) :: 2]
+    if names[:2] != ["row", "t"] or not chances or not true or predicted != [f"{name}_predicted" for name in true]:
         raise Unreadable("predictions.csv lacks t, p(t=...), an outcome or its prediction: it is of another version")
     if len(table) != metrics["rows_val"]:
         raise Unreadable(f"predictions.csv is cut off: it has {len(table)} rows of {metrics['rows_val']:g}")

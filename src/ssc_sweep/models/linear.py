@@ -24,7 +24,7 @@ from ssc_sweep.probe import Probe
 from ssc_sweep.schema import NotNegative, Positive
 
 L2 = np.logspace(-6, 4, 21)
-# Smallest sd, as a share of the outcome's, and at all: where the outcome is a sum of the covariates there is no error at all.
+# Smallest sd, as a share of the outcome's and at all: an outcome that is a sum of covariates has no error.
 LEAST_SD = 1e-9
 
 

@@ -30,13 +30,24 @@ class Result:
 
 
 def predictions_table(result: Result) -> pd.DataFrame:
-    """One line a validation row: its place in the cohort, treatment and outcomes, true and predicted."""
+    """One line a validation row: its place in the cohort, treatment and outcomes, true and predicted, in this order."""
     cohort, val = result.cohort, result.val
     columns: dict[str, Any] = {"row": val.row, "t": val.t}
     columns |= {f"p(t={k})": np.exp(result.treatment_log_prob[:, k]) for k in range(len(cohort.treatments))}
-    for i, name in enumerate(cohort.outcomes):
+    for i, name in enumerate(outcome_columns(cohort.outcomes)):
         columns |= {name: val.y[:, i], f"{name}_predicted": result.outcome[:, i]}
     return pd.DataFrame(columns)
+
+
+def outcome_columns(outcomes: Sequence[str]) -> list[str]:
+    """What predictions.csv calls the outcomes: their names, or y[name] for all where one is like a column of ours.
+
+    >>> outcome_columns(["weight"]), outcome_columns(["t", "weight"])
+    (['weight'], ['y[t]', 'y[weight]'])
+    """
+    names = [*outcomes, *(f"{name}_predicted" for name in outcomes)]
+    ours = any(name in ("row", "t") or name.startswith("p(t=") for name in outcomes)
+    return [f"y[{name}]" for name in outcomes] if ours or len(set(names)) < len(names) else list(outcomes)
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -1,0 +1,82 @@
+"""What a config says of the columns of a table: types, and the lines that refuse names which are not there."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+from ssc_sweep.data.cells import Code
+from ssc_sweep.data.cohort import Role
+from ssc_sweep.errors import UserError
+from ssc_sweep.schema import checked
+
+
+def by_column(value: object, prefix: str = "") -> object:
+    """A mapping from columns with names such as a.b as one level; the config makes several of their dots."""
+    if not isinstance(value, Mapping):
+        return value
+    flat: dict[str, object] = {}
+    for key, inner in value.items():
+        below = by_column(inner, f"{prefix}{key}.")
+        flat |= below if isinstance(inner, Mapping) and isinstance(below, dict) else {f"{prefix}{key}": inner}
+    return flat
+
+
+KindName = Literal["number", "yes_no", "category"]
+RoleName = Literal["confounder", "baseline", "after", "outcome_leak", "treatment_leak", "duplicate", "identifier"]
+CodeOrCodes = list[Code] | Code
+Kinds = Annotated[dict[str, KindName], BeforeValidator(by_column)]
+Roles = Annotated[dict[str, RoleName], BeforeValidator(by_column)]
+Codes = Annotated[dict[str, CodeOrCodes], BeforeValidator(by_column)]
+
+
+def declared(key: str, annotation: Any, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Check what is said of each column, by the annotation of one of them. A Kind or a Role is taken like its name.
+
+    Raises:
+        UserError: something is said that is not allowed.
+    """
+    flat = by_column({} if given is None else given)
+    assert isinstance(flat, dict)
+    return {called: checked(f"dataset.{key}.{called}", annotation, _name(value)) for called, value in flat.items()}
+
+
+def _name(value: object) -> object:
+    if isinstance(value, Role):
+        return value.name.lower()
+    return value.value if isinstance(value, StrEnum) else value
+
+
+def check_names(
+    known: Sequence[str], name: str, treatment: str, outcomes: Sequence[str], others: Mapping[str, Iterable[str]]
+) -> None:
+    """Raise UserError where a name is unknown, or named for two things."""
+    check_known(name, "treatment", [treatment], known)
+    if not outcomes:
+        raise UserError("dataset.outcome names no column: give one, or several as [a,b].")
+    check_known(name, "outcome", outcomes, known)
+    if treatment in outcomes:
+        raise UserError(f"dataset.treatment={treatment} is also an outcome: allowed is another column.")
+    if len(set(outcomes)) < len(outcomes):
+        raise UserError(f"dataset.outcome={list(outcomes)} names a column twice.")
+    for key, named in others.items():
+        check_known(name, key, named, known)
+    for called in {treatment, *outcomes} & set(others["drop"]):
+        raise UserError(f"dataset.drop={called} is the treatment or an outcome: allowed are other columns.")
+    if "" in known and "" not in others["drop"]:
+        raise UserError(
+            f"{name} has a column without a name, number {known.index('') + 1}, perhaps its row numbers: give it one, "
+            "or drop it: \"dataset.drop=['']\"."
+        )
+
+
+def check_known(name: str, key: str, named: Iterable[str], known: Sequence[str]) -> None:
+    """Raise UserError where a name is not among the known ones."""
+    for called in named:
+        if called not in known:
+            close = difflib.get_close_matches(called, known, n=1)
+            hint = f"Did you mean '{close[0]}'? " if close else ""
+            some = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+            raise UserError(f"dataset.{key}: {name} has no column '{called}' for that. {hint}It has {some}.")

@@ -1,0 +1,63 @@
+"""What is told of how a table was read: a line of rows, a line of kinds, and what may be an oversight."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from ssc_sweep.data.cohort import HIDDEN, Column, Floats, Ints, Kind
+
+MOST_NAMES = 8  # of a list in a line
+
+
+def describe(
+    name: str,
+    rows: int,
+    dropped: int,
+    t: Ints,
+    x: Floats,
+    columns: Sequence[Column],
+    ones: Mapping[str, str],
+    counting: Sequence[str],
+    absent: Mapping[str, Sequence[object]],
+) -> tuple[str, ...]:
+    """The notes of a cohort.
+
+    Args:
+        rows: of the table, those that were dropped for want of an outcome included.
+        ones: what 1 stands for, by column, where it is another word or number.
+        counting: columns that look like row numbers.
+        absent: declared codes that no cell holds, by column.
+    """
+    first = f"{name}: {rows:,} rows"
+    if dropped:
+        first += f", {dropped:,} without an outcome left out"
+    if hidden := int((t == HIDDEN).sum()):
+        first += f", {hidden:,} with an unknown treatment"
+    of = {kind: [one for one in columns if one.kind is kind] for kind in Kind}
+    parts = [f"{len(of[Kind.NUMBER])} number"]
+    if of[Kind.YES_NO]:
+        parts.append(f"{len(of[Kind.YES_NO])} yes_no ({_some(_with(one.name, ones) for one in of[Kind.YES_NO])})")
+    if of[Kind.CATEGORY]:
+        levels = (f"{one.name}: {len(one.levels)} levels" for one in of[Kind.CATEGORY])
+        parts.append(f"{len(of[Kind.CATEGORY])} category ({_some(levels)})")
+    gaps = {one.name: int(np.isnan(x[:, j]).sum()) for j, one in enumerate(columns) if one.indicator}
+    if gaps:
+        parts.append(f"{len(gaps)} of them with gaps ({_some(f'{key} {count:,}' for key, count in gaps.items())})")
+    notes = [first, f"kinds: {', '.join(parts)}"]
+    notes += [
+        f"dataset.missing.{key}: no cell holds {', '.join(map(str, codes))}. Is it the right code?"
+        for key, codes in absent.items()
+    ]
+    if counting:
+        notes.append(f"{_some(counting)} grows from row to row, as a row number does. If it is one: dataset.drop=[...]")
+    return tuple(notes)
+
+
+def _with(name: str, ones: Mapping[str, str]) -> str:
+    return f"{name}: 1 is {ones[name]}" if name in ones else name
+
+
+def _some(names: Iterable[str]) -> str:
+    every = list(names)
+    more = len(every) - MOST_NAMES
+    return ", ".join(every[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
