@@ -158,7 +158,7 @@ def test_a_function_of_your_own_makes_the_same_run(command: Command, monkeypatch
     (command.folder / "mine" / "dataset" / "hashed.yaml").write_text(hashed)
     monkeypatch.syspath_prepend(command.folder)
     try:
-        for study in ("own", "hashed"):
+        for study in ("my_table", "hashed"):
             words = ["--config-dir", "mine", f"dataset={study}", "admit=[my_tables,hashed_tables]"]
             ended = command(*words, *FIT, f"study={study}")
             assert ended.code == 0, ended.err
@@ -168,7 +168,7 @@ def test_a_function_of_your_own_makes_the_same_run(command: Command, monkeypatch
     dataset = yaml.safe_load(one(command, "config.yaml", "hashed").read_text())["dataset"]
     assert dataset["sha256"] == sha256(str(command.folder / "my.csv"))
     assert command(*WORDS, "dataset.drop=[id]", "dataset.missing.pica=[2]", "dataset.unit=kg").code == 0
-    assert one(command, "predictions.csv", "own").read_text() == one(command, "predictions.csv").read_text()
+    assert one(command, "predictions.csv", "my_table").read_text() == one(command, "predictions.csv").read_text()
 
 
 def test_a_changed_file_is_another_run(command: Command, my_csv: Path) -> None:

@@ -13,7 +13,7 @@ from tests.command import TINY, Command, make_command
 
 command = pytest.fixture(make_command)
 TEXT = (Path(__file__).parents[1] / "docs" / "MODEL.md").read_text()
-OWN = ["model=own", "model._target_=my_models.TwoNets", "admit=my_models"]
+OWN = ["model._target_=my_models.TwoNets", "admit=my_models"]
 SMALL = [word for word in TINY if not word.startswith(("model", "study"))]
 
 
@@ -73,12 +73,12 @@ def test_a_config_folder_of_the_users_own(mine: Command) -> None:
     ("words", "said"),
     [
         (["model=own"], ["model._target_", "admit"]),
-        (OWN[:2], ["my_models", "not admitted", "admit=my_models", "SSC_SWEEP_ADMIT=my_models"]),
-        ([*OWN, "+model.width=abc"], ["model.width=abc", "whole number"]),
-        ([*OWN, "+model.depth=3"], ["model.depth is unknown", "width", "TwoNets"]),
-        (["model=own", "model._target_=my_models.Nope", "admit=my_models"], ["Nope"]),
-        (["model=own", "model._target_=my_models.torch", "admit=my_models"], ["no model"]),
-        (["model=own", "model._target_=torch.nn.ReLU", "admit=torch"], ["lacks loss, outcome_mean"]),
+        (OWN[:1], ["my_models", "not admitted", "admit=my_models", "SSC_SWEEP_ADMIT=my_models"]),
+        ([*OWN, "model.width=abc"], ["model.width=abc", "whole number"]),
+        ([*OWN, "model.depth=3"], ["model.depth is unknown", "width", "TwoNets"]),
+        (["model._target_=my_models.Nope", "admit=my_models"], ["Nope"]),
+        (["model._target_=my_models.torch", "admit=my_models"], ["no model"]),
+        (["model._target_=torch.nn.ReLU", "admit=torch"], ["lacks loss, outcome_mean"]),
         (["scores=[my_scores.WORST]"], ["my_scores", "not admitted"]),
         (["scores=[my_scores.worst]", "admit=my_scores"], ["no score"]),
     ],
@@ -102,7 +102,7 @@ def test_a_yaml_cannot_admit(mine: Command) -> None:
 
 def test_the_environment_admits(mine: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSC_SWEEP_ADMIT", "my_models, my_scores")
-    assert mine(*SMALL, *OWN[:2], "study=s").code == 0
+    assert mine(*SMALL, *OWN[:1], "study=s").code == 0
 
 
 def test_a_score_of_the_users_own_is_in_the_summary(mine: Command) -> None:

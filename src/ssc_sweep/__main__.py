@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ssc_sweep.admission import admitting
+from ssc_sweep.admission import admitting, own_choices
 from ssc_sweep.config import HYDRA_TARGETS, conf_dir
 from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import Unsuccessful, UserError
@@ -60,6 +60,7 @@ def main() -> None:
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     # Makes Hydra hand errors to us instead of printing them itself and leaving with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = own_choices(sys.argv[1:])
     try:
         spare_plain_keys()
         with admitting(sys.argv[1:]):
