@@ -21,6 +21,9 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m tests.bench.steps
+	$(BIN)/python -m tests.bench.models
+	$(BIN)/python -m tests.bench.memory
+	$(BIN)/python -m tests.bench.load
 	$(BIN)/python -m tests.bench.report
 	$(BIN)/python -m tests.bench.search
 

@@ -68,9 +68,11 @@ def checked(key: str, annotation: Any, value: object) -> Any:
     Raises:
         UserError: it is not allowed; the line names key, value and what is.
     """
-    adapter = _ADAPTERS.setdefault(annotation, TypeAdapter(annotation, config=STRICT))
+    if annotation not in _ADAPTERS:
+        # A section has this config already, and pydantic wants it once.
+        _ADAPTERS[annotation] = TypeAdapter(annotation, config=None if _section(annotation) else STRICT)
     try:
-        return adapter.validate_python(value)
+        return _ADAPTERS[annotation].validate_python(value)
     except ValidationError as error:
         raise UserError(refusal(key, value, annotation)) from error
 

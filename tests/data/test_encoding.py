@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ssc_sweep.data.cohort import Cohort, Column, Role
+from ssc_sweep.data.cohort import Cohort, Column, Kind, Role
 from ssc_sweep.data.encoding import fit
 from ssc_sweep.errors import UserError
 
@@ -31,3 +31,57 @@ def test_a_constant_column_keeps_its_unit(value: float) -> None:
 def test_an_empty_column_is_an_error() -> None:
     with pytest.raises(UserError, match="column c1 of test has no value"):
         fit(cohort([[1, np.nan], [2, np.nan]]))
+
+
+def mixed(x: list[list[float]]) -> Cohort:
+    """A number, a yes/no, a category of four levels, a number whose gaps have an indicator."""
+    values = np.array(x)
+    n = len(values)
+    columns = (
+        Column("age", Role.BASELINE),
+        Column("asked", Role.BASELINE, Kind.YES_NO),
+        Column("school", Role.BASELINE, Kind.CATEGORY, ("none", "some", "high", "other one"), indicator=True),
+        Column("pica", Role.BASELINE, indicator=True),
+    )
+    return Cohort("mixed", values, np.zeros(n, np.int64), np.zeros((n, 1)), columns, ("a", "b"), ("y",), "kg")
+
+
+GAP = np.nan
+TRAIN = [[1, 0, 0, 5], [5, 1, 0, GAP], [3, GAP, 1, 7], [3, 1, GAP, 6]]
+
+
+def test_every_kind_by_hand() -> None:
+    encoder = fit(mixed(TRAIN))
+    assert encoder.names == [
+        "age",
+        "asked",
+        "school=none",
+        "school=some",
+        "pica",
+        "school is missing",
+        "pica is missing",
+    ]
+    age = np.sqrt(2)  # mean 3, deviations -2, 2, 0, 0
+    pica = np.sqrt(0.5)  # mean 6; a filled gap deviates by 0: (1 + 0 + 1 + 0) / 4
+    expected = [
+        [-2 / age, 0, 1, 0, -1 / pica, 0, 0],
+        [2 / age, 1, 1, 0, 0, 0, 1],
+        [0, 2 / 3, 0, 1, 1 / pica, 0, 0],
+        [0, 1, 0, 0, 0, 1, 0],
+    ]
+    assert encoder.transform(np.array(TRAIN)) == pytest.approx(np.array(expected))
+
+
+def test_rare_levels_share_an_indicator_with_those_never_seen() -> None:
+    rows = [[1, 0, 0, 1], [2, 1, 0, 2], [3, 0, 0, 3], [4, 1, 1, 4], [5, 0, 2, 5]]
+    encoder = fit(mixed(rows), rare_share=0.3)  # below 1.5 of five rows
+    assert encoder.names[2:4] == ["school=none", "school=other"]
+    school = encoder.transform(np.array([[0, 0, level, 0] for level in range(4)], dtype=float))[:, 2:4]
+    assert school.tolist() == [[1, 0], [0, 1], [0, 1], [0, 1]]
+    assert encoder.unseen(np.array([[0, 0, level, 0] for level in (0, 3, 3, GAP)])) == {"school": 2}
+
+
+def test_a_level_that_no_fitted_row_has_has_no_indicator() -> None:
+    encoder = fit(mixed(TRAIN))
+    assert encoder.transform(np.array([[3, 0, 3, 6]], dtype=float))[0, 2:4].tolist() == [0, 0]
+    assert encoder.unseen(np.array([[3, 0, 3, 6]], dtype=float)) == {"school": 1}

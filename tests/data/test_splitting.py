@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ssc_sweep.data import nhefs
 from ssc_sweep.data.cohort import HIDDEN
+from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import choose_rows, split
 from ssc_sweep.errors import UserError
 from tests.conftest import MakeConfig
@@ -78,3 +81,57 @@ def test_mar_hides_by_the_first_confounder(make_config: MakeConfig) -> None:
 def test_what_does_not_fit(make_config: MakeConfig, overrides: tuple[str, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         split(COHORT, make_config(*overrides))
+
+
+def test_test_rows_are_the_same_whatever_else_differs(make_config: MakeConfig) -> None:
+    words = ([], ["seed=7"], ["split=shuffled"], ["dataset_size=n100"], ["covariates=confounders"], ["scaling=all"])
+    splits = [split(COHORT, make_config("split.test_share=0.2", *some)) for some in words]
+    held_back = splits[0].test
+    assert held_back is not None and len(held_back.row) == round(0.2 * 1566)
+    for data in splits:
+        assert data.test is not None
+        np.testing.assert_array_equal(data.test.row, held_back.row)
+        assert not set(data.test.row) & {*data.train.row, *data.val.row}
+    assert len(splits[0].train.row) + len(splits[0].val.row) + len(held_back.row) == 1566
+    assert np.all(np.diff(splits[0].train.row) > 0) and splits[0].train.row[-1] < splits[0].val.row[0]
+
+
+def test_without_test_rows_nothing_changes(make_config: MakeConfig) -> None:
+    data = split(COHORT, make_config())
+    assert data.test is None
+    np.testing.assert_array_equal(data.train.row, np.arange(783))
+
+
+@pytest.mark.parametrize("fit_on", ["train", "all"])
+def test_rows_that_no_encoding_may_see_change_nothing_of_it(make_config: MakeConfig, fit_on: str) -> None:
+    """Validation rows under scaling=train, test rows under either, may hold anything."""
+    config = make_config("split.test_share=0.2", f"scaling={fit_on}", "split=shuffled")
+    before = split(COHORT, config)
+    assert before.test is not None
+    x = COHORT.x.copy()
+    unseen = [before.test.row] + ([before.val.row] if fit_on == "train" else [])
+    x[np.concatenate(unseen)] = 1e6
+    after = split(replace(COHORT, x=x), config)
+    np.testing.assert_array_equal(after.train.x, before.train.x)
+    assert after.test is not None and not np.array_equal(after.test.x, before.test.x)
+
+
+def test_treatments_that_the_source_does_not_know(make_config: MakeConfig) -> None:
+    t = COHORT.t.copy()
+    t[::3] = HIDDEN
+    data = split(replace(COHORT, t=t), make_config("labels=half_mcar"))
+    unknown, known = data.train.t == HIDDEN, data.train.t != HIDDEN
+    assert (data.train.t_seen[unknown] == HIDDEN).all()
+    # Half of those that are known are hidden on top.
+    assert (data.train.t_seen[known] == HIDDEN).sum() == round(known.sum() / 2)
+
+
+def test_runs_that_differ_in_their_seed_share_their_rows(make_config: MakeConfig) -> None:
+    data = Data()
+    one, other = data.split(make_config()), data.split(make_config("seed=1"))
+    assert one.train.x is other.train.x and one.val.y is other.val.y
+    hidden = [data.split(make_config("labels=half_mcar", f"seed={seed}")) for seed in (0, 1)]
+    assert hidden[0].train.x is one.train.x
+    assert not np.array_equal(hidden[0].train.t_seen, hidden[1].train.t_seen)
+    shuffled = [data.split(make_config("split=shuffled", f"seed={seed}")) for seed in (0, 1)]
+    assert not np.array_equal(shuffled[0].train.row, shuffled[1].train.row)

@@ -1,5 +1,6 @@
 """A cohort: the rows of one study, as covariates X, treatment T and outcome Y, with what is known of each column."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -74,6 +75,11 @@ class Adjustment:
     squared: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     modifiers: tuple[str, ...] = ()
+
+    def among(self, names: Collection[str]) -> "Adjustment":
+        """The same, as far as these columns go."""
+        kept = ([name for name in part if name in names] for part in (self.squared, self.categories, self.modifiers))
+        return Adjustment(*map(tuple, kept))
 
 
 @dataclass(frozen=True)

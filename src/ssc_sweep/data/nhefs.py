@@ -68,4 +68,5 @@ def load() -> Cohort:
         unit="kg",
         dropped=len(table) - len(known),
         adjustment=ADJUSTMENT,
+        notes=(f"nhefs: {len(known)} rows; {len(table) - len(known)} without an outcome are left out",),
     )

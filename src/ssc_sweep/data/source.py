@@ -50,6 +50,11 @@ class Data:
             self._cohorts[source] = load(node)
         return self._cohorts[source]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to tell the user of how the cohorts were read."""
+        return tuple(note for cohort in self._cohorts.values() for note in cohort.notes)
+
     def split(self, config: RunConfig) -> DataSplit:
         """The rows of a run.
 

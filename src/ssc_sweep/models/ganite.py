@@ -101,9 +101,12 @@ class Ganite(Learner):
         """Descended by the network of effects."""
         with torch.no_grad():
             completed, _, seen = self.complete(batch)
-            p = self.treatment_log_prob(batch.x, batch.y).exp()
         mine = self._vector(self.g_ite(batch.x))
         known = (mine - completed).square().mean(dim=(-2, -1))
+        if not batch.any_hidden:
+            return _whole(known.mean(dim=1))
+        with torch.no_grad():
+            p = self.treatment_log_prob(batch.x, batch.y).exp()
         y = self.y_standard.normalise(batch.y).unsqueeze(-2)
         hidden = (p * (mine - y).square().mean(dim=-1)).sum(dim=-1)
         return _whole(torch.where(seen, known, hidden).mean(dim=1))

@@ -139,18 +139,22 @@ class Noise:
     def __init__(self, seeds: Sequence[int], name: str, scale: float) -> None:
         self.draws, self.scale = [stream(seed, name) for seed in seeds], scale
 
-    def add(self, rows: Tensor, spread: Tensor | float = 1.0) -> Tensor:
-        """(R, B, d) -> the same with normal noise of `scale` times `spread`."""
+    def add(self, rows: Tensor, spread: Tensor, copies: int) -> list[Tensor]:
+        """(R, B, d) -> copies of it, each with normal noise of its own: `scale` times `spread`, (R, 1, d)."""
         if self.scale == 0:
-            return rows
-        drawn = np.stack([draw.standard_normal(rows.shape[1:], dtype=np.float32) for draw in self.draws])
-        return rows + self.scale * spread * torch.from_numpy(drawn).to(rows)
+            return [rows] * copies
+        drawn = np.empty((len(self.draws), copies, *rows.shape[1:]), dtype=np.float32)
+        for run, draw in enumerate(self.draws):
+            draw.standard_normal(out=drawn[run], dtype=np.float32)
+        noise = torch.from_numpy(drawn).to(rows).mul_((self.scale * spread).unsqueeze(1))
+        return list((noise + rows.unsqueeze(1)).unbind(1))
 
     def uniform(self, like: Tensor, d: int) -> Tensor:
         """(R, B, d) numbers of (-1, 1) for rows like these (R, B, ...)."""
-        shape = (like.shape[1], d)
-        drawn = np.stack([draw.random(shape, dtype=np.float32) for draw in self.draws])
-        return 2 * torch.from_numpy(drawn).to(like) - 1
+        drawn = np.empty((len(self.draws), like.shape[1], d), dtype=np.float32)
+        for run, draw in enumerate(self.draws):
+            draw.random(out=drawn[run], dtype=np.float32)
+        return torch.from_numpy(drawn).to(like).mul_(2).sub_(1)
 
 
 def normal_log_prob(y: Tensor, mean: Tensor, sd: Tensor) -> Tensor:

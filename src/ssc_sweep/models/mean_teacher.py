@@ -21,10 +21,17 @@ from torch import Tensor
 
 from ssc_sweep.config import StatsMode
 from ssc_sweep.models.contract import Batch, Learner, Loss, Objective, Sizes, mean_where, one_hot
-from ssc_sweep.models.layers import MLP, Noise, Standard
-from ssc_sweep.probe import Probe
+from ssc_sweep.models.layers import MLP, Noise, RunningStats, Standard
+from ssc_sweep.probe import Probe, Tells
 from ssc_sweep.schema import Count, NotNegative, Share
 from ssc_sweep.streams import stream
+
+# Recorded with running_stats=true.
+X_STATISTICS = (
+    Probe("x_scale_off", "scale of x: distance from that of all rows", "sd", Tells.DISTANCE),
+    Probe("largest_z_train", "largest |z| of a training row", "sd", Tells.REACH_TRAIN),
+    Probe("largest_z_val", "largest |z| of a validation row", "sd", Tells.REACH_VAL),
+)
 
 
 class MeanTeacher(Learner):
@@ -36,11 +43,14 @@ class MeanTeacher(Learner):
         weight: of the consistency once it has risen.
         ramp: steps over which it rises.
         noise: of the inputs, in standard deviations of the training rows.
+        running_stats: whether covariates are also normalised by statistics of the batches, as flow_ssc does it
+            (`stats_mode`); to ask what that does to a model that works without.
         scale_y: whether the networks see outcomes standardised by the training rows, instead of in their own unit.
     """
 
     probes: ClassVar[tuple[Probe, ...]] = (
         Probe("teacher_off", "distance of teacher and student, share of the student's norm"),
+        *X_STATISTICS,
     )
 
     def __init__(
@@ -54,6 +64,7 @@ class MeanTeacher(Learner):
         ramp: Count,
         noise: NotNegative,
         scale_y: bool,
+        running_stats: bool,
     ) -> None:
         super().__init__(sizes, seeds, stats)
         d_x, d_y, treatments = sizes
@@ -63,11 +74,19 @@ class MeanTeacher(Learner):
         self.teacher = MLP([d_x + d_y, width, width, treatments], [stream(seed, "init.student") for seed in seeds])
         self.teacher.requires_grad_(False)
         self.y_standard = Standard(len(seeds), d_y)
+        momentum, fixed = [s.momentum for s in stats], [s.mode == "precomputed" for s in stats]
+        self.x_stats = RunningStats(d_x, momentum, fixed) if running_stats else None
         self.noise = Noise(seeds, "noise", noise)
         self.step = 0
 
     def start(self, train: Batch) -> None:
         self.y_standard.fit(train.y, applied=self.scale_y)
+        if self.x_stats is not None:
+            self.x_stats.precompute(train.x)
+
+    def before_step(self, batch: Batch) -> None:
+        if self.x_stats is not None:
+            self.x_stats.update(batch.x)
 
     def objectives(self) -> list[Objective]:
         return [Objective("consistency", [*self.outcome.parameters(), *self.student.parameters()], self.loss)]
@@ -76,9 +95,10 @@ class MeanTeacher(Learner):
         """The loss of the module's docstring, per run."""
         y, seen, t = self.y_standard.normalise(batch.y), batch.t >= 0, batch.t.clamp(min=0)
         squared = (self._outcome(batch.x, t) - y).square().mean(dim=-1)
-        student = self.student(self._noisy(batch.x, y)).log_softmax(dim=-1)
+        for_student, for_teacher = self._noisy(batch.x, y)
+        student = self.student(for_student).log_softmax(dim=-1)
         with torch.no_grad():
-            teacher = self.teacher(self._noisy(batch.x, y)).softmax(dim=-1)
+            teacher = self.teacher(for_teacher).softmax(dim=-1)
         ce = -student.gather(-1, t.unsqueeze(-1)).squeeze(-1)
         parts = {
             "outcome": mean_where(squared, seen),
@@ -94,20 +114,30 @@ class MeanTeacher(Learner):
         with torch.no_grad():
             torch._foreach_lerp_(list(self.teacher.parameters()), list(self.student.parameters()), 1 - self.decay)
 
-    def _noisy(self, x: Tensor, y: Tensor) -> Tensor:
-        return torch.cat([self.noise.add(x), self.noise.add(y, self.y_standard.spread(y))], dim=-1)
+    def _x(self, x: Tensor) -> Tensor:
+        return x if self.x_stats is None else self.x_stats.normalise(x)
+
+    def _noisy(self, x: Tensor, y: Tensor) -> list[Tensor]:
+        """The inputs of student and teacher: (R, B, d_x + d_y) each."""
+        spread = torch.cat([x.new_ones(self.runs, 1, x.shape[-1]), self.y_standard.spread(y)], dim=-1)
+        return self.noise.add(torch.cat([self._x(x), y], dim=-1), spread, copies=2)
 
     def _outcome(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.outcome(torch.cat([x, one_hot(t, self.sizes.treatments, x.dtype)], dim=-1))
+        return self.outcome(torch.cat([self._x(x), one_hot(t, self.sizes.treatments, x.dtype)], dim=-1))
 
     def outcome_mean(self, x: Tensor, t: Tensor) -> Tensor:
         return self.y_standard.restore(self._outcome(x, t))
 
     def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:
-        return self.teacher(torch.cat([x, self.y_standard.normalise(y)], dim=-1)).log_softmax(dim=-1)
+        return self.teacher(torch.cat([self._x(x), self.y_standard.normalise(y)], dim=-1)).log_softmax(dim=-1)
 
     def probe(self, some: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
         pairs = zip(self.teacher.parameters(), self.student.parameters(), strict=True)
         both = [((a - b).flatten(1).square().sum(1), b.flatten(1).square().sum(1)) for a, b in pairs]
         off, norm = (torch.stack(list(part)).sum(0) for part in zip(*both, strict=True))
-        return {"teacher_off": (off / norm).sqrt()}
+        found = {"teacher_off": (off / norm).sqrt()}
+        if self.x_stats is not None:
+            found["x_scale_off"] = self.x_stats.distance()[1]
+            for name, rows in (("train", train), ("val", val)):
+                found[f"largest_z_{name}"] = self.x_stats.normalise(rows.x).abs().amax(dim=(1, 2))
+        return found

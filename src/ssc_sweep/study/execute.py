@@ -34,14 +34,14 @@ def _silent(epochs: int, runs: int) -> None:
     """Progress that nobody watches."""
 
 
-def _nothing() -> None:
+def _nothing(notes: tuple[str, ...]) -> None:
     """Nothing to do between the checks and the training."""
 
 
 def execute(
     jobs: Sequence[Job],
     advance: Callable[[int, int], None] = _silent,
-    checked: Callable[[], None] = _nothing,
+    checked: Callable[[tuple[str, ...]], None] = _nothing,
     go_on: GoOn | None = None,
 ) -> list[Outcome]:
     """Train every job that is not done yet and return how each ended, in the order of `jobs`.
@@ -50,14 +50,15 @@ def execute(
         jobs: with distinct folders.
         advance: told (epochs, runs) that came to an end, each summed over runs, whenever some do.
             The first call follows the checks.
-        checked: called when every job has been checked, before anything is written or trained.
+        checked: called when every job has been checked, before anything is written or trained; it is told how the data
+            were read, a line each.
         go_on: may stop a stack between two epochs; its runs are then pruned. Needs probes=true. None: nothing does.
 
     Raises:
         UserError: a config does not fit its data, or a folder cannot be used. Nothing has been trained then.
     """
     prepared = prepare(jobs)
-    checked()
+    checked(prepared.notes)
     outcomes = dict(prepared.done)
     for index in sorted(index for part in prepared.stacks for index in part):
         write_start(jobs[index].folder, jobs[index].config.content(), jobs[index].overrides)

@@ -168,6 +168,10 @@ class StudyFolder:
         return self.path / "summary.csv"
 
     @property
+    def effects(self) -> Path:
+        return self.path / "effects.csv"
+
+    @property
     def lock(self) -> Path:
         """What whoever takes trials of a search holds: several processes may work on one study."""
         return self.path / ".lock"

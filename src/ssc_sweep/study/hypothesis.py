@@ -81,10 +81,10 @@ class Arm:
 
 
 def value_text(value: object) -> str:
-    """A value as people write it: 1e-4 rather than 0.0001, null rather than None."""
+    """A value as people write it: 1e-4 rather than 0.0001, null rather than None, true rather than True."""
     if isinstance(value, float) and value and not 1e-3 <= abs(value) < 1e6:
         return str(np.format_float_scientific(value, trim="-", exp_digits=1))
-    return Override._get_value_element_as_str(value) if isinstance(value, dict | list | None) else str(value)
+    return Override._get_value_element_as_str(value) if isinstance(value, dict | list | bool | None) else str(value)
 
 
 def as_override(key: str, value: Any) -> str:

@@ -60,7 +60,7 @@ class StackLauncher(Launcher):
         jobs = [make_job(self._compose(overrides), overrides) for overrides in job_overrides]
         once = _distinct(jobs)
         with progress_bar(len(once), sum(job.config.epochs for job in once)) as advance:
-            outcomes = execute(once, advance, lambda: describe(once, read_rule(config)), self.go_on)
+            outcomes = execute(once, advance, lambda _: describe(once, read_rule(config)), self.go_on)
         ended = {job.folder: outcome for job, outcome in zip(once, outcomes, strict=True)}
         return [_job_return(job, ended[job.folder]) for job in jobs]
 

@@ -78,6 +78,11 @@ class Prepared:
     done: dict[int, Outcome]
     stacks: list[list[int]]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of how the data were read, a line each."""
+        return self.data.notes
+
 
 def _same_arm(job: Job, arms: dict[Path, dict[str, Any]]) -> None:
     """Check that all runs of an arm are of one config, those that lie there from before included.

@@ -1,10 +1,17 @@
 """The progress bar of a study: runs done, elapsed, time left."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines on stderr, beside the progress bar."""
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from omegaconf import DictConfig
 
 from ssc_sweep.errors import RunsFailed
 from ssc_sweep.study.best import with_best
+from ssc_sweep.study.effects import write_effects
 from ssc_sweep.study.execute import execute
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
-from ssc_sweep.study.progress import progress_bar
+from ssc_sweep.study.progress import progress_bar, say
 from ssc_sweep.study.rule import read_rule
 
 
@@ -28,10 +29,17 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
         cfg = compose(hydra.job.config_name, overrides)
     job = make_job(cfg, overrides)
     if hydra.mode == RunMode.MULTIRUN:
-        (outcome,) = execute([job], checked=lambda: describe([job], read_rule(cfg)))
+        (outcome,) = execute([job], checked=lambda _: describe([job], read_rule(cfg)))
     else:
+
+        def begin(notes: tuple[str, ...]) -> None:
+            describe([job], read_rule(cfg))
+            say(notes)
+            if cfg.effects:
+                write_effects(job.study, job.config)
+
         with progress_bar(1, job.config.epochs) as advance:
-            (outcome,) = execute([job], advance, lambda: describe([job], read_rule(cfg)))
+            (outcome,) = execute([job], advance, begin)
     if outcome.error is not None:
         raise RunsFailed(1, 1, outcome.error) from outcome.error
     print(_line(job, outcome))

@@ -30,6 +30,7 @@ from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
 from ssc_sweep.study.job import Job, own_scores, run_overrides
 from ssc_sweep.study.plan import Plan, study_folder, write_plan
+from ssc_sweep.study.progress import say
 from ssc_sweep.study.rule import read_rule
 
 # Overrides that steer the study; the sweeper sets them for each job.
@@ -87,11 +88,17 @@ class HypothesisSweeper(Sweeper):
         arguments = with_best(self.config, arguments)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*(f"{k}={v}" for k, v in self.params.items()), *arguments])
-        plan = self.plan(overrides)
+        # As everywhere on a command line, the last word on a key counts; an experiment's come first.
+        plan = self.plan(list({override.get_key_element(): override for override in overrides}.values()))
         folder = study_folder(self.config.outputs, self.config.study)
         jobs = self.jobs(plan, folder)
-        self.check_jobs(plan, folder)
+        say(self.check_jobs(plan, folder))
         write_plan(folder, plan)
+        if self.config.effects:
+            # Imported here: statistics take a second that a study without them should not cost.
+            from ssc_sweep.study.effects import write_effects
+
+            write_effects(folder, next(iter(self.configs.values())))
         returns = self.launcher.launch(jobs, initial_job_idx=0)
         raise_failures(returns)
         return returns
@@ -138,20 +145,25 @@ class HypothesisSweeper(Sweeper):
         arms = {arm.folder: arm for arm in reversed(plan.arms)}
         return [run_overrides(arm, seed, folder) for arm in reversed(arms.values()) for seed in plan.seeds]
 
-    def check_jobs(self, plan: Plan, folder: StudyFolder) -> None:
-        """Check every run against its data and its folder, before anything is written or launched."""
+    def check_jobs(self, plan: Plan, folder: StudyFolder) -> tuple[str, ...]:
+        """Check every run against its data and its folder, before anything is written or launched.
+
+        Returns:
+            What to tell the user of how the data were read, a line each.
+        """
         # Imported here: torch takes a second that --help and wrong overrides should not cost.
         from ssc_sweep.study.prepare import prepare
 
         assert self.config is not None
         scores = own_scores(self.config)
-        prepare(
+        prepared = prepare(
             [
                 Job(self.configs[name].with_seed(seed), folder.run(name, seed), (), folder, scores)
                 for name in dict.fromkeys(arm.folder for arm in plan.arms)
                 for seed in plan.seeds
             ]
         )
+        return prepared.notes
 
     def _hypothesis_names(self, override: Override | None) -> list[str]:
         """Names on the command line, or the one that an experiment has chosen; none for a plain grid."""

@@ -247,7 +247,7 @@ def test_a_custom_search_space_adds_its_parameters(command: Command, monkeypatch
     (command.folder / "my_space.py").write_text(EXTENDER)
     monkeypatch.syspath_prepend(command.folder)
     words = (*SMALL, IMPOSSIBLE, "optimizer.lr=1e-3")
-    ended = command(*words, "n_trials=2", "hydra.sweeper.custom_search_space=my_space.clips")
+    ended = command(*words, "n_trials=2", "hydra.sweeper.custom_search_space=my_space.clips", "admit=my_space")
     assert ended.code == 1, ended.err
     trials = load(command.folder).trials
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
@@ -256,7 +256,7 @@ def test_a_custom_search_space_adds_its_parameters(command: Command, monkeypatch
         assert trial.params["clip_norm"] == clip
     without = command(*words, "n_trials=3")
     assert without.code == 2 and "its custom_search_space differs" in without.err
-    lacking = command(*words, "study=other", "hydra.sweeper.custom_search_space=my_space.heights")
+    lacking = command(*words, "study=other", "hydra.sweeper.custom_search_space=my_space.heights", "admit=my_space")
     assert lacking.code == 2 and "custom_search_space=my_space.heights cannot be used" in lacking.err
 
 

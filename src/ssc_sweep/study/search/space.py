@@ -7,8 +7,6 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_optuna_distribution_from_override
 from omegaconf import DictConfig, ListConfig
 from optuna.distributions import (
@@ -20,6 +18,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
+from ssc_sweep import admission
 from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each
 from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.study.hypothesis import value_text
@@ -155,18 +154,13 @@ def find_extender(name: str | None) -> Extender | None:
     """The function that custom_search_space names; it suggests further parameters of each trial. None for none.
 
     Raises:
-        UserError: there is no such function.
+        UserError: there is no such function, or its package is not admitted.
     """
     if name is None:
         return None
-    try:
-        # Whoever names a function of his own here means that very one to be called.
-        found: Extender = instantiate({"_target_": name, "_partial_": True}, _execution_whitelist_=(name,))
-    except InstantiationException as error:
-        raise UserError(
-            f"hydra.sweeper.custom_search_space={name} cannot be used: {error}. Allowed is <module>.<function> of a "
-            "module that Python finds (PYTHONPATH), called with the config and the trial."
-        ) from error
+    found: Extender = admission.find("hydra.sweeper.custom_search_space", name, None)
+    if not callable(found):
+        raise UserError(f"hydra.sweeper.custom_search_space={name} is no function of a config and a trial.")
     return found
 
 

@@ -24,7 +24,8 @@ from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ssc_sweep.config import check
+from ssc_sweep.config import RunConfig, check
+from ssc_sweep.data.source import Data
 from ssc_sweep.errors import DoesNotFit, TargetMissed, TrialsFailed, UserError
 from ssc_sweep.study.folder import TRIAL, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
@@ -41,6 +42,7 @@ from ssc_sweep.study.search.settings import Settings
 from ssc_sweep.study.search.space import check_space, find_extender, grid_points, label, read_space
 from ssc_sweep.study.search.storage import copy_to_folder, kept_in, open_study, shared_address
 from ssc_sweep.study.search.winner import write_winner
+from ssc_sweep.training.metrics import mean_predictor_rmse
 
 LOOK_AGAIN_S = 0.5  # while others work on the last trials
 
@@ -78,6 +80,8 @@ class Search(OptunaSweeperImpl):
             )
         self.space = read_space(self.params or {}, arguments, self.extender_name is not None, loader)
         base = check_space(self.space, self._compose)
+        if self.rule.target is None:
+            self._fix_target(base)
         self._prepare_grid()
         self.folder = study_folder(self.config.outputs, self.config.study)
         self.storage = shared_address(self.storage, self.folder)
@@ -103,6 +107,15 @@ class Search(OptunaSweeperImpl):
             finally:
                 owner.close()
             self._close(ending)
+
+    def _fix_target(self, base: RunConfig) -> None:
+        """Where the data set has no target, one number for all trials: the rule's share of what the mean achieves."""
+        split = Data().split(base)
+        floor = mean_predictor_rmse(split.train.y, split.val.y)
+        target = float(f"{self.rule.threshold * floor:.6g}")
+        self.rule = self.rule.model_copy(update={"target": target})
+        self.space.fixed["target"] = target
+        print(f"target={target:g}: {self.rule.beats_mean:.0%} below predicting the mean, {floor:.4g}", file=sys.stderr)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         assert self.config is not None and self.hydra_context is not None
