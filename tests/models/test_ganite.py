@@ -8,9 +8,9 @@ from torch import Tensor
 from ssc_sweep.config import StatsMode
 from ssc_sweep.models.contract import Batch, Loss, Objective, Sizes
 from ssc_sweep.models.ganite import Ganite
+from ssc_sweep.training.history import History
 from ssc_sweep.training.loop import descend
 from ssc_sweep.training.optimizer import SGD
-from ssc_sweep.training.probes import History
 from tests.models.test_mean_teacher import plain
 
 MODE = StatsMode(mode="ema", momentum=0.05)

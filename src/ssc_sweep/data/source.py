@@ -52,8 +52,18 @@ class Data:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to tell the user of how the cohorts were read."""
-        return tuple(note for cohort in self._cohorts.values() for note in cohort.notes)
+        """What to tell the user of how the data were read."""
+        unseen: dict[str, int] = {}
+        for data in self._encoded.values():
+            for name, count in data.unseen.items():
+                column = f"{data.cohort.name}: {name}"
+                unseen[column] = max(count, unseen.get(column, 0))
+        read = [note for cohort in self._cohorts.values() for note in cohort.notes]
+        lines = [
+            f"{column}: up to {count} measured rows have a level that no training row has"
+            for column, count in unseen.items()
+        ]
+        return (*read, *lines)
 
     def split(self, config: RunConfig) -> DataSplit:
         """The rows of a run.

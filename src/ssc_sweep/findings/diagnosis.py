@@ -1,6 +1,6 @@
 """The three questions that the probes of a study's runs answer: loss, gradients, statistics.
 
-Medians are over runs. Columns of the history: `ssc_sweep.training.probes`.
+Medians are over runs. Columns of the history: `ssc_sweep.training.history`.
 """
 
 import math

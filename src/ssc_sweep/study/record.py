@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from ssc_sweep.data.cohort import Cohort, Floats
 from ssc_sweep.data.splitting import Rows
 from ssc_sweep.study.folder import RunFolder, write_file, write_json, write_text, write_yaml
-from ssc_sweep.training.probes import Row
+from ssc_sweep.training.history import Row
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from ssc_sweep.errors import RunsFailed
 from ssc_sweep.study.best import with_best
-from ssc_sweep.study.effects import write_effects
+from ssc_sweep.study.classical import write_effects
 from ssc_sweep.study.execute import execute
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.progress import progress_bar, say

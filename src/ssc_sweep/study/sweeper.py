@@ -96,7 +96,7 @@ class HypothesisSweeper(Sweeper):
         write_plan(folder, plan)
         if self.config.effects:
             # Imported here: statistics take a second that a study without them should not cost.
-            from ssc_sweep.study.effects import write_effects
+            from ssc_sweep.study.classical import write_effects
 
             write_effects(folder, next(iter(self.configs.values())))
         returns = self.launcher.launch(jobs, initial_job_idx=0)

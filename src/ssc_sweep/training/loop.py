@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ssc_sweep.models.contract import Batch, Learner, Objective, Predictor, Solver
+from ssc_sweep.training.history import History
 from ssc_sweep.training.measure import Answers, ask, measuring, predict, seen_rmse, validation
 from ssc_sweep.training.optimizer import Optimizer
-from ssc_sweep.training.probes import History
 from ssc_sweep.training.stack import Batches, StackRows, draw_rows, extremes
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from ssc_sweep.models.contract import Batch, Loss
+from ssc_sweep.training.history import FIRST_STEPS, Bad, History
 from ssc_sweep.training.measure import Predictions, validation
-from ssc_sweep.training.probes import FIRST_STEPS, Bad, History
 
 
 def history(runs: int) -> History:
