@@ -43,6 +43,12 @@ def finish(folder: RunFolder, rmse: float | None) -> None:
     metrics: dict[str, object] = dict.fromkeys(METRICS, 1)
     metrics |= {"status": "finished" if rmse else "diverged", "rmse": rmse, "accuracy": 0.75 if rmse else None}
     metrics |= {"unit": "kg", "mean_predictor_rmse": 8.0, "steps": STEPS, "seconds": 1.5, "rows_val": 4}
+    metrics |= {
+        "probes": [
+            {"name": "x_scale_off", "title": "scale of x", "unit": "sd", "tells": "distance"},
+            {"name": "largest_z_val", "title": "largest |z| of a validation row", "unit": "sd", "tells": "reach_val"},
+        ]
+    }
     metrics |= {"first_bad": None if rmse else {"step": 7, "tensor": "fit.loss"}}
     write_json(folder.metrics, metrics)
     write_text(folder.history, history(rmse) if rmse else f"{COLUMNS}\nepoch,1,6,9,1,1,0.5,0.4,100,\n")

@@ -32,12 +32,13 @@ def arm(label: str, rmse: list[float], scale: float = 1.0) -> ArmRuns:
     return ArmRuns(label, pd.Series(rmse, dtype=float), pd.DataFrame(rows))
 
 
+PANELS = {"x_scale_off": "scale of x, sd", "y_scale_off": "scale of y, sd", "largest_z_val": "largest |z|"}
 ARMS = [arm("control", [40.0, 50.0, np.nan]), arm("a $label$ <b>", [10.0, 12.0, 11.0], 2.0)]
 FIGURES: dict[str, Callable[[list[ArmRuns]], Figure]] = {
     "strip": lambda arms: strip(arms, 15.0, 8.0, "kg"),
     "curves": lambda arms: training_curves(arms, "kg"),
     "gradients": gradient_norms,
-    "statistics": statistics,
+    "statistics": lambda arms: statistics(arms, PANELS),
 }
 EMPTY = [ArmRuns("nothing", pd.Series([np.nan]), pd.DataFrame({"epoch": [], "val_rmse": []}))]
 
@@ -84,7 +85,7 @@ def test_gradients_have_a_panel_for_each_module() -> None:
 
 
 def test_statistics_name_what_was_not_recorded() -> None:
-    texts = [[text.get_text() for text in ax.texts] for ax in statistics(ARMS).axes]
+    texts = [[text.get_text() for text in ax.texts] for ax in statistics(ARMS, PANELS).axes]
     assert texts == [[], ["not recorded"], ["not recorded"]]
 
 

@@ -14,10 +14,22 @@ from ssc_sweep.findings.diagnosis import (
 )
 from ssc_sweep.findings.questions import answer_all, what_do_working_models_do, which_hyperparameters_matter
 from ssc_sweep.findings.watched import watch
+from ssc_sweep.probe import Probe, Tells
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan
 from ssc_sweep.study.rule import Rule
+
+PROBES = {
+    probe.name: probe
+    for probe in (
+        Probe("x_shift_off", "shift of x", "sd", Tells.DISTANCE),
+        Probe("x_scale_off", "scale of x", "sd", Tells.DISTANCE),
+        Probe("y_scale_off", "scale of y", "sd", Tells.DISTANCE),
+        Probe("largest_z_train", "largest |z| in training", "sd", Tells.REACH_TRAIN),
+        Probe("largest_z_val", "largest |z| in validation", "sd", Tells.REACH_VAL),
+    )
+}
 
 
 def study(first: dict[str, float], last: dict[str, float], models: tuple[str, ...] = ("FlowSSC", "FlowSSC")) -> Study:
@@ -32,12 +44,12 @@ def study(first: dict[str, float], last: dict[str, float], models: tuple[str, ..
     runs = pd.DataFrame(
         {
             "arm": "control", "seed": [0, 1], "status": "finished", "model": models, "rmse": [40.0, 5.0],
-            "train_rmse": 4.0, "batch": 10, "folder": ["a", "b"],
+            "train_rmse": 4.0, "mean_predictor_rmse": 8.0, "batch": 10, "folder": ["a", "b"],
             "first_bad_step": float("nan"), "first_bad_tensor": None,
         }
     )  # fmt: skip
     plan = Plan((0, 1), (Arm("control", "control", None, None, ()),), Rule(target=15.0))
-    return Study(StudyFolder(Path("none")), plan, runs, pd.DataFrame(rows), {}, ())
+    return Study(StudyFolder(Path("none")), plan, runs, pd.DataFrame(rows), {}, (), PROBES)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +141,9 @@ def test_noise_by_batch_size() -> None:
     history = pd.concat([made.history, made.history.assign(arm="b32", x_scale_off=0.05)])
     two = replace(made, plan=replace(made.plan, arms=(*made.plan.arms, arm)), runs=runs, history=history)
     answer = do_the_statistics_converge(two, watch(two)).answer
-    assert "By batch size, x_scale ends off by 0.33 sd with 10, 0.05 sd with 32; too noisy for 0.1 sd: 10." in answer
+    assert "By batch size, scale of x ends at 0.33 sd with 10, 0.05 sd with 32; too noisy for 0.1 sd: 10." in answer
     alone = do_the_statistics_converge(made, watch(made)).answer
-    assert "By batch size, x_scale ends off by 0.33 sd with 10; too noisy for 0.1 sd: 10." in alone
+    assert "By batch size, scale of x ends at 0.33 sd with 10; too noisy for 0.1 sd: 10." in alone
     # What was precomputed knows no batches.
     history.loc[history["arm"] == "b32", "x_scale_off"] = 0.0
     fixed = replace(two, history=history)
@@ -206,9 +218,12 @@ def test_precomputed_runs_have_not_converged() -> None:
     assert "In 1 more they are those of all training rows from the start" in answer
 
 
-def test_evidence_by_arm_is_of_its_scale() -> None:
+def test_evidence_by_arm_is_of_its_worst_statistic() -> None:
     made = study({}, {"x_scale_off": 0.4, "x_shift_off": 0.7})
-    assert "control: x_scale off by 0.40 (up to 0.40)." in do_the_statistics_converge(made, watch(made)).evidence
+    assert (
+        "control: the worst statistic of a run is 0.70 sd off (up to 0.70)."
+        in do_the_statistics_converge(made, watch(made)).evidence
+    )
 
 
 def test_one_epoch_has_no_first_and_last() -> None:
@@ -225,24 +240,66 @@ def test_no_hypothesis_no_hyperparameters() -> None:
     assert "it is a search" in which_hyperparameters_matter(trials, []).answer
 
 
-def test_models() -> None:
-    one = study({}, {})
-    assert "one model, FlowSSC: it cannot say" in what_do_working_models_do(one).answer
-    two = study({}, {}, ("FlowSSC", "Other"))
-    found = what_do_working_models_do(two)
-    assert "Below the target: Other." in found.answer
-    assert "FlowSSC: median RMSE 40.0 over 1 runs, 0 lost." in found.evidence
-    assert "x_scale_off 0 against 0" in found.answer
+def compared(**rmse: tuple[str, list[float], tuple[str, ...]]) -> Study:
+    """A control and arms, each (model, RMSE by seed, overrides beyond the control's)."""
+    made = study({}, {})
+    arms, rows = [], []
+    for name, (model, values, overrides) in rmse.items():
+        arms.append(
+            Arm(name, name, None if name == "control" else "h", None if name == "control" else "control", overrides)
+        )
+        rows += [
+            {
+                "arm": name,
+                "seed": seed,
+                "status": "finished" if value == value else "failed",
+                "model": model,
+                "rmse": value,
+            }
+            for seed, value in enumerate(values)
+        ]
+    runs = pd.DataFrame(rows).assign(mean_predictor_rmse=8.0)
+    return replace(made, plan=replace(made.plan, arms=tuple(arms)), runs=runs)
 
 
-def test_a_model_that_loses_its_runs_does_not_work() -> None:
-    two = study({}, {}, ("FlowSSC", "Other"))
-    two.runs.loc[1, ["status", "rmse"]] = ["failed", None]
-    found = what_do_working_models_do(two)
-    assert "Below the target: none. The best is FlowSSC" in found.answer
-    assert "Other: median RMSE inf over 1 runs, 1 lost." in found.evidence
-    two.runs.loc[0, ["status", "rmse"]] = ["diverged", None]
-    assert "None works" in what_do_working_models_do(two).answer
+BAD, GOOD = [40.0, 44.0, 38.0, 41.0, 45.0, 39.0], [5.0, 5.2, 4.9, 5.1, 5.3, 4.8]
+
+
+def test_one_model_cannot_say() -> None:
+    assert "one model, FlowSSC: it cannot say" in what_do_working_models_do(study({}, {})).answer
+
+
+def test_which_models_work_and_which_factors_move_the_result() -> None:
+    found = what_do_working_models_do(
+        compared(
+            control=("Flow", BAD, ()),
+            other=("Net", GOOD, ("model=net",)),
+            given=("Flow", [value / 2 for value in BAD], ("stats=all",)),
+            idle=("Flow", BAD[::-1], ("noise=1",)),
+            taken=("Net", [3 * value for value in GOOD], ("model=net", "model.stats=batch")),
+        )
+    )
+    assert found.answer == (
+        "Working: Net. What moves the result: model.stats=batch put into Net (RMSE times 3.00); "
+        "stats=all given to Flow (RMSE times 0.50). Without a certain effect: noise=1 given to Flow."
+    )
+    assert "control: Flow, median RMSE 40.50 over 6 runs, 0 lost." in found.evidence
+    assert "stats=all given to Flow: RMSE times 0.50 [0.50, 0.50], 6 pairs." in found.evidence
+
+
+def test_a_model_that_loses_half_of_its_runs_does_not_work() -> None:
+    nan = float("nan")
+    found = what_do_working_models_do(
+        compared(control=("Flow", BAD, ()), other=("Net", [5.0, nan, nan, nan, 5.0, 5.0], ("model=net",)))
+    )
+    assert found.answer.startswith("No model works. No arm gives a factor")
+    assert "other: Net, median RMSE inf over 6 runs, 3 lost." in found.evidence
+
+
+def test_without_a_target_a_model_works_that_beats_the_mean() -> None:
+    made = compared(control=("Flow", [7.5] * 6, ()), other=("Net", GOOD, ("model=net",)))  # the mean has 8
+    made = replace(made, plan=replace(made.plan, rule=Rule(target=None)))
+    assert what_do_working_models_do(made).answer.startswith("Working: Net.")
 
 
 def test_all_five_are_answered() -> None:

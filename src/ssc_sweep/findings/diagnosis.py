@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ssc_sweep.findings.collect import Study
+from ssc_sweep.findings.views import titled
 from ssc_sweep.findings.watched import TRAINED, Watched, ends, epochs
+from ssc_sweep.probe import Tells
 
 # A loss has risen that exceeds the first epoch's by this share of it, or by this much where that is smaller than 1.
 RISEN = 0.01
@@ -64,7 +66,7 @@ def does_the_loss_diverge(study: Study, watched: Watched) -> Answer:
     evidence += [
         _change(watched, column, f"{name}, {who}s")
         for column, name in (
-            ("ll_x", "ll_x (no part of the loss that is descended)"),
+            *((probe.name, titled(probe)) for probe in study.probes.values() if probe.unit == "nats"),
             ("val_rmse", "validation RMSE (between epochs on drawn rows, after the last on all)"),
             ("val_clamped", "share of the predictions at the model's clamp"),
         )
@@ -99,11 +101,15 @@ def _rises(losses: Sequence[pd.DataFrame]) -> dict[Hashable, float]:
 
 def _where_it_fails(study: Study, watched: Watched) -> str:
     """Of the runs that miss the target on the validation rows: who meets it on its training rows, who is clamped."""
-    known = watched.runs.dropna(subset=["rmse", "train_rmse"]).set_index(["arm", "seed"])
-    failed = known[known["rmse"] >= study.rule.target] if study.rule else known.iloc[:0]
-    if study.rule is None or failed.empty:
+    if study.rule is None:
         return ""
-    fitted = failed[failed["train_rmse"] < study.rule.target]
+    known = watched.runs.dropna(subset=["rmse", "train_rmse"]).set_index(["arm", "seed"])
+    scaled = {name: study.rule.scaled(known[name], known["mean_predictor_rmse"]) for name in ("rmse", "train_rmse")}
+    missed = scaled["rmse"] >= study.rule.threshold
+    failed = known[missed]
+    if failed.empty:
+        return ""
+    fitted = failed[scaled["train_rmse"][missed] < study.rule.threshold]
     text = f" {len(failed)} of {len(known)} miss the target on the validation rows; "
     text += f"{len(fitted)} of these meet it on their training rows"
     if len(fitted):
@@ -157,22 +163,26 @@ def what_happens_to_gradients(watched: Watched) -> Answer:
 def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
     """Rule: distance of the model's shift and scale from those of all training rows, in their standard deviations."""
     question, who = "Do the statistics converge, and are the batches too small for them?", watched.name
-    columns = ("x_shift_off", "x_scale_off", "y_shift_off", "y_scale_off")
-    last = pd.DataFrame({name: values for name in columns if len(values := watched.ends(name)[1])})
+    probes = [probe for probe in study.probes.values() if probe.tells is Tells.DISTANCE]
+    last = pd.DataFrame({probe.name: values for probe in probes if len(values := watched.ends(probe.name)[1])})
     if last.empty:
         why = "probes=false, a model without statistics, or NaN or Inf before the end of an epoch"
         return Answer(question, f"No {who} has recorded any: {why}.", ())
     evidence = [
         f"{who}s, last epoch, median in standard deviations of the training rows: "
-        + ", ".join(f"{name.removesuffix('_off')} off by {last[name].median():.2f}" for name in columns if name in last)
+        + "; ".join(f"{probe.title} {last[probe.name].median():.2f}" for probe in probes if probe.name in last)
         + "."
     ]
-    by_arm = ends(study.history, "x_scale_off")[1].groupby("arm")
     labels = {arm.folder: arm.label for arm in reversed(study.plan.arms)}
+    recorded = [ends(study.history, probe.name)[1] for probe in probes if probe.name in last]
+    worst_of = pd.concat(recorded, axis=1).max(axis=1)
+    by_arm = worst_of.groupby("arm")
     listed = [name for name in dict.fromkeys(arm.folder for arm in study.plan.arms) if name in by_arm.groups]
     for name in listed[:MOST_LINES]:
         off = by_arm.get_group(name)
-        evidence.append(f"{labels[name]}: x_scale off by {off.median():.2f} (up to {off.max():.2f}).")
+        evidence.append(
+            f"{labels[name]}: the worst statistic of a run is {off.median():.2f} sd off (up to {off.max():.2f})."
+        )
     if len(listed) > MOST_LINES:
         evidence.append(f"Further arms: {len(listed) - MOST_LINES}.")
     worst = last.max(axis=1)
@@ -190,7 +200,7 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
     if fixed and len(worst):
         text += f" In {fixed} more they are those of all training rows from the start: precomputed."
     text += _noise_by_batch(study, watched)
-    reach, known = watched.ends("largest_z_val")[1], watched.ends("largest_z_train")[1]
+    reach, known = (_told(study, watched, tells) for tells in (Tells.REACH_VAL, Tells.REACH_TRAIN))
     if len(reach) and len(known):
         evidence.append(
             f"largest |z|, {who}s, last epoch: median {known.median():.3g} among training rows, "
@@ -202,17 +212,25 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
     return Answer(question, text, tuple(evidence))
 
 
+def _told(study: Study, watched: Watched, tells: Tells) -> pd.Series:
+    """The last value of the first probe that tells this, by run; empty where none does."""
+    names = [probe.name for probe in study.probes.values() if probe.tells is tells]
+    return watched.ends(names[0])[1] if names else pd.Series(dtype=float)
+
+
 def _noise_by_batch(study: Study, watched: Watched) -> str:
-    """Distance of x_scale by batch size: in the watched runs and in arms that differ from their control in it.
+    """Distance of the statistic that is worst off, by batch size: in the watched runs and in arms of another size.
 
     Statistics that were precomputed say nothing of batches. A distance that still falls from epoch to epoch may be a
     start that is not yet forgotten; one that stays is the noise of the batches.
     """
     batch = study.runs.dropna(subset=["batch"]).groupby("arm")["batch"].first()
     differ = {arm.folder for arm in study.plan.arms if arm.control and batch.get(arm.folder) != batch.get(arm.control)}
-    off = epochs(study.history, "x_scale_off")
-    if off.empty:
+    probes = [probe for probe in study.probes.values() if probe.tells is Tells.DISTANCE and probe.name in study.history]
+    if not probes:
         return ""
+    probe = max(probes, key=lambda one: watched.ends(one.name)[1].median())
+    off = epochs(study.history, probe.name)
     arms = off.index.get_level_values("arm")
     off = off[(off > 0).any(axis=1) & arms.isin({*watched.runs["arm"], *differ}) & arms.isin(batch.index)]
     if off.empty:
@@ -220,7 +238,8 @@ def _noise_by_batch(study: Study, watched: Watched) -> str:
     by_size = off.groupby(off.index.get_level_values("arm").map(batch.to_dict())).median().sort_index()
     reached = by_size.ffill(axis=1)  # each size to the last epoch that it has
     last = reached.iloc[:, -1]
-    text = " By batch size, x_scale ends off by " + ", ".join(f"{x:.2f} sd with {size:.0f}" for size, x in last.items())
+    sizes = ", ".join(f"{x:.2f} sd with {size:.0f}" for size, x in last.items())
+    text = f" By batch size, {probe.title} ends at {sizes}"
     if not watched.several_epochs():
         return f"{text}; after one epoch noise cannot be told from a start that is not yet forgotten."
     settled = (last / reached.iloc[:, -2]).between(1 - SETTLED, 1 + SETTLED)

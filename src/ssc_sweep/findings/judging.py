@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
 import pandas as pd
 
 from ssc_sweep.findings.collect import ENDED, Study
@@ -56,6 +57,15 @@ def rmse_of(study: Study, arm: str) -> pd.Series:
     return study.ended[study.ended["arm"] == arm].set_index("seed")["rmse"].sort_index()
 
 
+def scaled_rmse_of(study: Study, arm: str) -> pd.Series:
+    """The same as the rule's threshold wants it: over that of predicting the mean where the study has no target."""
+    runs = study.ended[study.ended["arm"] == arm].set_index("seed").sort_index()
+    if study.rule is None:
+        return runs["rmse"]
+    # An RMSE of exactly 0 has no logarithm.
+    return study.rule.scaled(runs["rmse"], runs["mean_predictor_rmse"]).clip(lower=float(np.finfo(np.float64).tiny))
+
+
 def unit_of(study: Study) -> str:
     units = study.runs["unit"].dropna().unique()
     return str(units[0]) if len(units) == 1 else "mixed units" if len(units) else "unknown unit"
@@ -76,7 +86,8 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
         if arm.folder == arm.control:
             continue
         # Arms without a pair stay in the family that is adjusted: whoever loses one makes no claim easier for the rest.
-        pairs[comparison(arm)] = rmse_of(study, arm.folder).align(rmse_of(study, arm.control or ""), join="inner")
+        mine, control = scaled_rmse_of(study, arm.folder), scaled_rmse_of(study, arm.control or "")
+        pairs[comparison(arm)] = mine.align(control, join="inner")
     judged = judge_study(pairs, study.rule) if study.rule else {}
     judged = {name: judgement for name, judgement in judged.items() if judgement.evidence.n_seeds}
     verdicts = []
@@ -111,12 +122,14 @@ def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
     """Python that recomputes the verdicts from summary.csv; to be pasted in the study's folder."""
     tested = [v.arm for v in verdicts if v.arm.folder != v.arm.control]
     pairs = {comparison(arm): (cell(arm.folder), cell(arm.control)) for arm in tested}
+    relative = study.rule is not None and study.rule.target is None
     rule = ", ".join(f"{name}={value!r}" for name, value in study.rule.model_dump().items()) if study.rule else ""
     lines = [
         "import pandas as pd",
         "from ssc_sweep.findings.verdicts import Rule, judge_study",
         "",
         f'runs = pd.read_csv("summary.csv").query("status in {list(ENDED)}")',
+        *(['runs["rmse"] /= runs["mean_predictor_rmse"]'] if relative else []),
         'rmse = {arm: table.set_index("seed")["rmse"] for arm, table in runs.groupby("arm")}',
         "pairs = {",
         *(f"    {name!r}: {pair!r}," for name, pair in pairs.items()),

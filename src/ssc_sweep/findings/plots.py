@@ -206,14 +206,38 @@ def gradient_norms(arms: Sequence[ArmRuns]) -> Figure:
     return _bands(panels, arms)
 
 
-def statistics(arms: Sequence[ArmRuns]) -> Figure:
-    """How far the model's running statistics lie from those of all training rows, and the largest |z|, by epoch."""
-    panels = {
-        "x_scale_off": "scale of x: distance from the true one, sd",
-        "y_scale_off": "scale of y: distance from the true one, sd",
-        "largest_z_val": "largest |z| of a validation row",
-    }
+def statistics(arms: Sequence[ArmRuns], panels: Mapping[str, str]) -> Figure:
+    """What the models recorded of themselves by epoch: column -> title."""
     return _bands(panels, arms)
+
+
+def forest(rows: Sequence[tuple[str, float, float, float, bool]], title: str) -> Figure:
+    """Estimates with their intervals, one a line.
+
+    Args:
+        rows: name, estimate, low, high, and whether it is drawn open; infinite ends are not drawn.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(rows)), layout="constrained")
+        ax = figure.add_subplot()
+        ax.axvline(0, color="#444444", lw=1)
+        for i, (name, value, low, high, open_mark) in enumerate(rows):
+            colour = COLOURS[1] if open_mark else CONTROL_COLOUR
+            if np.isfinite([low, high]).all():
+                ax.plot([low, high], [i, i], color=colour, lw=1.8)
+            ax.plot(
+                value, i, "o" if open_mark else "s", color=colour, ms=6, mfc="white" if open_mark else colour, mew=1.6
+            )
+            ax.annotate(
+                _short(name, 50), (0, i - 0.22), xycoords=("axes fraction", "data"), va="bottom", xytext=(2, 0),
+                textcoords="offset points", bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.8}, zorder=5,
+            )  # fmt: skip
+        ax.set_ylim(len(rows) - 0.5, -0.9)
+        ax.set_yticks([])
+        ax.grid(visible=False, axis="y")
+        ax.spines["left"].set_visible(False)
+        ax.set_xlabel(title)
+        return figure
 
 
 def sparkline(values: ArrayLike) -> str:

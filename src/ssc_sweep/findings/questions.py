@@ -4,20 +4,25 @@ Each answer is one sentence and comes with its evidence: the numbers that the ru
 """
 
 import math
-from collections.abc import Sequence
-
-import numpy as np
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.diagnosis import (
+    MOST_LINES,
     Answer,
     do_the_statistics_converge,
     does_the_loss_diverge,
     what_happens_to_gradients,
 )
-from ssc_sweep.findings.judging import ArmVerdict
-from ssc_sweep.findings.verdicts import Verdict
-from ssc_sweep.findings.watched import ends, watch
+from ssc_sweep.findings.evidence import Evidence
+from ssc_sweep.findings.judging import ArmVerdict, rmse_of, scaled_rmse_of
+from ssc_sweep.findings.verdicts import Verdict, judge
+from ssc_sweep.findings.watched import watch
+from ssc_sweep.study.hypothesis import Arm
+
+# Of more factors than this the answer names those that move the result most; the evidence has all.
+MOST_FACTORS = 4
 
 
 def answer_all(study: Study, verdicts: Sequence[ArmVerdict]) -> list[Answer]:
@@ -52,7 +57,7 @@ def which_hyperparameters_matter(study: Study, verdicts: Sequence[ArmVerdict]) -
         instead = ": it is a search, whose importances stand above" if study.is_search else ""
         return Answer(question, f"This study tests no hypothesis{instead}.", ())
     parts = [
-        f"{what} {', '.join(groups[verdict])}"
+        f"{what} {_listed(groups[verdict])}"
         for verdict, what in (
             (Verdict.MAKES_IT_WORK, "it works with"),
             (Verdict.HELPS, "it still fails, but less, with"),
@@ -67,32 +72,119 @@ def which_hyperparameters_matter(study: Study, verdicts: Sequence[ArmVerdict]) -
     return Answer(question, text[0].upper() + text[1:] + ".", tuple(evidence))
 
 
+def _listed(labels: Sequence[str]) -> str:
+    rest = len(labels) - MOST_LINES
+    return ", ".join(labels[:MOST_LINES]) + (f" and {rest} more arms" if rest > 0 else "")
+
+
 def what_do_working_models_do(study: Study) -> Answer:
-    """Rule: models are told apart by name; a model works if its median RMSE lies below the target, lost runs above."""
+    """Rule: models are compared with their controls; a factor counts if giving it to the control's model, or taking it
+    from another model, moves RMSE: the 95% interval of the ratio, seed by seed, leaves out 1.
+
+    A factor is given where an arm keeps the control's model, and taken where an arm is another arm of its own model
+    with further overrides.
+    """
     question = "What do the models that work do differently?"
-    models = study.ended.fillna({"rmse": math.inf}).groupby("model")
-    if len(models) < 2:
-        held = f"one model, {next(iter(models.groups))}" if len(models) else "no model that has come to an end"
+    arms = {arm.folder: arm for arm in study.plan.arms}
+    known = study.runs.dropna(subset=["model"]).groupby("arm")["model"].first()
+    model = {str(arm): str(name) for arm, name in known.items()}
+    if len(set(model.values())) < 2:
+        held = f"one model, {next(iter(model.values()))}" if model else "no model that has come to an end"
         return Answer(question, f"This study holds {held}: it cannot say.", ())
-    rmse = models["rmse"].median()
-    evidence = [
-        f"{name}: median RMSE {value:.1f} over {len(mine)} runs, {int(np.isinf(mine['rmse']).sum())} lost."
-        for (name, mine), value in zip(models, rmse, strict=True)
-    ]
-    best, worst = str(rmse.idxmin()), str(rmse.idxmax())
-    if math.isinf(rmse[best]):
-        return Answer(question, "None works: every model has lost half of its runs or more.", tuple(evidence))
-    text = f"The best is {best}"
-    if math.isfinite(rmse[worst]):
-        text += f", {rmse[worst] / rmse[best]:.1f} times better than the worst"
-    model = study.runs.set_index(["arm", "seed"])["model"]
-    for column in ("x_scale_off", "largest_z_val", "val_clamped"):
-        last = ends(study.history, column)[1]
-        by_model = last.groupby(model.reindex(last.index)).median()
-        evidence.extend(f"{name}: {column} {value:.3g} in the last epoch." for name, value in by_model.items())
-        if {best, worst} <= set(by_model.index):
-            text += f"; {column} {by_model[best]:.3g} against {by_model[worst]:.3g}"
-    if study.rule:
-        works = rmse[rmse < study.rule.target]
-        text = f"Below the target: {', '.join(works.index) if len(works) else 'none'}. {text}"
-    return Answer(question, f"{text}.", tuple(evidence))
+    working, evidence = _who_works(study, model)
+    factors: dict[str, list[Evidence]] = {}
+    for what, at, folder, other in _interventions(study, arms, model):
+        pair = scaled_rmse_of(study, folder).align(scaled_rmse_of(study, other), join="inner")
+        if study.rule is None or not len(pair[0]):
+            continue
+        seen = judge(*pair, study.rule).evidence
+        factors.setdefault(what, []).append(seen)
+        interval = f"[{seen.ratio_low:.2f}, {seen.ratio_high:.2f}]"
+        where = f" ({at})" if at else ""
+        evidence.append(f"{what}{where}: RMSE times {seen.ratio:.2f} {interval}, {seen.n_pairs} pairs.")
+    text = f"Working: {'; '.join(working)}." if working else "No model works."
+    moved = {what: found for what, found in factors.items() if any(_sure(seen) for seen in found)}
+    ranked = sorted(moved.items(), key=lambda item: -max(abs(seen.log_mean) for seen in item[1]))
+    if ranked:
+        text += f" What moves the result: {'; '.join(_moves(*item) for item in ranked[:MOST_FACTORS])}."
+    if still := [what for what in factors if what not in moved]:
+        text += f" Without a certain effect: {'; '.join(still[:MOST_FACTORS])}."
+    if not factors:
+        text += " No arm gives a factor to the control's model, or puts one into another model, so it cannot say why."
+    return Answer(question, text, tuple(evidence))
+
+
+def _sure(seen: Evidence) -> bool:
+    return seen.ratio_high < 1 or seen.ratio_low > 1
+
+
+def _moves(what: str, found: Sequence[Evidence]) -> str:
+    """One factor over the points of a grid, where its effect is certain."""
+    ratios = sorted(seen.ratio for seen in found if _sure(seen))
+    times = f"{ratios[0]:.2f}" if len(ratios) == 1 else f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+    where = f", certain at {len(ratios)} of {len(found)} points" if len(found) > 1 else ""
+    return f"{what} (RMSE times {times}{where})"
+
+
+def _who_works(study: Study, model: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """(models whose median run works, at which points of the grid; a line of evidence a model and point)."""
+    working, evidence = [], []
+    by_point: dict[str, list[str]] = {}
+    for arm in {arm.folder: arm for arm in study.plan.arms}.values():
+        # An arm that keeps the model, or changes its inside, says something of that change, not of the model.
+        inside = any(key.startswith("model.") for key in changes(arm, study))
+        other_model = arm.control is None or model.get(arm.folder) != model.get(arm.control)
+        plain = other_model and not inside
+        rmse = scaled_rmse_of(study, arm.folder)
+        if not plain or arm.folder not in model or study.rule is None or rmse.empty:
+            continue
+        median = float(rmse.fillna(math.inf).median())
+        at = point_of(arm)
+        lost = int(rmse.isna().sum())
+        raw = float(rmse_of(study, arm.folder).fillna(math.inf).median())
+        evidence.append(f"{arm.label}: {model[arm.folder]}, median RMSE {raw:.2f} over {len(rmse)} runs, {lost} lost.")
+        if median < study.rule.threshold:
+            by_point.setdefault(at, []).append(model[arm.folder])
+    for at, names in by_point.items():
+        working.append(f"{', '.join(dict.fromkeys(names))}{f' with {at}' if at else ''}")
+    return working, evidence
+
+
+def point_of(arm: Arm) -> str:
+    """The point of a grid that an arm belongs to, as its label has it; "" for none."""
+    found = re.search(r"\((.*)\)$", arm.label)
+    return found[1] if found else ""
+
+
+def changes(arm: Arm, study: Study) -> dict[str, str]:
+    """What the arm's hypothesis changes, by key: its overrides beyond those of its control."""
+    control = next((other for other in study.plan.arms if other.folder == arm.control), None)
+    shared = set(control.overrides) if control else set()
+    return dict(text.partition("=")[::2] for text in arm.overrides if text not in shared)
+
+
+def _interventions(
+    study: Study, arms: Mapping[str, Arm], model: Mapping[str, str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """(what was done, at which point, the arm, the arm it is compared with): see `what_do_working_models_do`."""
+    for arm in arms.values():
+        mine = changes(arm, study)
+        if arm.control is None or arm.folder not in model or arm.control not in model:
+            continue
+        at = point_of(arm)
+        if model[arm.folder] == model[arm.control]:
+            yield f"{_words(mine)} given to {model[arm.folder]}", at, arm.folder, arm.control
+            continue
+        for other in arms.values():
+            theirs = changes(other, study)
+            if (
+                other.control == arm.control
+                and theirs.items() < mine.items()
+                and model.get(other.folder) == model[arm.folder]
+            ):
+                extra = {key: value for key, value in mine.items() if key not in theirs}
+                yield f"{_words(extra)} put into {model[arm.folder]}", at, arm.folder, other.folder
+
+
+def _words(overrides: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in overrides.items())

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from ssc_sweep.findings import plots
 from ssc_sweep.findings.collect import Study, collect
+from ssc_sweep.findings.comparison import effects, probe_table, published, score_table
 from ssc_sweep.findings.diagnosis import Answer
 from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
@@ -25,7 +26,8 @@ from ssc_sweep.findings.search import confirmations, search_notes
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.search_reading import Search, read_search
 from ssc_sweep.findings.summary import as_csv
-from ssc_sweep.findings.views import ORDER, never_started, tracebacks, view_runs
+from ssc_sweep.findings.views import ORDER, never_started, titled, tracebacks, view_runs
+from ssc_sweep.probe import Tells
 from ssc_sweep.study.folder import StudyFolder, write_file, write_text
 from ssc_sweep.study.hypothesis import Arm, folder_name
 from ssc_sweep.study.search.space import label
@@ -95,7 +97,7 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
     marks = ", ".join(f"{name} {plain(value)}" for name, value in lines.items() if math.isfinite(value)) or "no lines"
     band = (
         "Median over seeds by epoch; the band holds the middle half. A run that turns bad leaves "
-        "at that epoch. Arms that behave alike lie over each other."
+        "at that epoch. Overlapping curves mean similar arms."
     )
     found = [
         (
@@ -114,8 +116,11 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
             plots.training_curves(runs, unit),
         ),
         ("gradients", "Gradient norms before clipping", band, "", plots.gradient_norms(runs)),
-        ("statistics", "Statistics of the model", band, "", plots.statistics(runs)),
     ]
+    told = [probe for probe in study.probes.values() if probe.tells in (Tells.DISTANCE, Tells.REACH_VAL)]
+    panels = {probe.name: titled(probe) for probe in told if any(probe.name in run.history for run in runs)}
+    if panels:
+        found.append(("statistics", "Statistics of the model", band, "", plots.statistics(runs, panels)))
     names = ", ".join(run.label for run in runs)
     return [
         (suffix, title, caption, alt or f"{title} by epoch on log axes, median and quartiles, for {names}.", figure)
@@ -144,6 +149,19 @@ def draw(study: Study) -> list[Chapter]:
         )
         for stem, title, claim, arms in _chapters(study)
     ]
+
+
+def picture_of_effects(study: Study) -> Picture | None:
+    """The forest plot of all estimates of the effect; None where there are none."""
+    found = [one for one in effects(study) if math.isfinite(one.effect)]
+    if not found:
+        return None
+    unit = unit_of(study)
+    rows = [(one.name, one.effect, one.low, one.high, one.of_model) for one in found]
+    alt = "; ".join(f"{name}: {plain(effect)} ({plain(low)} to {plain(high)})" for name, effect, low, high, _ in rows)
+    caption = "95% intervals. Filled: classical estimators, over rows. Open: models, over seeds alone."
+    title = f"Effect of treatment, {unit}"
+    return picture(study, "effects", title, caption, f"{title}. {alt}", plots.forest(rows, title))
 
 
 # PED-ANOVA, Optuna's default.
@@ -210,6 +228,9 @@ def render(
     for verdict in verdicts:
         groups.setdefault(verdict.arm.hypothesis, []).append(verdict)
     known = study.runs["mean_predictor_rmse"].dropna()
+    # The trials of a search are too many to be put side by side.
+    compared = study.without_search() if search else study
+    probe_arms, probe_rows = probe_table(compared)
     content: Mapping[str, Any] = {
         "name": study.folder.path.resolve().name,
         "study": study,
@@ -220,6 +241,12 @@ def render(
         "level": f"{100 * (1 - study.rule.alpha):g}%" if study.rule else "",
         "snippet": snippet(study, verdicts),
         "questions": questions,
+        "scores": score_table(compared),
+        "probe_arms": probe_arms,
+        "probe_rows": probe_rows,
+        "published": published(compared),
+        "effects": effects(compared),
+        "effect_picture": picture_of_effects(compared),
         "chapters": chapters,
         "search": search,
         "confirmations": confirmations(search) if search else [],

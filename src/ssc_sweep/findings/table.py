@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ssc_sweep.findings.collect import Study
-from ssc_sweep.findings.judging import ArmVerdict, rmse_of, unit_of
+from ssc_sweep.findings.comparison import Cell, effects, finite, published, score_table
+from ssc_sweep.findings.judging import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
 from ssc_sweep.findings.paired import t_interval
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
@@ -48,7 +49,7 @@ def arm_table(study: Study) -> Table:
         show_edge=False,
     )
     table.add_column("arm", overflow="fold", min_width=12)
-    for name in ("n", "mean", "sd", "median", "range", "acc.", f"< {study.rule.target:g}" if study.rule else "works"):
+    for name in ("n", "mean", "sd", "median", "range", "acc.", study.rule.short if study.rule else "works"):
         table.add_column(name, justify="right", no_wrap=True)
     in_pairs = any(arm.control for arm in plan.arms)
     if in_pairs:
@@ -65,7 +66,8 @@ def arm_table(study: Study) -> Table:
     table.add_section()
     # One number a split: arms share the splits of their seeds.
     baseline = runs.drop_duplicates(["seed", "mean_predictor_rmse"])["mean_predictor_rmse"].dropna()
-    table.add_row("predict the mean", *_numbers(baseline), "", _works(baseline, len(baseline), study.rule))
+    floor = study.rule.scaled(baseline, baseline) if study.rule else baseline
+    table.add_row("predict the mean", *_numbers(baseline), "", _works(floor, len(baseline), study.rule))
     return table
 
 
@@ -79,9 +81,9 @@ def _numbers(rmse: pd.Series) -> list[str]:
     return [str(n), f"{rmse.mean():.1f}", sd, f"{rmse.median():.1f}", span]
 
 
-def _works(rmse: pd.Series, runs: int, rule: Rule | None) -> str:
-    """How many of the runs lie below the target; a run without RMSE does not."""
-    return f"{int((rmse < rule.target).sum())}/{runs}" if rule else "-"
+def _works(scaled: pd.Series, runs: int, rule: Rule | None) -> str:
+    """How many of the runs work, by their RMSE as the rule wants it; a run without one does not."""
+    return f"{int((scaled < rule.threshold).sum())}/{runs}" if rule else "-"
 
 
 def _cells(study: Study, arm: Arm) -> list[str]:
@@ -90,7 +92,12 @@ def _cells(study: Study, arm: Arm) -> list[str]:
     ended = rmse_of(study, arm.folder)
     rmse = ended.dropna()
     accuracy = f"{mine['accuracy'].mean():.3f}" if mine["accuracy"].notna().any() else "-"
-    return [escape(arm.label), *_numbers(rmse), accuracy, _works(rmse, len(ended), study.rule)]
+    return [
+        escape(arm.label),
+        *_numbers(rmse),
+        accuracy,
+        _works(scaled_rmse_of(study, arm.folder), len(ended), study.rule),
+    ]
 
 
 def _difference(study: Study, arm: Arm) -> str:
@@ -138,9 +145,83 @@ def print_places(study: Study) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
+# What the terminal shows of the scores, a table each; the report has all. Name -> a short title.
+OUTCOME = {
+    "rmse": "RMSE", "rmse_per_batch": "by batch", "skill": "skill", "nll": "NLL", "coverage_50": "50%",
+    "coverage_90": "90%", "effect": "effect", "effect_error": "off by", "seconds": "s",
+}  # fmt: skip
+TREATMENT = {
+    "accuracy": "accuracy", "majority_share": "majority", "auroc": "AUROC", "log_loss": "log loss", "brier": "Brier",
+    "test_rmse": "test RMSE",
+}  # fmt: skip
+
+
+def score_tables(study: Study) -> list[Table]:
+    """The scores of every arm, outcome and treatment apart; none where there is one model."""
+    if study.runs["model"].dropna().nunique() < 2:
+        return []
+    found = score_table(study)
+    places = {column.name: i for i, column in enumerate(found.columns)}
+    tables = []
+    for title, wanted in (("Outcome", OUTCOME), ("Treatment", TREATMENT)):
+        shown = {name: short for name, short in wanted.items() if name in places}
+        table = Table(
+            title=f"{title}: mean over seeds", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+            pad_edge=False, show_edge=False,
+        )  # fmt: skip
+        table.add_column("arm", overflow="fold", min_width=20)
+        for short in shown.values():
+            table.add_column(short, justify="right", no_wrap=True)
+        for row in found.rows:
+            table.add_row(escape(row.label), *(_score(row.cells[places[name]]) for name in shown))
+        tables.append(table)
+    return tables
+
+
+def _score(cell: Cell | None) -> str:
+    if cell is None or not finite(cell.mean):
+        return "-"
+    text = f"{cell.mean:.1f}" if abs(cell.mean) >= 100 else f"{cell.mean:.2f}"
+    return f"[bold]{text}[/bold]" if cell.best else text
+
+
+def effect_table(study: Study) -> Table | None:
+    """Every estimate of the treatment's effect; None where there are none."""
+    found = effects(study)
+    if not found:
+        return None
+    table = Table(
+        title=f"Effect of treatment, {unit_of(study)}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        pad_edge=False, show_edge=False,
+    )  # fmt: skip
+    table.add_column("estimator", overflow="fold", min_width=20)
+    for name in ("effect", "95% interval", "published"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("note", overflow="fold")
+    for one in found:
+        interval = f"{one.low:.2f} to {one.high:.2f}" if finite(one.low) else "-"
+        table.add_row(
+            escape(one.name), f"{one.effect:.2f}" if finite(one.effect) else "-", interval, one.published, one.note
+        )
+    return table
+
+
+def published_lines(study: Study) -> list[str]:
+    """A line for each published number: what ours is, and why they differ."""
+    return [
+        f"published {one.value:g}, ours {one.ours:.2f}: {one.title} of {one.arm} ({one.source}). {one.note}".rstrip()
+        for one in published(study)
+    ]
+
+
 def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
-    """Print the table, the verdicts and how the runs ended."""
+    """Print the table, scores and effects where there are any, the verdicts and how the runs ended."""
     console = make_console()
     console.print(arm_table(study))
+    for table in (*score_tables(study), effect_table(study)):
+        if table is not None:
+            console.print(table)
+    for line in published_lines(study):
+        console.print(escape(line), highlight=False)
     for line in (*verdict_lines(verdicts, unit_of(study)), _endings(study.runs)):
         console.print(escape(line), highlight=False)

@@ -12,6 +12,7 @@ from ssc_sweep.config import leaves
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.plots import plain, sparkline
 from ssc_sweep.findings.reading import LEFT_OUT, Unreadable, load_yaml
+from ssc_sweep.probe import Probe
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Status
 
@@ -55,6 +56,11 @@ class RunView:
     differences_note: str
     log: str
     trace: str
+
+
+def titled(probe: Probe) -> str:
+    """Title and unit of a probe, as a table has them."""
+    return f"{probe.title}, {probe.unit}" if probe.unit else probe.title
 
 
 def _read_text(path: Path) -> str:
