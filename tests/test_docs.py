@@ -121,3 +121,60 @@ def test_a_parameter_without_a_gradient_is_named_in_the_log(mine: Command) -> No
     assert mine(*SMALL, "model=own", "model._target_=my_models.Idle", "admit=my_models", "study=s").code == 0
     (log,) = (mine.folder / "outputs" / "s").glob("**/run.log")
     assert "without a gradient: module.idle.weight, module.idle.bias" in log.read_text()
+
+
+def test_a_hypothesis_varies_a_key_of_the_users_model(mine: Command) -> None:
+    (mine.folder / "hypothesis").mkdir()
+    (mine.folder / "hypothesis" / "width.yaml").write_text(
+        "letter: W\nclaim: Wider is better.\nexpect: improves\narms:\n  - {model.width: 8}\n"
+    )
+    ended = mine("-m", "--config-dir", ".", *SMALL, *OWN, "hypothesis=width", "seeds=1", "study=s")
+    assert ended.code == 0, ended.err
+    assert mine.done() == ["control/seed=0", "width/model.width=8/seed=0"]
+
+
+def test_several_packages_are_admitted_with_a_comma(mine: Command) -> None:
+    words = [*SMALL, OWN[0], "scores=[my_scores.WORST]", "admit=my_models,my_scores", "study=s"]
+    assert mine(*words).code == 0
+
+
+SCORES = {
+    "BOOM": "def boom(m):\n    return 1 / 0\n\n\nBOOM = Score('boom', boom, 'boom')\n",
+    "TEXT": "TEXT = Score('text', lambda m: 'x', 'a text')\n",
+}
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_score_that_fails_costs_its_number_not_the_run(mine: Command, name: str) -> None:
+    (mine.folder / "my_scores.py").write_text("from ssc_sweep.training.scores import Score\n\n\n" + SCORES[name])
+    ended = mine(*SMALL, "model=mean", f"scores=[my_scores.{name}]", "admit=my_scores", "study=s")
+    assert ended.code == 0, ended.err
+    (found,) = metrics(mine, "s")
+    assert found[name.lower()] is None and name.lower() in found["failed_scores"]  # type: ignore[operator]
+    assert found["rmse"] is not None
+
+
+@pytest.mark.parametrize("name", ["status", "seconds", "test_rmse", "rmse", "no name"])
+def test_a_score_may_not_take_a_name_of_ours(mine: Command, name: str) -> None:
+    text = f"from ssc_sweep.training.scores import Score\n\nX = Score({name!r}, lambda m: 1.0, 'x')\n"
+    (mine.folder / "my_scores.py").write_text(text)
+    ended = mine(*SMALL, "model=mean", "scores=[my_scores.X]", "admit=my_scores", "study=s")
+    assert (ended.code, ended.err.count("\n")) == (2, 1) and "taken or is no identifier" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("1 / 0\n", "ZeroDivisionError"),
+        ("import sys\nsys.exit(0)\n", "SystemExit"),
+        ("nope\n", "NameError"),
+        ("def load() -> 'Cohort':\n    open('nowhere.csv')\n", "FileNotFoundError"),
+        ("def load():\n    return 3\n", "returned int"),
+        ("from os import getcwd as load\n", "which my_models only imports"),
+    ],
+)
+def test_code_of_the_users_own_that_fails_is_one_line(mine: Command, source: str, said: str) -> None:
+    (mine.folder / "my_models.py").write_text(source)
+    words = [word for word in SMALL if not word.startswith("dataset")]
+    ended = mine(*words, "dataset._target_=my_models.load", "admit=my_models", "study=s")
+    assert (ended.code, ended.err.count("\n")) == (2, 1) and said in ended.err, ended.err

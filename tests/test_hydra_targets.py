@@ -108,7 +108,7 @@ def test_what_is_no_sampler(command: Command, case: str) -> None:
 def test_logging(command: Command, case: str, words: list[str]) -> None:
     group = words[-1].removesuffix("=own")
     flag = own(command, group, {"version": 1, "root": {"handlers": []}} | LOGGING[case])
-    refused(command, [flag, *TINY, *words], ["is not allowed in hydra/job_logging"])
+    refused(command, [flag, *TINY, *words], ["a YAML may not set hydra."])
 
 
 def test_logging_of_a_job_under_hydras_own_launcher(command: Command) -> None:
@@ -116,7 +116,7 @@ def test_logging_of_a_job_under_hydras_own_launcher(command: Command) -> None:
     flag = own(command, "hydra/job_logging", {"version": 1, "root": {"handlers": []}} | LOGGING["a handler"])
     ended = command("-m", flag, *TINY, "seed=0,1", "hydra/launcher=basic", "hydra/job_logging=own")
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1), ended.err
-    assert "is not allowed in hydra/job_logging" in ended.err
+    assert "a YAML may not set hydra.job_logging" in ended.err
     assert command.done() == [] and not (command.folder / "written").exists()
 
 
@@ -143,3 +143,23 @@ def test_the_samplers_of_hydras_plugin_still_search(command: Command, sampler: s
 def test_hydras_own_logging_still_works(command: Command, words: list[str]) -> None:
     ended = command("-m", *TINY, *words, "hydra/job_logging=default", "hydra/hydra_logging=default")
     assert ended.code == 0 and len(command.done()) == 2, ended.err
+
+
+# What a YAML may not say to Hydra: it would run code, or write where the user has not said.
+STEERING = {
+    "hydra.job.env_set.SSC_SWEEP_ADMIT": {"job": {"env_set": {"SSC_SWEEP_ADMIT": "evil"}}},
+    "hydra.run.dir": {"run": {"dir": "elsewhere"}},
+    "hydra.searchpath": {"searchpath": ["pkg://evil"]},
+}
+
+
+@pytest.mark.parametrize("key", STEERING)
+@pytest.mark.parametrize("name", ["experiment/mine", "mine"])
+def test_a_yaml_does_not_steer_hydra(command: Command, key: str, name: str) -> None:
+    path = command.folder / "conf" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = "# @package _global_\n" if "/" in name else ""
+    path.write_text(head + yaml.safe_dump({"hydra": STEERING[key], "model": {"_target_": "evil.M"}}))
+    (command.folder / "evil.py").write_text("from pathlib import Path\nPath('written').touch()\n")
+    chosen = ["experiment=mine"] if "/" in name else ["--config-name", "mine"]
+    refused(command, ["--config-dir", "conf", *chosen, *(TINY if "/" in name else ())], [f"may not set {key}"])

@@ -9,13 +9,20 @@ the user's own is admitted by the name of its package, on the command line (admi
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ssc_sweep.errors import UserError
 
 VARIABLE = "SSC_SWEEP_ADMIT"
+# What code of the user's own may raise while it is imported or called; anything else is shown as it is.
+USERS_FAULTS = (
+    ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError, OSError,
+    RuntimeError, AssertionError, SystemExit,
+)  # fmt: skip
 # What each group may name inside this package.
 INSIDE = {
     "model": "ssc_sweep.models.",
@@ -25,27 +32,37 @@ INSIDE = {
 
 
 def _split(text: str) -> list[str]:
-    return [name.strip() for name in text.strip("[]'\" ").split(",") if name.strip()]
+    return [name.strip() for name in text.strip("[]'\" ").split(",") if name.strip() not in ("", "null")]
+
+
+# Read when this module is loaded, which is before Hydra applies what a config says of the environment.
+_admitted = frozenset(_split(os.environ.get(VARIABLE, "")))
 
 
 @contextmanager
 def admitting(words: Sequence[str]) -> Iterator[None]:
-    """Admit the packages that these words of a command line name, here and in processes started from here."""
-    before = os.environ.get(VARIABLE)
+    """Admit the packages that the environment and these words of a command line name, and no others.
+
+    Processes that are started from here inherit them by their environment.
+    """
+    global _admitted
+    before, variable = _admitted, os.environ.get(VARIABLE)
     named = [name for word in words if word.lstrip("+").startswith("admit=") for name in _split(word.partition("=")[2])]
-    os.environ[VARIABLE] = ",".join([*_split(before or ""), *named])
+    _admitted = frozenset([*_split(variable or ""), *named])
+    os.environ[VARIABLE] = ",".join(sorted(_admitted))
     try:
         yield
     finally:
-        if before is None:
+        _admitted = before
+        if variable is None:
             del os.environ[VARIABLE]
         else:
-            os.environ[VARIABLE] = before
+            os.environ[VARIABLE] = variable
 
 
 def admitted() -> frozenset[str]:
     """The packages that the user has admitted."""
-    return frozenset(_split(os.environ.get(VARIABLE, ""))) - {"null"}
+    return _admitted
 
 
 def own_choices(words: Sequence[str]) -> list[str]:
@@ -57,7 +74,11 @@ def own_choices(words: Sequence[str]) -> list[str]:
     >>> own_choices(["model._target_=mine.M", "model.width=8", "epochs=3"])
     ['++model._target_=mine.M', '++model.width=8', 'epochs=3', 'model=own']
     """
-    words = list(words)
+    # Hydra takes admit=a,b for a sweep.
+    words = [
+        f"admit=[{word.partition('=')[2]}]" if word.startswith("admit=") and "," in word and "[" not in word else word
+        for word in words
+    ]
     for group in ("model", "dataset"):
         named = any(word.startswith(f"{group}._target_=") for word in words)
         chosen = [word.partition("=")[2] for word in words if word.startswith(f"{group}=")]
@@ -95,13 +116,33 @@ def find(key: str, name: object, inside: str | None) -> Any:
     module, _, attribute = name.rpartition(".")
     if not ours and "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # as `python -m` has it; the installed command has not
-    try:
+    with explained(what):
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, SyntaxError, AttributeError) as error:
-        raise UserError(f"{what} cannot be used: {type(error).__name__}: {error}.") from error
-    if ours and getattr(found, "__module__", None) != module:
+    home = str(getattr(found, "__module__", module))
+    if ours and home != module:
         raise UserError(f"{what} does not belong there: {module} only imports it.")
+    # What a module of the user's merely imports, such as os.system, was not admitted with it. A score is an object, no
+    # code, and its class is ours.
+    if not ours and home.partition(".")[0] not in (package, "ssc_sweep"):
+        raise UserError(f"{what} is code of {home}, which {module} only imports: admit={home.partition('.')[0]} too.")
     return found
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Say in one line what went wrong in code of the user's own.
+
+    Raises:
+        UserError: it raised; the line names the exception and where it was raised.
+    """
+    try:
+        yield
+    except USERS_FAULTS as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        text = " ".join(str(error).split()) or "no message"
+        raise UserError(
+            f"{what} cannot be used: {type(error).__name__}: {text} ({Path(frame.filename).name}, line {frame.lineno})."
+        ) from error
 
 
 def target(group: str, node: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

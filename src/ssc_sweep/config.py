@@ -160,6 +160,7 @@ def check(cfg: DictConfig) -> RunConfig:
     plain = OmegaConf.to_container(masked, resolve=True)
     config = RunConfig.read(plain)
     checked("optimizer.lr", Positive, config.optimizer.get("lr"))
+    checked("dataset.clamp", Positive | None, config.dataset.get("clamp"))
     checked("optimizer.weight_decay", NotNegative, config.optimizer.get("weight_decay"))
     return config.model_copy(update={"dataset": _with_fingerprint(config.dataset)})
 

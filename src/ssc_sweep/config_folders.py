@@ -7,13 +7,28 @@ reads folders is replaced, which holds for --config-dir and hydra.searchpath ali
 """
 
 import functools
+from pathlib import Path
 
 from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
 from hydra.errors import SearchPathException
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig
 
 from ssc_sweep.config import STUDY_KEYS, RunConfig, conf_dir
+from ssc_sweep.errors import UserError
+
+# What a YAML of the user's folder may set of Hydra's own config.
+ALLOWED_OF_HYDRA = ("hydra.sweeper.", "hydra.launcher.", "hydra.callbacks.")
+
+
+def _keys(node: object, prefix: str) -> set[str]:
+    """Dotted keys of all values of a config, below `prefix`."""
+    if not isinstance(node, DictConfig) or not node:
+        return {prefix} if prefix else set()
+    inner = ((str(name), node._get_node(name)) for name in node)
+    return {key for name, value in inner for key in _keys(value, f"{prefix}.{name}" if prefix else name)}
 
 
 @functools.cache
@@ -34,6 +49,28 @@ class FileConfigSource(file_config_source.FileConfigSource):
         super().__init__(provider, path)
         if not self.available():
             raise SearchPathException(f"Additional config directory '{self.path}' not found")
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Read a YAML.
+
+        Raises:
+            UserError: it is not ours and steers Hydra's own process: its environment, its logs, its folders, where it
+                looks for configs. A YAML may come from a stranger, and any of these would let it run code or overwrite
+                files. On the command line they are the user's own words.
+        """
+        result = super().load_config(config_path)
+        if Path(self.path).resolve() == conf_dir().resolve():
+            return result
+        package = result.header.get("package")
+        prefix = str(Path(config_path).parent).replace("/", ".") if package is None else package
+        keys = _keys(result.config, "" if prefix in (".", "_global_") else prefix)
+        wrong = sorted(key for key in keys if key.split(".")[0] == "hydra" and not key.startswith(ALLOWED_OF_HYDRA))
+        if wrong:
+            raise UserError(
+                f"{self.path}/{config_path}: a YAML may not set {wrong[0]}. Allowed is "
+                f"{', '.join(name.rstrip('.') for name in ALLOWED_OF_HYDRA)}; the rest goes on the command line."
+            )
+        return result
 
     def is_group(self, config_path: str) -> bool:
         return config_path.split("/")[0] not in plain_keys() and super().is_group(config_path)

@@ -21,8 +21,7 @@ MEANINGS = {
         "{1} is no folder that is there: give one that holds config groups, such as {1}/hypothesis/mine.yaml."
     ),
     r"Logging target '([^']*)'.* Hydra execution whitelist": (
-        "{1} is not allowed in hydra/job_logging or hydra/hydra_logging: allowed is logging.StreamHandler | "
-        "logging.FileHandler | colorlog.ColoredFormatter."
+        "{1} is not allowed in hydra/job_logging or hydra/hydra_logging: choose one of Hydra's own, such as default."
     ),
     r"(?:Target|Reference) '([^']*)'.*(?:Hydra execution whitelist|declarative configuration).* full_key: (\S+)": (
         "{2}._target_={1} is not allowed: Hydra calls nothing there but what the place is for. Leave it out."
@@ -104,7 +103,10 @@ def explain(error: Exception, words: Sequence[str]) -> str:
         return f"{found['key']}={value} has the wrong type: allowed is {kind}."
     if found := UNKNOWN_KEY.search(text):
         if found[1] in known_keys():
-            return f"{found[1]} is not there: another word of the command line has taken it away. See --help."
+            return (
+                f"{found[1]} is not there: the choice of {found[1].split('.')[0]} has no such key, or another word of "
+                "the command line has taken it away. See --help."
+            )
         return f"{found[1]} is unknown. {did_you_mean(found[1], known_keys())}"
     if found := UNKNOWN_CHOICE.search(text):
         group, name, options = found[1], found[2], found[3].split()

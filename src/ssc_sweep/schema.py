@@ -106,7 +106,10 @@ def signature(target: Callable[..., Any], given: Iterable[str] = ()) -> type[Bas
     An argument without an annotation takes anything; `**kwargs` takes any further key.
     """
     owner: Any = vars(target).get("__init__", target) if isinstance(target, type) else target
-    hints = get_type_hints(owner, include_extras=True)
+    try:
+        hints = get_type_hints(owner, include_extras=True)
+    except NameError:  # a name that only a type checker imports: nothing is known of the arguments then
+        hints = {}
     fields: dict[str, Any] = {}
     extra: Literal["allow", "forbid"] = "forbid"
     for name, parameter in inspect.signature(target).parameters.items():

@@ -68,3 +68,39 @@ class Half(Learner):
 
     def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002
         return y
+
+
+WORDS = "a text"
+
+
+class Frozen(Ordinary):
+    """A part is frozen in eval mode; the loss uses sums whose gradients are no plain memory."""
+
+    def __init__(self, d_x: int, d_y: int, treatments: int) -> None:
+        super().__init__(d_x, d_y, treatments)
+        self.level = nn.Parameter(torch.zeros(3))
+        self.outcome[1].eval()
+
+    def loss(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        return super().loss(x, t, y) + (self.level.sum() - 1) ** 2
+
+
+class Short(Ordinary):
+    """Does not take the sizes."""
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__(1, 1, 2, width)
+
+
+class Flat(Ordinary):
+    """Returns the wrong shape."""
+
+    def outcome_mean(self, x: Tensor, t: Tensor) -> Tensor:
+        return super().outcome_mean(x, t)[:, 0]
+
+
+class Logits(Ordinary):
+    """Returns no log probabilities."""
+
+    def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:
+        return 3 + super().treatment_log_prob(x, y)

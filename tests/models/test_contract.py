@@ -4,6 +4,7 @@ A new YAML in conf/model is tested here without a line of test code.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from scipy import stats
 
+from ssc_sweep.admission import admitting
 from ssc_sweep.config import RunConfig, conf_dir
 from ssc_sweep.data.cohort import HIDDEN
 from ssc_sweep.data.source import Data
@@ -34,7 +36,7 @@ OUTSIDE = "tests.models.outside"
 MODELS = {path.stem: [f"model={path.stem}"] for path in sorted((conf_dir() / "model").glob("*.yaml"))}
 del MODELS["own"]
 MODELS["flow_ssc"] += ["model.width=16", "model.samples=5"]  # of several outcomes each prediction averages samples
-MODELS |= {name: ["model=own", f"model._target_={OUTSIDE}.{name}"] for name in ("Ordinary", "Stacked")}
+MODELS |= {name: ["model=own", f"model._target_={OUTSIDE}.{name}"] for name in ("Ordinary", "Stacked", "Frozen")}
 # 37 rows train in batches of 7: the last batch has two rows.
 SMALL = [
     *("dataset=synthetic", "dataset.rows=74", "dataset.d_x=5", "dataset.wave_columns=0", "split=shuffled"),
@@ -50,8 +52,9 @@ every_size = pytest.mark.parametrize("size", SIZES)
 
 
 @pytest.fixture(autouse=True)
-def admitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSC_SWEEP_ADMIT", "tests")
+def admitted() -> Iterator[None]:
+    with admitting(["admit=tests"]):
+        yield
 
 
 @pytest.fixture(params=["all seen", "some hidden"])
@@ -249,7 +252,9 @@ def test_rows_without_a_known_treatment_are_scored_nowhere(make_config: MakeConf
     ("target", "said"),
     [
         (f"{OUTSIDE}.Half", "lacks objectives"),
-        (f"{OUTSIDE}.stream", "no model"),
+        (f"{OUTSIDE}.WORDS", "no model"),
+        (f"{OUTSIDE}.nn", "no model"),
+        (f"{OUTSIDE}.Short", "constructor must take d_x, d_y, treatments"),
         ("torch.nn.Linear", "not admitted"),
         ("ssc_sweep.models.contract.Learner", "lacks objectives, outcome_mean, treatment_log_prob"),
         ("ssc_sweep.models.layers.MLP", "lacks loss"),
@@ -265,3 +270,22 @@ def test_what_is_no_model(target: str, said: str) -> None:
 def test_a_nested_target_is_refused() -> None:
     with pytest.raises(UserError, match=r"model\.width\._target_ names a further target"):
         choose({"_target_": f"{OUTSIDE}.Stacked", "width": {"_target_": "os.system"}})
+
+
+@pytest.mark.parametrize(("name", "said"), [("Flat", "outcome_mean returned shape"), ("Logits", "do not add up to 1")])
+def test_what_an_ordinary_module_returns_is_checked(name: str, said: str, make_config: MakeConfig) -> None:
+    it, rows = made([make_config(*SMALL, "model=own", f"++model._target_={OUTSIDE}.{name}")])
+    assert isinstance(it, Learner)
+    with pytest.raises(ValueError, match=said):
+        it.start(rows.train)
+
+
+def test_an_objective_descends_at_its_own_rate(make_config: MakeConfig) -> None:
+    """The run's rate is so small that nothing moves by it; the discriminator has a rate of its own."""
+    words = [*SMALL, "model=ganite", "optimizer.lr=1e-30", "model.discriminator_lr=0.1"]
+    start, _ = made([make_config(*words)])
+    end, _ = trained([make_config(*words)])
+    moved = {
+        n for (n, a), b in zip(start.named_parameters(), end.parameters(), strict=True) if not torch.allclose(a, b)
+    }
+    assert moved == {n for n, _ in start.named_parameters() if n.startswith("d_y.")}

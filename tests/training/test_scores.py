@@ -23,7 +23,6 @@ def measured(**changed: object) -> Measured:
         "quantiles": np.array([[[0.0, 0.5, 1.5, 2.0]], [[0.0, 2.5, 3.0, 4.0]], [[4.0, 5.0, 6.0, 7.0]], [[0.0] * 4]]),
         "effects": np.array([[2.5]]),
         "y_train": np.array([[0.0], [4.0]]),
-        "batch": 2,
         "effect": 3.0,
     }
     return Measured(**given | changed)  # type: ignore[arg-type]
@@ -34,7 +33,7 @@ def test_every_score_by_hand() -> None:
     assert found == pytest.approx(
         {
             "rmse": math.sqrt((1 + 1 + 4) / 3),
-            "rmse_per_batch": (1 + 2) / 2,  # batches of rows 1-2 and 3
+            "rmse_per_batch": math.sqrt((1 + 1 + 4) / 3),  # one batch of ten rows holds all
             "mean_predictor_rmse": math.sqrt((1 + 0 + 1) / 3),  # the training mean is 2
             "skill": 1 - 2 / (2 / 3),
             "accuracy": 2 / 3,

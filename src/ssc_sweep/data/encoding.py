@@ -108,7 +108,7 @@ def fit(cohort: Cohort, rare_share: float = 0.0) -> Encoder:
     if empty:
         raise DoesNotFit(
             f"column {empty[0]} of {cohort.name} has no value in the {rows} rows that its encoding is fitted on: "
-            "leave it out (covariates) or use more rows (dataset_size)."
+            "leave the column out, or use other or more rows (split=shuffled, dataset_size)."
         )
     mean = np.nanmean(x, axis=0)
     # A filled gap lies at the mean: it counts as a row without deviation.

@@ -134,6 +134,11 @@ def encode(cohort: Cohort, config: RunConfig) -> DataSplit:
     n = len(kept.t)
     train_rows, val_rows = choose_rows(n, config)
     held_back = test_rows(n, config.split.test_share)
+    if config.split.test_share and not (kept.t[held_back] != HIDDEN).any():
+        raise DoesNotFit(
+            f"split.test_share={config.split.test_share} of {n} rows holds back {len(held_back)}, none with a known "
+            "treatment: use a larger share, or 0."
+        )
     if len(train_rows) < 2 or len(val_rows) < 1:
         raise DoesNotFit(
             f"split.validation_share={config.split.validation_share} of {len(train_rows) + len(val_rows)} rows leaves "

@@ -64,5 +64,10 @@ def choose(node: Mapping[str, Any]) -> Choice:
     for package, extra in cls.needs.items() if issubclass(cls, Predictor) else ():
         if importlib.util.find_spec(package) is None:
             raise UserError(f"{named} needs the package {package}: pip install 'ssc_sweep[{extra}]'.")
+    given = dict.fromkeys(("sizes", "seeds", "stats") if ours else GIVEN)
+    try:
+        inspect.signature(cls).bind_partial(**given)
+    except TypeError as error:
+        raise UserError(f"{named}: its constructor must take {', '.join(given)} by name ({error}).") from error
     check_arguments("model", cls, arguments, ("sizes", "seeds", "stats") if ours else GIVEN)
     return Choice(cls, arguments, adapted=not ours)

@@ -12,6 +12,7 @@ and, if it likes, outcome_log_prob(x, t, y) -> (B,) and outcome_quantiles(x, t, 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from ssc_sweep.config import StatsMode
@@ -65,8 +66,39 @@ class Adapted(Learner):
         super().__init__(sizes, seeds, stats)
         self.module: Any = module(**sizes._asdict(), **arguments)
 
+    def start(self, train: Batch) -> None:
+        """Check on two rows what the module returns.
+
+        Raises:
+            ValueError: a shape is wrong, or probabilities do not add up to 1.
+        """
+        x, t, y = train.x[0, :2], train.t[0, :2].clamp(min=0), train.y[0, :2]
+        (_, d_y, k), name, modes = self.sizes, type(self.module).__name__, [(m, m.training) for m in self.modules()]
+        self.eval()
+        with torch.no_grad():
+            log_p = self.module.treatment_log_prob(x, y)
+            found: dict[str, tuple[Tensor, tuple[int, ...]]] = {
+                "outcome_mean": (self.module.outcome_mean(x, t), (2, d_y)),
+                "treatment_log_prob": (log_p, (2, k)),
+            }
+            if isinstance(self.module, WithDensity):
+                found["outcome_log_prob"] = self.module.outcome_log_prob(x, t, y), (2,)
+            if isinstance(self.module, WithQuantiles):
+                levels = x.new_tensor([0.25, 0.75])
+                found["outcome_quantiles"] = self.module.outcome_quantiles(x, t, levels), (2, d_y, 2)
+        for module, mode in modes:
+            module.training = mode
+        for method, (tensor, shape) in found.items():
+            if tuple(tensor.shape) != shape:
+                raise ValueError(f"{name}.{method} returned shape {tuple(tensor.shape)} for 2 rows, not {shape}")
+        if not torch.allclose(log_p.exp().sum(dim=1), log_p.new_ones(2), atol=1e-3):
+            raise ValueError(f"{name}.treatment_log_prob returned no log probabilities: they do not add up to 1")
+
     def objectives(self) -> list[Objective]:
-        return [Objective("fit", [p for p in self.parameters() if p.requires_grad], self.loss)]
+        learning = [p for p in self.parameters() if p.requires_grad]
+        if not learning:
+            raise ValueError(f"{type(self.module).__name__} has no parameter to train")
+        return [Objective("fit", learning, self.loss)]
 
     def loss(self, batch: Batch) -> Loss:
         """The module's own.

@@ -26,7 +26,7 @@ from ssc_sweep.study.prepare import optimizer_of, prepare
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start
 from ssc_sweep.training.loop import Schedule, Trained, subnormals_are_zero, to_the_end, train
 from ssc_sweep.training.measure import Answers
-from ssc_sweep.training.scores import OF_THE_ROWS, SCORES, Measured, measure, of_your_own
+from ssc_sweep.training.scores import OF_THE_ROWS, Measured, measure, measure_own, of_your_own
 from ssc_sweep.training.stack import assemble
 
 
@@ -136,7 +136,7 @@ def _train_stack(
     ]
 
 
-def _measured(answers: Answers, run: int, rows: Rows, data: DataSplit, batch: int) -> Measured:
+def _measured(answers: Answers, run: int, rows: Rows, data: DataSplit) -> Measured:
     def mine(of_all: Floats | None) -> Floats | None:
         return None if of_all is None else of_all[run]
 
@@ -149,7 +149,6 @@ def _measured(answers: Answers, run: int, rows: Rows, data: DataSplit, batch: in
         quantiles=mine(answers.quantiles),
         effects=mine(answers.effects),
         y_train=data.train.y,
-        batch=batch,
         effect=data.cohort.effect,
     )
 
@@ -161,14 +160,16 @@ def _metrics(job: Job, data: DataSplit, run: int, trained: Trained) -> dict[str,
     status = Status.DIVERGED if bad is not None else Status.PRUNED if history.stopped else Status.FINISHED
     own = of_your_own(job.scores)
     finished = status is Status.FINISHED
-    val = _measured(trained.val, run, data.val, data, config.batch.size)
-    scores = measure(val, (*SCORES, *own))
+    val = _measured(trained.val, run, data.val, data)
+    own_values, failed = measure_own(val, own)
+    scores = measure(val) | own_values
     # What is known of the rows alone, a lost run has too.
     scores = {name: value if finished or name in OF_THE_ROWS else None for name, value in scores.items()}
     train_rmse = trained.train_rmse[run]
     scores["train_rmse"] = train_rmse if finished and math.isfinite(train_rmse) else None
     if trained.test is not None and data.test is not None:
-        test = measure(_measured(trained.test, run, data.test, data, config.batch.size), (*SCORES, *own))
+        held_back = _measured(trained.test, run, data.test, data)
+        test = measure(held_back) | measure_own(held_back, own)[0]
         scores |= {f"test_{name}": value if finished else None for name, value in test.items()}
     return {
         "status": status,
@@ -179,9 +180,11 @@ def _metrics(job: Job, data: DataSplit, run: int, trained: Trained) -> dict[str,
         "rows_val": len(data.val.t),
         "rows_val_known": int((data.val.t != HIDDEN).sum()),
         "rows_test": 0 if data.test is None else len(data.test.t),
+        "rows_test_known": 0 if data.test is None else int((data.test.t != HIDDEN).sum()),
         "rows_without_outcome": data.cohort.dropped,
         "unseen_levels": data.unseen,
         "batch": config.batch.size,
         "steps": history.step if bad is None else bad.step,
+        "failed_scores": failed,
         "own_scores": [{"name": one.name, "title": one.title, "unit": one.unit} for one in own],
     }

@@ -106,12 +106,17 @@ def folder_name(overrides: Sequence[str]) -> str:
 
 
 def arms_at(
-    fixed: tuple[str, ...], point: tuple[str, ...], hypotheses: dict[str, HypothesisConf], alone: str
+    fixed: tuple[str, ...],
+    point: tuple[str, ...],
+    hypotheses: dict[str, HypothesisConf],
+    alone: str,
+    unlisted: Sequence[str] = (),
 ) -> list[Arm]:
     """The arms at one point of the grid: the point itself, which is the control, then those of each hypothesis.
 
     Args:
         alone: name of the one point of a study without hypotheses and grid.
+        unlisted: groups whose keys no YAML lists, so that an override of one is an addition.
     """
     prefix = folder_name(point) if point else ""
     base = (*fixed, *point)
@@ -123,7 +128,8 @@ def arms_at(
     for name, conf in hypotheses.items():
         for changes in conf.arms:
             label = ", ".join(f"{key}={value_text(value)}" for key, value in changes.items())
-            overrides = tuple(as_override(key, value) for key, value in changes.items())
+            added = [f"++{key}" if key.split(".")[0] in unlisted and "." in key else key for key in changes]
+            overrides = tuple(map(as_override, added, changes.values()))
             folder = "/".join(part for part in (prefix, name, folder_name(label.split(", "))) if part)
             arms.append(Arm(folder, f"{label} ({at_point})" if point else label, name, control, (*base, *overrides)))
     return arms

@@ -65,6 +65,7 @@ def _log_text(result: Result) -> str:
     metrics = result.metrics
     if metrics["unused"]:
         lines.append(f"parameters without a gradient: {', '.join(metrics['unused'])}")
+    lines += [f"score {name} could not be computed: {error}" for name, error in metrics["failed_scores"].items()]
     if metrics["unseen_levels"]:
         unseen = ", ".join(f"{name} in {count}" for name, count in metrics["unseen_levels"].items())
         lines.append(f"rows with a level that no training row has: {unseen}")

@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 
 from ssc_sweep.errors import RunsFailed
 from ssc_sweep.study.best import with_best
-from ssc_sweep.study.classical import write_effects
+from ssc_sweep.study.classical import effects_csv
 from ssc_sweep.study.execute import execute
+from ssc_sweep.study.folder import write_text
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.progress import progress_bar, say
 from ssc_sweep.study.rule import read_rule
@@ -33,10 +34,11 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
     else:
 
         def begin(notes: tuple[str, ...]) -> None:
+            estimates = effects_csv(job.config) if cfg.effects else None
             describe([job], read_rule(cfg))
             say(notes)
-            if cfg.effects:
-                write_effects(job.study, job.config)
+            if estimates is not None:
+                write_text(job.study.effects, estimates)
 
         with progress_bar(1, job.config.epochs) as advance:
             (outcome,) = execute([job], advance, begin)

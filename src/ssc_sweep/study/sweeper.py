@@ -26,7 +26,7 @@ from ssc_sweep.config import RunConfig, check, one_choice_each
 from ssc_sweep.errors import RunsFailed, UserError
 from ssc_sweep.schema import Count, checked
 from ssc_sweep.study.best import with_best
-from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.study.folder import StudyFolder, write_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
 from ssc_sweep.study.job import Job, own_scores, run_overrides
 from ssc_sweep.study.plan import Plan, study_folder, write_plan
@@ -93,15 +93,27 @@ class HypothesisSweeper(Sweeper):
         folder = study_folder(self.config.outputs, self.config.study)
         jobs = self.jobs(plan, folder)
         say(self.check_jobs(plan, folder))
+        estimates = self.effects() if self.config.effects else None
         write_plan(folder, plan)
-        if self.config.effects:
-            # Imported here: statistics take a second that a study without them should not cost.
-            from ssc_sweep.study.classical import write_effects
-
-            write_effects(folder, next(iter(self.configs.values())))
+        if estimates is not None:
+            write_text(folder.effects, estimates)
         returns = self.launcher.launch(jobs, initial_job_idx=0)
         raise_failures(returns)
         return returns
+
+    def effects(self) -> str:
+        """What classical estimators say of the study's data, as CSV.
+
+        Raises:
+            UserError: the arms have different data, or there is no estimate.
+        """
+        # Imported here: statistics take a second that a study without them should not cost.
+        from ssc_sweep.study.classical import effects_csv
+
+        configs = list(self.configs.values())
+        if any(config.dataset != configs[0].dataset for config in configs):
+            raise UserError("effects=true takes one data set for a study: leave it out, or name one dataset.")
+        return effects_csv(configs[0])
 
     def plan(self, overrides: Sequence[Override]) -> Plan:
         """Expand overrides into arms and seeds."""
@@ -131,8 +143,10 @@ class HypothesisSweeper(Sweeper):
         fixed = tuple(str(o.input_line) for o in rest if not o.is_sweep_override())
         axes = [[f"{o.get_key_element()}={value}" for value in _values(o)] for o in swept]
         arms: list[Arm] = []
+        # Groups whose target is the user's own: Hydra has not seen their keys in any YAML.
+        unlisted = tuple(group for group, choice in self.config.hydra.runtime.choices.items() if choice == "own")
         for point in itertools.product(*axes):
-            arms.extend(arms_at(fixed, point, hypotheses, str(self.config.arm or CONTROL)))
+            arms.extend(arms_at(fixed, point, hypotheses, str(self.config.arm or CONTROL), unlisted))
         return Plan(
             seeds=self._seeds(own, bool(hypotheses)), arms=self._merge_equal(arms),
             # The winner of a search brings its rule along.

@@ -63,7 +63,8 @@ def descend(objective: Objective, optimizer: Optimizer, batch: Batch, history: H
         found = torch.autograd.grad(loss.total, objective.parameters, torch.ones_like(loss.total), allow_unused=True)
         unused = {i for i, gradient in enumerate(found) if gradient is None}
         gradients = [
-            (torch.zeros_like(parameter) if gradient is None else gradient).view(history.runs, -1)
+            # The optimiser's kernels take contiguous memory for granted, which the gradient of a sum is not.
+            (torch.zeros_like(parameter) if gradient is None else gradient).contiguous().view(history.runs, -1)
             for gradient, parameter in zip(found, objective.parameters, strict=True)
         ]
         norms = gradient_norms(gradients)

@@ -24,14 +24,16 @@ def measuring(model: Predictor) -> Iterator[None]:
 
     Modules that draw while they predict draw the same each time.
     """
-    was_training = model.training
+    # Each module's own: a user may have frozen a part of a model in eval mode.
+    modes = [(module, module.training) for module in model.modules()]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model.eval()
         try:
             yield
         finally:
-            model.train(was_training)
+            for module, mode in modes:
+                module.training = mode
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from ssc_sweep.training import metrics
 
 # Levels of the quantiles that intervals are made of: 50% and 90%.
 LEVELS = (0.05, 0.25, 0.75, 0.95)
+# Rows of a batch for `rmse_per_batch`: those of the plan, whatever a run trains with.
+BATCH = 10
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,6 @@ class Measured:
         effects: E[Y | x, k] - E[Y | x, 0] for k = 1 ... K-1, mean over rows, shape (K-1, d_y); None where the model
             does not use the treatment.
         y_train: outcomes of the training rows, shape (n_train, d_y).
-        batch: rows of a batch of the run.
         effect: what a step of the treatment truly adds to each outcome; None where nobody knows.
     """
 
@@ -45,7 +46,6 @@ class Measured:
     quantiles: Floats | None
     effects: Floats | None
     y_train: Floats
-    batch: int
     effect: float | None
 
     def take(self, rows: np.ndarray) -> "Measured":
@@ -54,7 +54,7 @@ class Measured:
         quantiles = None if self.quantiles is None else self.quantiles[rows]
         return Measured(
             self.y[rows], self.outcome[rows], self.t[rows], self.treatment_log_prob[rows], density, quantiles,
-            self.effects, self.y_train, self.batch, self.effect,
+            self.effects, self.y_train, self.effect,
         )  # fmt: skip
 
     @property
@@ -110,8 +110,8 @@ SCORES: tuple[Score, ...] = (
     Score("rmse", lambda m: metrics.rmse(m.y, m.outcome), "RMSE", "y", "lower"),
     Score(
         "rmse_per_batch",
-        lambda m: metrics.rmse_per_batch(m.y, m.outcome, m.batch),
-        "mean of the RMSEs of batches",
+        lambda m: metrics.rmse_per_batch(m.y, m.outcome, BATCH),
+        f"mean RMSE of batches of {BATCH}",
         "y",
         "lower",
     ),
@@ -133,6 +133,13 @@ SCORES: tuple[Score, ...] = (
     Score("effect_error", _effect_error, "error of the effect", "y", "lower"),
 )
 NAMES = tuple(score.name for score in SCORES)
+# Other keys of metrics.json and columns of summary.csv.
+RESERVED = (
+    "status", "model", "unit", "first_bad", "train_rmse", "rows_train", "rows_val", "rows_val_known", "rows_test",
+    "rows_test_known", "rows_without_outcome", "unseen_levels", "covariates", "batch", "steps", "parameters", "seconds",
+    "stack", "unused", "probes", "own_scores", "failed_scores", "arm", "seed", "overrides", "folder", "left_out",
+    "first_bad_step", "first_bad_tensor",
+)  # fmt: skip
 # These say something of the rows, whatever the model predicts.
 OF_THE_ROWS = ("mean_predictor_rmse", "majority_share")
 
@@ -147,6 +154,18 @@ def measure(found: Measured, scores: Sequence[Score] = SCORES) -> dict[str, floa
     return {name: None if value is None or not math.isfinite(value) else float(value) for name, value in values.items()}
 
 
+def measure_own(found: Measured, scores: Sequence[Score]) -> tuple[dict[str, float | None], dict[str, str]]:
+    """(scores of the user's own, what went wrong by name): one that raises costs its number, not the run."""
+    values: dict[str, float | None] = {}
+    failed: dict[str, str] = {}
+    for score in scores:
+        try:
+            values |= measure(found, [score])
+        except admission.USERS_FAULTS as error:
+            values[score.name], failed[score.name] = None, f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return values, failed
+
+
 def of_your_own(names: Sequence[str]) -> tuple[Score, ...]:
     """The scores that a config names beside ours.
 
@@ -158,7 +177,8 @@ def of_your_own(names: Sequence[str]) -> tuple[Score, ...]:
         score = admission.find("scores", name, None)
         if not isinstance(score, Score):
             raise UserError(f"scores={name} is no score: allowed is a ssc_sweep.training.scores.Score.")
-        if not score.name.isidentifier() or score.name in (*NAMES, *(other.name for other in found)):
+        taken = score.name in (*NAMES, *RESERVED, *(other.name for other in found)) or score.name.startswith("test_")
+        if not score.name.isidentifier() or taken:
             raise UserError(f"scores={name}: its name {score.name!r} is taken or is no identifier. Choose another.")
         found.append(score)
     return tuple(found)

@@ -31,7 +31,11 @@ def _stacked(arrays: Sequence[np.ndarray], dtype: torch.dtype, device: torch.dev
     """(n, ...) of each run -> (R, n, ...)."""
     if all(array is arrays[0] for array in arrays):
         return torch.from_numpy(arrays[0]).to(device, dtype).unsqueeze(0).expand(len(arrays), *arrays[0].shape)
-    return torch.from_numpy(np.stack(arrays)).to(device, dtype)
+    # One run after another: their rows in double precision need not be side by side.
+    stacked = torch.empty((len(arrays), *arrays[0].shape), dtype=dtype, device=device)
+    for run, array in enumerate(arrays):
+        stacked[run].copy_(torch.from_numpy(array))
+    return stacked
 
 
 def _batch(rows: Sequence[Rows], seen: bool, dtype: torch.dtype, device: torch.device) -> Batch:
