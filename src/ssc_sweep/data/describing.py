@@ -19,6 +19,7 @@ def describe(
     ones: Mapping[str, str],
     counting: Sequence[str],
     absent: Mapping[str, Sequence[object]],
+    treatments: Sequence[str],
 ) -> tuple[str, ...]:
     """The notes of a cohort.
 
@@ -27,6 +28,7 @@ def describe(
         ones: what 1 stands for, by column, where it is another word or number.
         counting: columns that look like row numbers.
         absent: declared codes that no cell holds, by column.
+        treatments: their names, in the order of their codes.
     """
     first = f"{name}: {rows:,} rows"
     if dropped:
@@ -50,6 +52,8 @@ def describe(
     ]
     if counting:
         notes.append(f"{_some(counting)} grows from row to row, as a row number does. If it is one: dataset.drop=[...]")
+    coded = ", ".join(f"{code} is {treatment}" for code, treatment in enumerate(treatments))
+    notes.append(f"treatments: {coded}. An effect is that of {treatments[-1]} against {treatments[0]}")
     return tuple(notes)
 
 

@@ -81,7 +81,7 @@ def _read_parquet(file: Path, named: str) -> pa.Table:
 
 def _read_csv(file: Path, named: str, how: Format) -> pa.Table:
     try:
-        b"".decode(how.encoding)  # refuses codecs that are no encodings of text
+        "a".encode(how.encoding)  # also refuses codecs that are no encodings of text, such as rot13
     except LookupError as error:
         raise UserError(
             f"dataset.encoding={how.encoding} is unknown: allowed is a name such as utf-8, latin-1, cp1252 or utf-16."

@@ -167,7 +167,7 @@ def cohort_of(
         adjustment=Adjustment(
             tuple(squared), tuple(one.name for one in found if one.kind is Kind.CATEGORY), tuple(modifiers)
         ),
-        notes=describe(name, len(kept), dropped, t, x, found, ones, counting, absent),
+        notes=describe(name, len(kept), dropped, t, x, found, ones, counting, absent, treatments),
     )
 
 
