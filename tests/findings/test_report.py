@@ -76,7 +76,7 @@ def test_verdicts_come_first_and_in_sentences(whole: StudyFolder) -> None:
     assert places == sorted(places)
     assert places[-1] < text.index("Every seed.") < text.index("All runs")
     assert "8 of 8 runs work (RMSE below 15 kg); of the control 0." in text
-    assert "Predicting the training rows' mean for every row has an RMSE of 8 kg: a model above" in text
+    assert "Predicting the training rows' mean for every row has an RMSE of 8 kg: a model with a larger RMSE" in text
     assert "Does the loss diverge, and when?" in text and "NaN or Inf: 0 of 24 runs" in text
     assert "What went wrong" not in text
 
