@@ -140,9 +140,9 @@ def explained(what: str) -> Iterator[None]:
     except USERS_FAULTS as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         text = " ".join(str(error).split()) or "no message"
-        raise UserError(
-            f"{what} cannot be used: {type(error).__name__}: {text} ({Path(frame.filename).name}, line {frame.lineno})."
-        ) from error
+        # What the import system itself raises stands in no file of the user's.
+        where = f" ({Path(frame.filename).name}, line {frame.lineno})" if not frame.filename.startswith("<") else ""
+        raise UserError(f"{what} cannot be used: {type(error).__name__}: {text}{where}.") from error
 
 
 def target(group: str, node: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

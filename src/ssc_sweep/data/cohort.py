@@ -152,8 +152,8 @@ class Cohort:
         if not any(kept):
             raise DoesNotFit(
                 f"covariates={choice} keeps no column of {self.name}: it has only the roles "
-                f"{', '.join(sorted({column.role for column in self.columns})) or 'none'}. Use covariates=all or give "
-                "its columns other roles."
+                f"{', '.join(sorted({column.role for column in self.columns})) or 'none'}. Use covariates=all, or give "
+                "its columns other roles, as in dataset.roles.age=confounder."
             )
         columns = tuple(column for column, keep in zip(self.columns, kept, strict=True) if keep)
         return replace(self, x=self.x[:, kept], columns=columns)

@@ -54,6 +54,6 @@ def _line(job: Job, outcome: Outcome) -> str:
         bad = m["first_bad"]
         return f"diverged at step {bad['step']}: {bad['tensor']} is NaN or Inf   {job.folder.path}"
     return (
-        f"RMSE {m['rmse']:.2f} {m['unit']} (predict the mean: {m['mean_predictor_rmse']:.2f}), "
+        f"RMSE {m['rmse']:.2f}{' ' * bool(m['unit'])}{m['unit']} (predict the mean: {m['mean_predictor_rmse']:.2f}), "
         f"treatment accuracy {m['accuracy']:.3f}, {m['seconds']:.1f} s   {job.folder.path}"
     )
