@@ -123,7 +123,8 @@ def _where_it_fails(study: Study, watched: Watched) -> str:
 def what_happens_to_gradients(watched: Watched) -> Answer:
     """Rule: norms before clipping, in total and by module: every epoch against the first, first steps with step 1."""
     question, who, evidence = "Do gradients vanish, explode or turn NaN?", watched.name, []
-    columns = [name for name in watched.history.columns if ".gradient_norm" in name]
+    recorded = watched.history.dropna(axis=1, how="all").columns
+    columns = [name for name in recorded if ".gradient_norm" in name]
     if not columns or watched.history.empty:
         return Answer(question, f"No {who} has left a history.", ())
     vanished, exploded = set[object](), set[object]()

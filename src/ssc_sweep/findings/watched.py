@@ -36,7 +36,7 @@ class Watched:
         return epochs(self.history, column)
 
     def columns(self, ending: str) -> list[str]:
-        return [name for name in self.history.columns if name.endswith(ending)]
+        return [name for name in self.history.columns if name.endswith(ending) and self.history[name].notna().any()]
 
     def several_epochs(self) -> bool:
         return bool(self.history["epoch"].max() > 1)
