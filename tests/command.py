@@ -1,12 +1,18 @@
 """Run the command line inside the test's own process: a second a study instead of four."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ssc_sweep.__main__ import main
+from ssc_sweep.study.conduct import conduct
+from ssc_sweep.study.job import Job, Outcome
+from ssc_sweep.study.running import Running
+from ssc_sweep.study.workers import hire
 
 # A study that takes a moment: 30 training rows, three updates.
 TINY = ("dataset=synthetic", "dataset.rows=60", "epochs=1", "batch.size=10", "model.width=8", "study=s")
@@ -58,3 +64,16 @@ class Command:
 def make_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """A fixture, once a test file says `command = pytest.fixture(make_command)`."""
     return Command(tmp_path, monkeypatch, capsys)
+
+
+def running(**values: Any) -> Running:
+    """How runs are trained, with these values instead of the defaults: in the test's own process."""
+    defaults: dict[str, Any] = dict.fromkeys(Running.model_fields)
+    defaults |= {"workers": 0, "device": "cpu", "fail_fast": False, "dry_run": False}
+    return Running(**defaults | values)
+
+
+def execute(jobs: Sequence[Job], **values: Any) -> list[Outcome]:
+    """Train jobs and return how each ended."""
+    outcomes = conduct(jobs, running(**values), hire, lambda _: None, quiet=True)
+    return [outcome for outcome in outcomes if outcome is not None]

@@ -1,8 +1,12 @@
 """python -m ssc_sweep: compose a config, then run it; with -m, a study of many."""
 
 import os
+import secrets
 import shlex
+import signal
 import sys
+from concurrent.futures import BrokenExecutor
+from datetime import datetime
 from typing import NoReturn
 
 import hydra
@@ -14,14 +18,17 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ssc_sweep.admission import admitting, own_choices
-from ssc_sweep.config import HYDRA_TARGETS, conf_dir
+from ssc_sweep.config import HYDRA_TARGETS, UNNAMED_STUDY, conf_dir
 from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import Unsuccessful, UserError
 from ssc_sweep.explain import explain, is_known
 from ssc_sweep.study.plan import without_password
+from ssc_sweep.study.workers import dismiss
 
 # What Hydra raises for wrong input too. An error of these that `explain` does not know is a fault of ours.
 PLAIN = (ValueError, TypeError, RuntimeError, AssertionError)
+
+GO_ON = "What is finished stays; the same command with study=<its folder> goes on."
 
 
 @hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=HYDRA_TARGETS)
@@ -61,6 +68,8 @@ def main() -> None:
     # Makes Hydra hand errors to us instead of printing them itself and leaving with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = own_choices(sys.argv[1:])
+    os.environ[UNNAMED_STUDY] = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
+    signal.signal(signal.SIGTERM, terminate)
     try:
         spare_plain_keys()
         with admitting(sys.argv[1:]):
@@ -73,9 +82,21 @@ def main() -> None:
         if wants_traceback or (type(error) in PLAIN and not is_known(error)):
             raise
         leave(UserError(explain(error, sys.argv[1:])))
-    except KeyboardInterrupt:
-        print("\nstopped. What is finished stays; the same command with study=<its folder> goes on.", file=sys.stderr)
-        sys.exit(130)
+    except BrokenExecutor as error:  # a worker of one of Hydra's own launchers
+        leave(Unsuccessful(f"a worker process was killed, or ran out of memory ({type(error).__name__}). {GO_ON}"))
+    except KeyboardInterrupt as stop:
+        print(f"\nstopped. {GO_ON}", file=sys.stderr)
+        sys.exit(143 if isinstance(stop, Terminated) else 130)
+    finally:
+        dismiss()
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
+
+
+def terminate(*_: object) -> NoReturn:
+    raise Terminated
 
 
 if __name__ == "__main__":

@@ -60,6 +60,18 @@ def admitting(words: Sequence[str]) -> Iterator[None]:
             os.environ[VARIABLE] = variable
 
 
+@contextmanager
+def also_admitting(packages: frozenset[str]) -> Iterator[None]:
+    """Admit these packages: what the process that sent work has admitted."""
+    global _admitted
+    before = _admitted
+    _admitted = before | packages
+    try:
+        yield
+    finally:
+        _admitted = before
+
+
 def admitted() -> frozenset[str]:
     """The packages that the user has admitted."""
     return _admitted

@@ -22,6 +22,10 @@ from ssc_sweep.schema import NotNegative, Positive, Section, checked
 # makes those of its registered plugins only, and nothing that stands among their arguments.
 HYDRA_TARGETS = ("ssc_sweep.findings.callback.PrintFindings",)
 
+# Environment variable with the name of a study that has been given none: made once by the command, so that all
+# processes that work on the study agree on it.
+UNNAMED_STUDY = "SSC_SWEEP_UNNAMED_STUDY"
+
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -122,7 +126,8 @@ def leaves(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 # Keys of a composed config that steer Hydra or the study and leave each of its runs as it is.
 STUDY_KEYS = (
     "hydra", "target", "rule", "seeds", "study", "outputs", "arm", "hypothesis", "experiment", "admit", "scores",
-    "effects", "search_space", "n_trials", "time_budget_s", "storage",
+    "effects", "search_space", "n_trials", "time_budget_s", "storage", "workers", "memory_budget", "device", "retry",
+    "fail_fast", "max_failures", "save_weights", "dry_run",
 )  # fmt: skip
 # Of a data set: what its outcome is judged by. They go to `target` and to the models, not to the function that loads.
 DATASET_KEYS = ("target", "clamp")

@@ -13,17 +13,25 @@ class DoesNotFit(UserError):
     """A config that does not fit its data. Of a search's trials only that one fails; elsewhere it is the user's."""
 
 
+class CannotWrite(UserError):
+    """A folder cannot be made or written: no fault of the run that was to be written there."""
+
+
 class Unsuccessful(Exception):
     """A command came to its end without what it was for: exit code 1."""
 
 
-class RunsFailed(Unsuccessful):
-    """Some runs of a study raised. Their folders hold FAILED with the traceback; the others are finished."""
+class RunFailed(Unsuccessful):
+    """A run raised, or its process ended before it; its folder holds FAILED."""
 
-    def __init__(self, failed: int, total: int, first: BaseException) -> None:
+
+class RunsFailed(Unsuccessful):
+    """Some runs of a study failed. Their folders hold FAILED with the traceback."""
+
+    def __init__(self, failed: int, total: int, first: str, ending: str = "") -> None:
         super().__init__(
-            f"{failed} of {total} runs failed, the first with {type(first).__name__}: {first}. "
-            "The file FAILED in each one's folder has the traceback."
+            f"{failed} of {total} runs failed, the first with {first}. The file FAILED in each one's folder has the "
+            f"traceback.{ending} To try them again: the same command with retry=failed."
         )
 
 

@@ -23,13 +23,13 @@ from ssc_sweep.data.source import Data
 from ssc_sweep.errors import UserError
 from ssc_sweep.models.choice import choose
 from ssc_sweep.models.contract import Batch, Learner, Predictor, Sizes, Solver
-from ssc_sweep.study.execute import execute
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.job import Job
 from ssc_sweep.study.prepare import optimizer_of
 from ssc_sweep.training.loop import Schedule, train
 from ssc_sweep.training.measure import ask, predict
 from ssc_sweep.training.stack import StackRows, assemble
+from tests.command import execute
 from tests.conftest import MakeConfig
 
 OUTSIDE = "tests.models.outside"
@@ -188,7 +188,7 @@ def executed(configs: list[RunConfig], folder: Path) -> list[tuple[dict[str, obj
     jobs = [Job(config, RunFolder(folder / str(i)), (), StudyFolder(folder)) for i, config in enumerate(configs)]
     for outcome in execute(jobs):
         if outcome.error is not None:
-            raise outcome.error
+            raise AssertionError(outcome.error)
     return [results(job.folder) for job in jobs]
 
 

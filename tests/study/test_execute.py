@@ -14,9 +14,11 @@ from ssc_sweep.config import conf_dir
 from ssc_sweep.errors import UserError
 from ssc_sweep.models import flow_ssc
 from ssc_sweep.study import execute as module
-from ssc_sweep.study.execute import execute
-from ssc_sweep.study.job import Job, Status, make_job
+from ssc_sweep.study.dispatch import Dispatch
+from ssc_sweep.study.job import Job, Stack, Status, make_job
 from ssc_sweep.study.prepare import Data, stack_key
+from ssc_sweep.study.workers import ThisProcess
+from tests.command import execute
 
 TINY = ("dataset=synthetic", "dataset.rows=60", "epochs=2", "batch.size=10", "model.width=8", "study=s")
 MakeJob = Callable[..., Job]
@@ -94,25 +96,30 @@ def test_only_the_guilty_run_fails(job: MakeJob, raising: str) -> None:
     guilty = jobs[1].folder
     assert "RuntimeError: planted failure" in guilty.failed.read_text() and "Traceback" in guilty.failed.read_text()
     assert not guilty.metrics.exists() and not guilty.predictions.exists()
-    assert isinstance(outcomes[1].error, RuntimeError)
+    assert outcomes[1].error == "RuntimeError: planted failure"
 
 
-def test_a_failed_run_is_tried_again(job: MakeJob, raising: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_run_stays_failed_until_it_is_to_be_tried_again(
+    job: MakeJob, raising: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = job(raising, "seed=1")
     execute([mine])
     assert mine.folder.failed.exists()
     monkeypatch.setattr(flow_ssc, "Raising", flow_ssc.FlowSSC)
     (outcome,) = execute([mine])
+    assert (outcome.status, outcome.error) == (Status.FAILED, "RuntimeError: planted failure")
+    (outcome,) = execute([mine], retry="failed")
     assert outcome.status is Status.FINISHED
     assert mine.folder.done.exists() and not mine.folder.failed.exists()
 
 
 def test_every_run_counts_in_the_progress(job: MakeJob, raising: str) -> None:
-    seen = []
-    execute([job(raising, "seed=0")])
     jobs = [job(raising, f"seed={seed}") for seed in range(3)]
-    execute(jobs, lambda epochs, runs: seen.append((epochs, runs)))
-    assert sum(runs for _, runs in seen) == 3
+    seen: list[tuple[int, int]] = []
+    crew = ThisProcess(lambda epochs: seen.append((epochs, 0)), None)
+    dispatch = Dispatch(crew, lambda epochs, runs: seen.append((epochs, runs)))
+    dispatch.train([Stack(tuple(jobs))])
+    assert sum(runs for _, runs in seen) == 3 and len(dispatch.outcomes) == 3
 
 
 def test_a_run_that_diverges_is_recorded_and_harms_nobody(job: MakeJob) -> None:

@@ -52,11 +52,11 @@ def test_json_refuses_nan(tmp_path: Path) -> None:
 def test_done_counts_only_with_the_same_config(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "control" / "seed=0")
     write_yaml(folder.config, {"epochs": 1})
-    assert not folder.is_done({"epochs": 1}), "begun is not done"
+    assert not folder.is_done(lambda: {"epochs": 1}), "begun is not done"
     folder.done.touch()
-    assert folder.is_done({"epochs": 1})
+    assert folder.is_done(lambda: {"epochs": 1})
     with pytest.raises(UserError, match=r"another config.*study=<name>"):
-        folder.is_done({"epochs": 2})
+        folder.is_done(lambda: {"epochs": 2})
 
 
 @pytest.mark.parametrize("damage", ["a: [1", "just words", None])
@@ -66,7 +66,7 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path, damage: str | Non
     if damage is not None:
         write_text(folder.config, damage)
     with pytest.raises(UserError, match=r"seed=0/config.yaml of an earlier run cannot be read.*Remove the folder"):
-        folder.is_done({"epochs": 1})
+        folder.is_done(lambda: {"epochs": 1})
 
 
 def test_a_study_lists_every_run_that_began_or_ended(tmp_path: Path) -> None:

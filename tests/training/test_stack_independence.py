@@ -9,10 +9,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from ssc_sweep.config import RunConfig
-from ssc_sweep.study.execute import execute
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.job import Job, Outcome, Status
 from ssc_sweep.training import measure
+from tests.command import execute
 from tests.conftest import MakeConfig
 
 # 29 rows train in batches of 7: the last batch has one row.
@@ -29,7 +29,7 @@ def train(configs: list[RunConfig], folder: Path) -> list[Outcome]:
     outcomes = execute(jobs)
     for outcome in outcomes:
         if outcome.error is not None:
-            raise outcome.error
+            raise AssertionError(outcome.error)
     return outcomes
 
 

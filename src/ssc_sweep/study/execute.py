@@ -1,108 +1,145 @@
-"""Turn configs into finished run folders: the one way a run is trained, for one run, a sweep and a search alike.
+"""Train a stack: the one way a run is trained, alone or with others, in this process, a worker's or a cluster's.
 
-Jobs of equal tensor shapes are trained together as a stack. A run's result does not depend on its neighbours, so how
-jobs are grouped is a matter of speed alone.
+A stack knows nothing of its neighbours. It loads and splits its own data, writes its own run folders, and leaves alone
+what is done or is being trained by somebody else. A run's result does not depend on those beside it, so how runs are
+put into stacks is a matter of speed alone.
 """
 
+import faulthandler
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from ssc_sweep.admission import also_admitting
 from ssc_sweep.data.cohort import HIDDEN, Floats
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit, Rows
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import CannotWrite
 from ssc_sweep.models.choice import choose
-from ssc_sweep.models.contract import Sizes
 from ssc_sweep.streams import stream
-from ssc_sweep.study.job import GoOn, Job, Outcome, Status
-from ssc_sweep.study.prepare import optimizer_of, prepare
+from ssc_sweep.study.channel import Channel, Silent, Written
+from ssc_sweep.study.job import Job, Outcome, Stack, Status, ended
+from ssc_sweep.study.prepare import optimizer_of, sizes_of
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start
-from ssc_sweep.training.loop import Schedule, Trained, subnormals_are_zero, to_the_end, train
+from ssc_sweep.training.loop import Schedule, Trained, subnormals_are_zero, train
 from ssc_sweep.training.measure import Answers
 from ssc_sweep.training.scores import OF_THE_ROWS, Measured, measure, measure_own, of_your_own
 from ssc_sweep.training.stack import assemble
 
-
-def _silent(epochs: int, runs: int) -> None:
-    """Progress that nobody watches."""
+T = TypeVar("T")
 
 
-def _nothing(notes: tuple[str, ...]) -> None:
-    """Nothing to do between the checks and the training."""
+@dataclass(frozen=True)
+class _Failure:
+    """What a run raised, as text: the exception itself would keep alive all that was in memory when it was raised."""
+
+    error: str
+    trace: str
 
 
-def execute(
-    jobs: Sequence[Job],
-    advance: Callable[[int, int], None] = _silent,
-    checked: Callable[[tuple[str, ...]], None] = _nothing,
-    go_on: GoOn | None = None,
-) -> list[Outcome]:
-    """Train every job that is not done yet and return how each ended, in the order of `jobs`.
+def run_stack(sent: Stack, channel: Channel | None = None) -> list[Outcome]:
+    """Train the runs of a stack that have not ended yet; how each ended, in order.
+
+    A run that another process is training is HELD; what has ended before is told as it ended. If the stack fails with
+    several runs, each is tried alone, so that only the guilty one fails.
 
     Args:
-        jobs: with distinct folders.
-        advance: told (epochs, runs) that came to an end, each summed over runs, whenever some do.
-            The first call follows the checks.
-        checked: called when every job has been checked, before anything is written or trained; it is told how the data
-            were read, a line each.
-        go_on: may stop a stack between two epochs; its runs are then pruned. Needs probes=true. None: nothing does.
+        channel: None: the files that another process looks at.
 
     Raises:
-        UserError: a config does not fit its data, or a folder cannot be used. Nothing has been trained then.
+        CannotWrite: a folder cannot be written.
     """
-    prepared = prepare(jobs)
-    checked(prepared.notes)
-    outcomes = dict(prepared.done)
-    for index in sorted(index for part in prepared.stacks for index in part):
-        write_start(jobs[index].folder, jobs[index].config.content(), jobs[index].overrides)
-    advance(sum(jobs[index].config.epochs for index in outcomes), len(outcomes))
-    with subnormals_are_zero():
-        for part in prepared.stacks:
-            ended = _run_stack([jobs[i] for i in part], prepared.data, advance, go_on)
-            outcomes.update(zip(part, ended, strict=True))
-    return [outcomes[index] for index in range(len(jobs))]
+    outcomes: dict[int, Outcome] = {}
+    with also_admitting(sent.admitted), ExitStack() as claims, subnormals_are_zero():
+        mine = []
+        for index, job in enumerate(sent.jobs):
+            lock = job.folder.claim()
+            if lock is None:
+                outcomes[index] = Outcome(Status.HELD, {})
+                continue
+            claims.callback(job.folder.release, lock)
+            job.folder.clear()
+            before = ended(job)
+            if before is None or (before.status is Status.FAILED and job.retry):
+                job.folder.failed.unlink(missing_ok=True)
+                mine.append(index)
+            else:
+                outcomes[index] = before
+        if mine:
+            jobs = [sent.jobs[index] for index in mine]
+            for job in jobs:
+                write_start(job)
+            if channel is None:
+                with _crashes_noted(sent.jobs[0]):
+                    found = _run(jobs, sent.device, Written(sent))
+            else:
+                found = _run(jobs, sent.device, channel)
+            outcomes.update(zip(mine, found, strict=True))
+    return [outcomes[index] for index in range(len(sent.jobs))]
 
 
-def _run_stack(jobs: list[Job], data: Data, advance: Callable[[int, int], None], go_on: GoOn | None) -> list[Outcome]:
-    """Train one stack. If it fails with several runs, each is tried alone, so that only the guilty one fails."""
+@contextmanager
+def _crashes_noted(first: Job) -> Iterator[None]:
+    """Where native code breaks the process, let it leave a trace of Python's calls in a file."""
+    with first.folder.crash.open("w") as file:
+        faulthandler.enable(file)
+        try:
+            yield
+        finally:
+            faulthandler.disable()
+
+
+def _attempt(work: Callable[[], T]) -> T | _Failure:
+    """Do the work, or say how it failed: whatever a model raises is a failure of its run, and of nothing else."""
     try:
-        results = _train_stack(jobs, [data.split(job.config) for job in jobs], advance, go_on)
-    except UserError:
+        return work()
+    except CannotWrite:
         raise
-    except Exception as error:
-        if len(jobs) > 1:
-            # Their epochs have been counted, as far as they came.
-            uncounted = lambda _, runs: advance(0, runs)  # noqa: E731
-            return [outcome for job in jobs for outcome in _run_stack([job], data, uncounted, go_on)]
-        write_failure(jobs[0].folder, jobs[0].config.content(), jobs[0].overrides, traceback.format_exc())
-        advance(0, 1)
-        return [Outcome(Status.FAILED, {}, error)]
-    for job, result in zip(jobs, results, strict=True):
-        write_run(job.folder, job.config.content(), job.overrides, result)
-    advance(0, len(jobs))
-    return [Outcome(Status(result.metrics["status"]), result.metrics) for result in results]
+    except (Exception, SystemExit) as error:
+        return _Failure(f"{type(error).__name__}: {' '.join(str(error).split())}", traceback.format_exc())
 
 
-def _train_stack(
-    jobs: list[Job], splits: list[DataSplit], advance: Callable[[int, int], None], go_on: GoOn | None
-) -> list[Result]:
+def _run(jobs: list[Job], device: str, channel: Channel) -> list[Outcome]:
+    results = _attempt(lambda: _train(jobs, torch.device(device), channel))
+    if isinstance(results, _Failure) and len(jobs) > 1:
+        return [outcome for job in jobs for outcome in _run([job], device, Silent())]
+    if isinstance(results, _Failure):
+        return [_failed(jobs[0], results)]
+    return [_write(job, result) for job, result in zip(jobs, results, strict=True)]
+
+
+def _write(job: Job, result: Result) -> Outcome:
+    failure = _attempt(lambda: write_run(job, result))
+    if isinstance(failure, _Failure):
+        return _failed(job, failure)
+    return Outcome(Status(result.metrics["status"]), result.metrics)
+
+
+def _failed(job: Job, failure: _Failure) -> Outcome:
+    write_failure(job, failure.trace)
+    return Outcome(Status.FAILED, {}, failure.error)
+
+
+def _train(jobs: list[Job], device: torch.device, channel: Channel) -> list[Result]:
+    data = Data()
+    splits = [data.split(job.config) for job in jobs]
     configs = [job.config for job in jobs]
     first, runs = configs[0], len(configs)
     dtype = getattr(torch, first.precision.dtype)
-    rows = assemble(splits, dtype, torch.device("cpu"))
-    sizes = Sizes(splits[0].train.x.shape[1], splits[0].train.y.shape[1], len(splits[0].cohort.treatments))
+    rows = assemble(splits, dtype, device)
+    sizes = sizes_of(splits[0])
     seeds, stats = [config.seed for config in configs], [config.stats_mode for config in configs]
     # Only a model that does not stack draws from torch's global generator; it is always alone.
     torch.manual_seed(int(stream(first.seed, "torch").integers(2**63)))
     choice = choose(first.model)
-    model = choice.build(sizes, seeds, stats).to(dtype)
+    model = choice.build(sizes, seeds, stats).to(device, dtype)
     make_optimizer = partial(
         optimizer_of(first.optimizer),
         lr=[config.optimizer["lr"] for config in configs],
@@ -110,8 +147,7 @@ def _train_stack(
     )
     schedule = Schedule(first.epochs, first.batch.size, first.batch.drop_last, first.clip_norm, first.probes)
     start = time.perf_counter()
-    stop = to_the_end if go_on is None else partial(go_on, jobs)
-    trained = train(model, rows, make_optimizer, schedule, lambda epochs: advance(runs * epochs, 0), stop)
+    trained = train(model, rows, make_optimizer, schedule, channel.after_epoch, channel.go_on)
     seconds = (time.perf_counter() - start) / runs
     about = {
         "model": choice.name,
@@ -119,6 +155,7 @@ def _train_stack(
         "parameters": sum(p.numel() for p in model.parameters()) // runs,
         "seconds": round(seconds, 3),
         "stack": runs,
+        "device": device.type,
         "unused": list(trained.unused),
         "probes": [asdict(probe) for probe in model.probes],
     }
@@ -130,7 +167,7 @@ def _train_stack(
             cohort=data.cohort,
             outcome=trained.val.predictions.outcome[run],
             treatment_log_prob=trained.val.predictions.treatment_log_prob[run],
-            state=model.run_state(run),
+            state=model.run_state(run) if job.weights else {},
         )
         for run, (job, data) in enumerate(zip(jobs, splits, strict=True))
     ]

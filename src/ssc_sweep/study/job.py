@@ -1,16 +1,21 @@
-"""A job is a run to be trained, an outcome how it ended. Kept apart from `execute`, which needs torch."""
+"""A job is a run to be trained, a stack the jobs that are trained together, an outcome how one ended.
 
+All of them can be pickled: a stack goes to whatever process trains it. Kept apart from `execute`, which needs torch.
+"""
+
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each
+from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each, without_seed
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import Names, checked
-from ssc_sweep.study.folder import RunFolder, StudyFolder
+from ssc_sweep.study.folder import RunFolder, StudyFolder, yaml_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, folder_name
 from ssc_sweep.study.plan import Plan, leads_out, read_plan, started_here, study_folder, write_plan
 from ssc_sweep.study.rule import Rule
@@ -23,6 +28,7 @@ class Status(StrEnum):
     DIVERGED = "diverged"
     PRUNED = "pruned"  # stopped early by a search, without a final RMSE
     FAILED = "failed"
+    HELD = "held"  # another process is training it
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Job:
         overrides: those that made the config.
         study: the study it belongs to.
         scores: names of scores of the user's own, measured beside ours.
+        weights: whether its weights are kept.
+        retry: whether it is trained again where it has failed before.
     """
 
     config: RunConfig
@@ -40,6 +48,29 @@ class Job:
     overrides: tuple[str, ...]
     study: StudyFolder
     scores: tuple[str, ...] = ()
+    weights: bool = True
+    retry: bool = False
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Jobs that are trained together, and how.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        asks: whether it asks after each epoch whether to go on.
+        admitted: packages of the user's own that its configs may name.
+    """
+
+    jobs: tuple[Job, ...]
+    device: str = "cpu"
+    asks: bool = False
+    admitted: frozenset[str] = frozenset()
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of each of its runs."""
+        return self.jobs[0].config.epochs
 
 
 # Told the jobs of a stack, an epoch that is over and each run's RMSE after it; False stops the stack there.
@@ -48,17 +79,48 @@ GoOn = Callable[[Sequence[Job], int, Sequence[float | None]], bool]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: metrics where it finished or diverged, the error where it failed."""
+    """How a job ended: metrics where it finished or diverged, the error, one line, where it failed."""
 
     status: Status
     metrics: dict[str, Any]
-    error: Exception | None = None
+    error: str | None = None
 
     @property
     def value(self) -> float:
         """RMSE as a search minimises it: NaN for a run without one, never a number that could win."""
-        rmse = self.metrics["rmse"]
+        rmse = self.metrics.get("rmse")
         return float("nan") if rmse is None else float(rmse)
+
+
+def config_text(config: RunConfig) -> str:
+    """What config.yaml holds. The seeds of an arm have their text in common, but for its last line."""
+    return _arm_text(json.dumps(without_seed(config.content()))) + f"seed: {config.seed}\n"
+
+
+@lru_cache(maxsize=256)
+def _arm_text(content: str) -> str:
+    return yaml_text(json.loads(content))
+
+
+def ended(job: Job) -> Outcome | None:
+    """How a job has ended, as its folder says; None: it has not.
+
+    Raises:
+        UserError: the folder holds a run of another config, or cannot be read.
+    """
+    folder = job.folder
+    if folder.is_done(job.config.content, config_text(job.config)):
+        try:
+            metrics = folder.read_metrics()
+            return Outcome(Status(metrics["status"]), metrics)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{folder.metrics} of a finished run cannot be read ({type(error).__name__}: {error}). Remove the "
+                "folder of that run and start again."
+            ) from error
+    if folder.failed.exists():
+        return Outcome(Status.FAILED, {}, folder.read_failure())
+    return None
 
 
 def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:

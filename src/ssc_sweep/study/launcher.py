@@ -1,12 +1,13 @@
-"""Hydra launcher: trains a batch of jobs in stacks instead of one after another, and returns as if it had not.
+"""Hydra launcher: trains a batch of jobs in stacks on all cores, and returns as if it had trained them one by one.
 
 Whatever sweeper hands it jobs - hypotheses, a grid, Optuna - gains the speed without knowing.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
@@ -14,11 +15,15 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import RunFailed, UserError
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import GoOn, Job, Outcome, describe, make_job
-from ssc_sweep.study.progress import progress_bar
 from ssc_sweep.study.rule import read_rule
+from ssc_sweep.study.running import read_running
+from ssc_sweep.study.workers import Crew, hire, start_server
+
+if TYPE_CHECKING:
+    from ssc_sweep.study.prepare import Prepared
 
 
 @dataclass
@@ -51,18 +56,33 @@ class StackLauncher(Launcher):
         Raises:
             UserError: a config does not fit its data, or two jobs have one folder; nothing has been trained.
         """
-        assert self.config is not None and self.hydra_context is not None
-        # Imported here: torch takes a second that --help and wrong overrides should not cost.
-        from ssc_sweep.study.execute import execute
-
-        config = self.config
-        setup_globals()
+        assert self.config is not None
+        rule = read_rule(self.config)
         jobs = [make_job(self._compose(overrides), overrides) for overrides in job_overrides]
         once = _distinct(jobs)
-        with progress_bar(len(once), sum(job.config.epochs for job in once)) as advance:
-            outcomes = execute(once, advance, lambda _: describe(once, read_rule(config)), self.go_on)
-        ended = {job.folder: outcome for job, outcome in zip(once, outcomes, strict=True)}
-        return [_job_return(job, ended[job.folder]) for job in jobs]
+        outcomes = self.train(once, lambda _: describe(once, rule))
+        how = {job.folder: outcome for job, outcome in zip(once, outcomes, strict=True)}
+        return [_job_return(job, how[job.folder]) for job in jobs]
+
+    def train(self, jobs: Sequence[Job], begin: "Callable[[Prepared], None]") -> "list[Outcome | None]":
+        """Train jobs of distinct folders; see `conduct`.
+
+        Raises:
+            UserError: a config does not fit its data, or a folder cannot be used or written.
+        """
+        assert self.config is not None
+        running = read_running(self.config)
+        if running.workers != 0:
+            start_server()
+        setup_globals()
+        # Imported here: torch takes a second that --help and wrong overrides should not cost.
+        from ssc_sweep.study.conduct import conduct
+
+        return conduct(jobs, running, self.hire, begin, self.go_on)
+
+    def hire(self, slots: int) -> Crew:
+        """Those who train: worker processes of this machine."""
+        return hire(slots)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         """Compose a job's config. The seeds of an arm share one composition, which is what takes the time."""
@@ -94,11 +114,16 @@ def _distinct(jobs: Sequence[Job]) -> list[Job]:
     return list(first.values())
 
 
-def _job_return(job: Job, outcome: Outcome) -> JobReturn:
+def _job_return(job: Job, outcome: Outcome | None) -> JobReturn:
     """What a sweeper is told of a job: its RMSE, or the error that ended it."""
+    error = None
+    if outcome is None:
+        error = RunFailed("it was not trained")
+    elif outcome.error is not None:
+        error = RunFailed(outcome.error)
     return JobReturn(
         overrides=list(job.overrides),
         working_dir=str(Path.cwd()),
-        status=JobStatus.COMPLETED if outcome.error is None else JobStatus.FAILED,
-        _return_value=outcome.value if outcome.error is None else outcome.error,
+        status=JobStatus.COMPLETED if error is None else JobStatus.FAILED,
+        _return_value=error if outcome is None or error is not None else outcome.value,
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ssc_sweep.config import PACKAGE
+from ssc_sweep.config import PACKAGE, UNNAMED_STUDY
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
@@ -205,6 +205,13 @@ def study_folder(outputs: object, study: object) -> StudyFolder:
             f"study={study} leads out of outputs={outputs}: give a name, e.g. study=mine, and outputs=<folder>."
         )
     return StudyFolder(Path(str(outputs)) / str(study))
+
+
+def how_to_resume(folder: StudyFolder) -> list[str]:
+    """For a study that was given no name, a line that says how to go on with it."""
+    if folder.path.name != os.environ.get(UNNAMED_STUDY):
+        return []
+    return [f"study {folder.path.name}; to go on after a break: the same command with study={folder.path.name}"]
 
 
 def leads_out(name: str) -> bool:

@@ -1,6 +1,7 @@
 """Check jobs against their data and folders, and group them into stacks; the last stop before anything trains."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +15,13 @@ from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.errors import UserError
 from ssc_sweep.models.choice import choose
+from ssc_sweep.models.contract import Sizes
 from ssc_sweep.schema import check_arguments
 from ssc_sweep.study.folder import RunFolder
-from ssc_sweep.study.job import Job, Outcome, Status
+from ssc_sweep.study.job import Job, Outcome, Status, config_text, ended
+from ssc_sweep.study.memory import of_stack
 from ssc_sweep.training.optimizer import Optimizer
 from ssc_sweep.training.scores import of_your_own
-
-# Beyond this many runs a stack gains no speed, and its weights and moments take memory: 5 MB a run for flow_ssc.
-LARGEST_STACK = 64
 
 
 def shared(optimizer: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +54,11 @@ def check_targets(config: RunConfig) -> None:
     optimizer_of(config.optimizer)
 
 
+def sizes_of(data: DataSplit) -> Sizes:
+    """What a model is told of the data."""
+    return Sizes(data.train.x.shape[1], data.train.y.shape[1], len(data.cohort.treatments))
+
+
 def stack_key(config: RunConfig, data: DataSplit) -> str:
     """Runs with equal keys can share a stack: same model, shapes, batches, epochs, precision, labels hidden or not.
 
@@ -71,39 +76,70 @@ def stack_key(config: RunConfig, data: DataSplit) -> str:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Jobs, by number, that may share stacks, and what training one of them takes.
+
+    Attributes:
+        alone: whether each must be a stack of its own.
+        steps: updates of one run.
+        load: numbers that one step touches, relative to other groups' a measure of its time.
+        bytes_each, bytes_once: memory of one run, and of what all runs of a stack share.
+        weights: bytes of the weights of one run.
+        rows_val: rows that each predicts.
+    """
+
+    jobs: tuple[int, ...]
+    alone: bool
+    steps: int
+    load: float
+    bytes_each: int
+    bytes_once: int
+    weights: int
+    rows_val: int
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """Jobs that have been checked: their data, the outcomes of those done before, the stacks of the others."""
+    """Jobs that have been checked: the outcomes of those that have ended before, groups of the others.
 
-    data: Data
-    done: dict[int, Outcome]
-    stacks: list[list[int]]
+    Attributes:
+        notes: what the user should know of how the data were read, a line each.
+    """
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know of how the data were read, a line each."""
-        return self.data.notes
+    ended: dict[int, Outcome]
+    groups: tuple[Group, ...]
+    notes: tuple[str, ...]
 
 
-def _same_arm(job: Job, arms: dict[Path, dict[str, Any]]) -> None:
+def _same_arm(job: Job, arms: dict[Path, str]) -> None:
     """Check that all runs of an arm are of one config, those that lie there from before included.
 
     Raises:
         UserError: its folder holds runs of another config.
     """
     folder = job.folder.path.parent
-    content = without_seed(job.config.content())
+    text = _without_seed(config_text(job.config))
     if folder not in arms:
-        arms[folder] = content
+        arms[folder] = text
         for path in sorted(folder.glob("seed=*/config.yaml")):
-            if without_seed(RunFolder(path.parent).read_config()) != content:
+            lies_there = RunFolder(path.parent)
+            if _without_seed(path.read_text(encoding="utf-8", errors="replace")) != text and without_seed(
+                lies_there.read_config()
+            ) != without_seed(job.config.content()):
                 raise UserError(
                     f"{path.parent} holds a run of another config than this arm's, and an arm has one config. "
                     "Choose another study=<name>, or remove that folder."
                 )
+    elif arms[folder] != text:
+        raise UserError(f"{folder} would hold runs of two configs. Leave arm=<name> out, so that each has a folder.")
+
+
+def _without_seed(text: str) -> str:
+    return text[: text.rstrip().rfind("\n") + 1]
 
 
 def prepare(jobs: Sequence[Job]) -> Prepared:
-    """Check every job against its data and its folder, and group those that are not done into stacks.
+    """Check every job against its data and its folder, and group those that are to be trained.
 
     Raises:
         UserError: a config does not fit its data, or a folder holds a run of another config.
@@ -112,26 +148,32 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
     data = Data()
     for scores in dict.fromkeys(job.scores for job in jobs):
         of_your_own(scores)
-    done: dict[int, Outcome] = {}
-    stacks: dict[str, list[int]] = {}
-    arms: dict[Path, dict[str, Any]] = {}
+    before: dict[int, Outcome] = {}
+    members: dict[str, list[int]] = {}
+    samples: dict[str, tuple[RunConfig, DataSplit]] = {}
+    arms: dict[Path, str] = {}
     for index, job in enumerate(jobs):
-        finished = job.folder.is_done(job.config.content())
+        outcome = ended(job)
         _same_arm(job, arms)
-        if finished:
-            done[index] = _finished_before(job)
-        else:
-            stacks.setdefault(stack_key(job.config, data.split(job.config)), []).append(index)
-    parts = [m[start : start + LARGEST_STACK] for m in stacks.values() for start in range(0, len(m), LARGEST_STACK)]
-    return Prepared(data, done, parts)
+        if outcome is not None and not (outcome.status is Status.FAILED and job.retry):
+            before[index] = outcome
+            continue
+        rows = data.split(job.config)
+        key = stack_key(job.config, rows)
+        members.setdefault(key, []).append(index)
+        samples.setdefault(key, (job.config, rows))
+    groups = tuple(_group(tuple(members[key]), *samples[key]) for key in members)
+    return Prepared(before, groups, data.notes)
 
 
-def _finished_before(job: Job) -> Outcome:
-    try:
-        metrics = job.folder.read_metrics()
-        return Outcome(Status(metrics["status"]), metrics)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{job.folder.metrics} of a finished run cannot be read ({type(error).__name__}: {error}). Remove the "
-            "folder of that run and start again."
-        ) from error
+def _group(jobs: tuple[int, ...], config: RunConfig, data: DataSplit) -> Group:
+    choice = choose(config.model)
+    model = choice.build(sizes_of(data), [config.seed], [config.stats_mode])
+    parameters = list(model.parameters())
+    rows = len(data.train.t)
+    size = config.batch.size
+    steps = config.epochs * (rows // size if config.batch.drop_last else math.ceil(rows / size))
+    weights = sum(p.numel() for p in parameters)
+    each, once = of_stack(config, data, parameters)
+    stored = weights * (8 if config.precision.dtype == "float64" else 4)
+    return Group(jobs, not choice.stacks, steps, weights * (1 + size / 16), each, once, stored, len(data.val.t))

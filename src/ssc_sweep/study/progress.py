@@ -15,12 +15,13 @@ def say(lines: Iterable[str]) -> None:
 
 
 @contextmanager
-def progress_bar(total: int, epochs: int) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on stderr and give a function advance(epochs, runs) that moves it.
 
     Args:
         total: how many runs there are.
         epochs: the sum of their epochs; the bar and the time left follow it.
+        quiet: show nothing.
     """
     columns = (
         TextColumn("{task.fields[runs]}/" + f"{total} runs"),
@@ -31,7 +32,7 @@ def progress_bar(total: int, epochs: int) -> Iterator[Callable[[int, int], None]
         TimeRemainingColumn(),
     )
     done = 0
-    progress = Progress(*columns, console=Console(stderr=True))
+    progress = Progress(*columns, console=Console(stderr=True, quiet=quiet))
     task = progress.add_task("", total=epochs, runs=0)
 
     def advance(epochs: int, runs: int) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ssc_sweep.data.cohort import Cohort, Floats
 from ssc_sweep.data.splitting import Rows
-from ssc_sweep.study.folder import RunFolder, write_file, write_json, write_text, write_yaml
+from ssc_sweep.study.folder import write_bytes, write_file, write_json, write_text, write_yaml
+from ssc_sweep.study.job import Job, config_text
 from ssc_sweep.training.history import Row
 
 
@@ -75,32 +76,42 @@ def _log_text(result: Result) -> str:
     return "\n".join([*lines, ending]) + "\n"
 
 
-def write_start(folder: RunFolder, content: dict[str, Any], overrides: Sequence[str]) -> None:
-    write_yaml(folder.config, content)
-    write_yaml(folder.overrides, list(overrides))
-
-
-def write_run(folder: RunFolder, content: dict[str, Any], overrides: Sequence[str], result: Result) -> None:
-    """Write a run that came to its end, diverged ones included; DONE last.
+def write_start(job: Job) -> None:
+    """Write what a run is made of, before it is trained.
 
     Raises:
-        UserError: the folder cannot be written.
+        CannotWrite: the folder cannot be written.
     """
-    write_start(folder, content, overrides)
+    write_text(job.folder.config, config_text(job.config))
+    write_yaml(job.folder.overrides, list(job.overrides))
+
+
+def write_run(job: Job, result: Result) -> None:
+    """Write a run that came to its end, diverged ones included; DONE last. `write_start` came before.
+
+    Raises:
+        CannotWrite: the folder cannot be written.
+    """
+    folder = job.folder
     _write_csv(
         folder.history,
         pd.DataFrame(result.history or [], columns=None if result.history else ["kind", "epoch", "step"]),
     )
     _write_csv(folder.predictions, predictions_table(result))
-    write_file(folder.model, lambda beside: save_file(result.state, beside))
+    if job.weights:
+        write_bytes(folder.model, save(result.state))
     write_json(folder.metrics, result.metrics)
     write_text(folder.log, _log_text(result))
     folder.failed.unlink(missing_ok=True)
     write_text(folder.done, datetime.now().astimezone().isoformat(timespec="seconds") + "\n")
 
 
-def write_failure(folder: RunFolder, content: dict[str, Any], overrides: Sequence[str], trace: str) -> None:
-    """Write a run that raised: its config and the traceback; no metrics, no DONE."""
-    write_start(folder, content, overrides)
-    write_text(folder.log, trace)
-    write_text(folder.failed, trace)
+def write_failure(job: Job, trace: str) -> None:
+    """Write a run that raised, or whose process ended before it: its config and the reason; no metrics, no DONE.
+
+    Raises:
+        CannotWrite: the folder cannot be written.
+    """
+    write_start(job)
+    write_text(job.folder.log, trace)
+    write_text(job.folder.failed, trace)

@@ -3,6 +3,8 @@
 This is what Hydra calls for `python -m ssc_sweep`, and for every job of a sweep under Hydra's own launchers.
 """
 
+import math
+
 from hydra import compose
 from hydra.conf import HydraConf
 from hydra.types import RunMode
@@ -11,11 +13,15 @@ from omegaconf import DictConfig
 from ssc_sweep.errors import RunsFailed
 from ssc_sweep.study.best import with_best
 from ssc_sweep.study.classical import effects_csv
-from ssc_sweep.study.execute import execute
+from ssc_sweep.study.conduct import conduct
 from ssc_sweep.study.folder import write_text
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
-from ssc_sweep.study.progress import progress_bar, say
+from ssc_sweep.study.plan import how_to_resume
+from ssc_sweep.study.prepare import Prepared
+from ssc_sweep.study.progress import say
 from ssc_sweep.study.rule import read_rule
+from ssc_sweep.study.running import read_running
+from ssc_sweep.study.workers import hire
 
 
 def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
@@ -29,22 +35,25 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
     if overrides != list(hydra.overrides.task):
         cfg = compose(hydra.job.config_name, overrides)
     job = make_job(cfg, overrides)
-    if hydra.mode == RunMode.MULTIRUN:
-        (outcome,) = execute([job], checked=lambda _: describe([job], read_rule(cfg)))
-    else:
+    running = read_running(cfg)
 
-        def begin(notes: tuple[str, ...]) -> None:
-            estimates = effects_csv(job.config) if cfg.effects else None
+    def begin(prepared: Prepared) -> None:
+        if hydra.mode == RunMode.MULTIRUN:
             describe([job], read_rule(cfg))
-            say(notes)
-            if estimates is not None:
-                write_text(job.study.effects, estimates)
+            return
+        estimates = effects_csv(job.config) if cfg.effects else None
+        describe([job], read_rule(cfg))
+        say([*prepared.notes, *how_to_resume(job.study)])
+        if estimates is not None:
+            write_text(job.study.effects, estimates)
 
-        with progress_bar(1, job.config.epochs) as advance:
-            (outcome,) = execute([job], advance, begin)
+    (outcome,) = conduct([job], running, hire, begin, quiet=hydra.mode == RunMode.MULTIRUN)
+    if outcome is None:  # dry_run=true
+        return math.nan
     if outcome.error is not None:
-        raise RunsFailed(1, 1, outcome.error) from outcome.error
-    print(_line(job, outcome))
+        raise RunsFailed(1, 1, outcome.error)
+    if hydra.mode != RunMode.MULTIRUN:
+        print(_line(job, outcome))
     return outcome.value
 
 

@@ -11,12 +11,13 @@ import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -28,15 +29,21 @@ from ssc_sweep.schema import Count, checked
 from ssc_sweep.study.best import with_best
 from ssc_sweep.study.folder import StudyFolder, write_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
-from ssc_sweep.study.job import Job, own_scores, run_overrides
-from ssc_sweep.study.plan import Plan, study_folder, write_plan
+from ssc_sweep.study.job import Job, Outcome, Status, ended, own_scores, run_overrides
+from ssc_sweep.study.launcher import StackLauncher
+from ssc_sweep.study.plan import Plan, how_to_resume, study_folder, write_plan
 from ssc_sweep.study.progress import say
 from ssc_sweep.study.rule import read_rule
+from ssc_sweep.study.running import KEYS as RUNNING
 
+if TYPE_CHECKING:
+    from ssc_sweep.study.prepare import Prepared
+
+SHOWN = 20  # failed runs that are named on the terminal
 # Overrides that steer the study; the sweeper sets them for each job.
 OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs")
 # Keys that are the same for every run of a study.
-ONE_FOR_ALL = ("seeds", "study", "outputs", "target", "rule", "admit", "scores", "effects")
+ONE_FOR_ALL = ("seeds", "study", "outputs", "target", "rule", "admit", "scores", "effects", *RUNNING)
 
 
 @dataclass
@@ -70,6 +77,7 @@ class HypothesisSweeper(Sweeper):
         self.hydra_context: HydraContext | None = None
         self.launcher: Launcher | None = None
         self.configs: dict[str, RunConfig] = {}  # of each arm's folder
+        self.steering: list[str] = []  # words that say how to train
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config, self.hydra_context = config, hydra_context
@@ -92,14 +100,26 @@ class HypothesisSweeper(Sweeper):
         plan = self.plan(list({override.get_key_element(): override for override in overrides}.values()))
         folder = study_folder(self.config.outputs, self.config.study)
         jobs = self.jobs(plan, folder)
-        say(self.check_jobs(plan, folder))
+        if isinstance(self.launcher, StackLauncher):
+            raise_failures(jobs, self.launcher.train(jobs, lambda prepared: self.begin(plan, folder, prepared)))
+            return []
+        # Imported here: torch takes a second that --help and wrong overrides should not cost.
+        from ssc_sweep.study.prepare import prepare
+
+        self.begin(plan, folder, prepare(jobs))
+        words = [[*job.overrides, *self.steering] for job in jobs]
+        returns = self.launcher.launch(words, initial_job_idx=0)
+        raise_failures(jobs, [_outcome(job, one) for job, one in zip(jobs, returns, strict=True)])
+        return returns
+
+    def begin(self, plan: Plan, folder: StudyFolder, prepared: "Prepared") -> None:
+        """Say what is to be known, and write down the study: the last step before the first run."""
+        assert self.config is not None
         estimates = self.effects() if self.config.effects else None
+        say([*prepared.notes, *how_to_resume(folder)])
         write_plan(folder, plan)
         if estimates is not None:
             write_text(folder.effects, estimates)
-        returns = self.launcher.launch(jobs, initial_job_idx=0)
-        raise_failures(returns)
-        return returns
 
     def effects(self) -> str:
         """What classical estimators say of the study's data, as CSV.
@@ -119,7 +139,8 @@ class HypothesisSweeper(Sweeper):
         """Expand overrides into arms and seeds."""
         assert self.config is not None
         own = {o.key_or_group: o for o in overrides if o.key_or_group in OWN_KEYS}
-        rest = [o for o in overrides if o.key_or_group not in OWN_KEYS]
+        self.steering = [str(o.input_line) for o in overrides if o.key_or_group in RUNNING]
+        rest = [o for o in overrides if o.key_or_group not in (*OWN_KEYS, *RUNNING)]
         if "arm" in own:
             raise UserError(f"{own['arm'].input_line}: a sweep names its arms itself. Name the study: study=<name>.")
         if "seed" in own and "seeds" in own:
@@ -154,30 +175,19 @@ class HypothesisSweeper(Sweeper):
             hypotheses=hypotheses,
         )  # fmt: skip
 
-    def jobs(self, plan: Plan, folder: StudyFolder) -> list[list[str]]:
-        """One list of overrides a run; arms that share a folder are trained once."""
-        arms = {arm.folder: arm for arm in reversed(plan.arms)}
-        return [run_overrides(arm, seed, folder) for arm in reversed(arms.values()) for seed in plan.seeds]
-
-    def check_jobs(self, plan: Plan, folder: StudyFolder) -> tuple[str, ...]:
-        """Check every run against its data and its folder, before anything is written or launched.
-
-        Returns:
-            What to tell the user of how the data were read, a line each.
-        """
-        # Imported here: torch takes a second that --help and wrong overrides should not cost.
-        from ssc_sweep.study.prepare import prepare
-
+    def jobs(self, plan: Plan, folder: StudyFolder) -> list[Job]:
+        """Every run; arms that share a folder are trained once."""
         assert self.config is not None
         scores = own_scores(self.config)
-        prepared = prepare(
-            [
-                Job(self.configs[name].with_seed(seed), folder.run(name, seed), (), folder, scores)
-                for name in dict.fromkeys(arm.folder for arm in plan.arms)
-                for seed in plan.seeds
-            ]
-        )
-        return prepared.notes
+        arms = {arm.folder: arm for arm in reversed(plan.arms)}
+        return [
+            Job(
+                self.configs[arm.folder].with_seed(seed), folder.run(arm.folder, seed),
+                tuple(run_overrides(arm, seed, folder)), folder, scores,
+            )
+            for arm in reversed(arms.values())
+            for seed in plan.seeds
+        ]  # fmt: skip
 
     def _hypothesis_names(self, override: Override | None) -> list[str]:
         """Names on the command line, or the one that an experiment has chosen; none for a plain grid."""
@@ -252,11 +262,32 @@ class HypothesisSweeper(Sweeper):
         return tuple(merged)
 
 
-def raise_failures(returns: Sequence[JobReturn]) -> None:
-    """Raise what made jobs fail: the user's error as it is, otherwise how many failed and how the first did."""
-    errors = [r._return_value for r in returns if r.status is not JobStatus.COMPLETED]
-    for error in errors:
-        if isinstance(error, UserError):
-            raise error
-    if errors:
-        raise RunsFailed(len(errors), len(returns), errors[0])
+def _outcome(job: Job, returned: JobReturn) -> Outcome:
+    """How a job ended under a launcher of Hydra's, which keeps what it raised.
+
+    Raises:
+        UserError: that is what it raised.
+    """
+    error = returned._return_value
+    if isinstance(error, UserError):
+        raise error
+    found = ended(job)
+    if found is None:
+        return Outcome(Status.FAILED, {}, f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return found
+
+
+def raise_failures(jobs: Sequence[Job], outcomes: Sequence[Outcome | None]) -> None:
+    """Name the runs that failed.
+
+    Raises:
+        RunsFailed: there are some.
+    """
+    failed = [(job, one) for job, one in zip(jobs, outcomes, strict=True) if one and one.status is Status.FAILED]
+    say(f"failed: {job.folder.path}: {one.error}" for job, one in failed[:SHOWN])
+    if len(failed) > SHOWN:
+        say([f"and {len(failed) - SHOWN} more: summary.csv names all of them"])
+    if failed:
+        left = sum(outcome is None for outcome in outcomes)
+        ending = f" {left} runs were not begun." if left else ""
+        raise RunsFailed(len(failed), len(jobs), str(failed[0][1].error), ending)

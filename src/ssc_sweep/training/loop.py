@@ -98,13 +98,13 @@ def train(
     rows: StackRows,
     make_optimizer: Callable[..., Optimizer],
     schedule: Schedule,
-    after_epochs: Callable[[int], None],
+    after_epoch: Callable[[], None],
     go_on: Callable[[int, list[float | None]], bool] = to_the_end,
 ) -> Trained:
     """Train all runs of a stack: a Learner step by step, a Solver in one go.
 
     Args:
-        after_epochs: told how many epochs have come to an end since the last call.
+        after_epoch: told of every epoch that has come to its end.
         go_on: told the epoch and each run's RMSE on the rows measured between epochs (None for a bad run); False
             stops the training there, and the history then knows where.
     """
@@ -112,11 +112,12 @@ def train(
     if isinstance(model, Solver):
         history = History(model.runs, limit, {})
         model.solve(rows.train)
-        after_epochs(schedule.epochs)
+        for _ in range(schedule.epochs):
+            after_epoch()
         unused: tuple[str, ...] = ()
     else:
         assert isinstance(model, Learner)
-        history, unused = _learn(model, rows, make_optimizer, schedule, limit, after_epochs, go_on)
+        history, unused = _learn(model, rows, make_optimizer, schedule, limit, after_epoch, go_on)
     predictions = predict(model, rows.val)
     if isinstance(model, Solver):
         history.solved(_probed(model, rows) if schedule.probes else {})
@@ -137,7 +138,7 @@ def _learn(
     make_optimizer: Callable[..., Optimizer],
     schedule: Schedule,
     limit: float,
-    after_epochs: Callable[[int], None],
+    after_epoch: Callable[[], None],
     go_on: Callable[[int, list[float | None]], bool],
 ) -> tuple[History, tuple[str, ...]]:
     """Descend, batch by batch.
@@ -171,7 +172,7 @@ def _learn(
                 if history.wants_probes:
                     history.probe(validation(predict(model, few), few, model.outcome_limit))
         history.close_epoch(epoch)
-        after_epochs(1)
+        after_epoch()
         if history.all_bad:
             break
         if schedule.probes and epoch < schedule.epochs:

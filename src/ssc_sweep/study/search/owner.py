@@ -9,14 +9,13 @@ Other places see a number in the storage that the owner counts up every BEAT_S. 
 never by another machine's - takes an owner whose number has stood still for DEAD_S for dead.
 """
 
-import fcntl
 import socket
 import threading
 import time
 import uuid
-from typing import IO
 
 import optuna
+from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial
 
 from ssc_sweep.study.folder import StudyFolder, locked, write_text
@@ -37,8 +36,8 @@ class Owner:
         self.name = uuid.uuid4().hex
         self.folder = folder.path / ".owners"
         self.folder.mkdir(exist_ok=True)
-        self._file: IO[str] = (self.folder / self.name).open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._lock = FileLock(self.folder / self.name)
+        self._lock.acquire()
         self._seen: dict[int, tuple[object, float]] = {}
         self._closed = threading.Event()
         self._heart = threading.Thread(target=self._beat, daemon=True)
@@ -51,7 +50,7 @@ class Owner:
         if self.shared:
             self._heart.join(BEAT_S)
         (self.folder / self.name).unlink()
-        self._file.close()
+        self._lock.release()
 
     def claim(self, trial: Trial) -> None:
         """Write into the trial that it is this process's."""
@@ -74,12 +73,13 @@ class Owner:
         path = self.folder / owner
         if not path.is_file():
             return False
-        with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+        lock = FileLock(path, blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            return True
         path.unlink(missing_ok=True)
+        lock.release()
         return False
 
     def _unchanged(self, trial: int, sign: object) -> float:

@@ -31,6 +31,7 @@ from ssc_sweep.study.folder import TRIAL, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, check_rule, study_folder, write_plan
 from ssc_sweep.study.rule import read_rule
+from ssc_sweep.study.running import read_running
 from ssc_sweep.study.search.claims import Claims
 from ssc_sweep.study.search.confirm import confirm
 from ssc_sweep.study.search.launch import launch
@@ -67,6 +68,11 @@ class Search(OptunaSweeperImpl):
             TargetMissed: the search has ended, and no configuration was confirmed below the target.
         """
         assert self.config is not None
+        if read_running(self.config).dry_run:
+            raise UserError(
+                "dry_run=true: a search chooses its runs as it goes on, so nobody knows them before. Leave it out, or "
+                "list one configuration: python -m ssc_sweep -m <its overrides> seeds=5 dry_run=true."
+            )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.rule = read_rule(self.config)
         self.directions = self._get_directions()

@@ -1,0 +1,112 @@
+"""From jobs to their outcomes: check them, cut them into stacks, have these trained, keep weights that are wanted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ssc_sweep import admission
+from ssc_sweep.errors import UserError
+from ssc_sweep.study.cut import cut
+from ssc_sweep.study.dispatch import Dispatch
+from ssc_sweep.study.folder import RunFolder
+from ssc_sweep.study.job import GoOn, Job, Outcome, Stack, Status
+from ssc_sweep.study.memory import free_memory
+from ssc_sweep.study.prepare import Prepared, prepare
+from ssc_sweep.study.preview import show
+from ssc_sweep.study.progress import progress_bar
+from ssc_sweep.study.running import GIB, Running
+from ssc_sweep.study.workers import Crew, ThisProcess
+
+# Makes those who train, given how many stacks may be trained at the same time.
+Hire = Callable[[int], Crew]
+
+
+def conduct(
+    jobs: Sequence[Job],
+    running: Running,
+    hire: Hire,
+    begin: Callable[[Prepared], None],
+    decide: GoOn | None = None,
+    quiet: bool = False,
+) -> list[Outcome | None]:
+    """Train every job that has not ended yet and return how each ended, in order; None: enough others have failed.
+
+    Args:
+        jobs: with distinct folders.
+        hire: makes those who train; not called where one run is all there is to train, or workers=0.
+        begin: called when every job has been checked, before anything is written or trained.
+        decide: may stop a stack between two epochs; its runs are then pruned. Needs probes=true.
+        quiet: show no progress.
+
+    Raises:
+        UserError: a config does not fit its data, or a folder cannot be used or written.
+    """
+    keeps = running.weights(len(jobs))
+    jobs = [replace(job, weights=keeps != "none", retry=running.retry is not None) for job in jobs]
+    prepared = prepare(jobs)
+    device = chosen_device(running)
+    to_do = sum(len(group.jobs) for group in prepared.groups)
+    alone = to_do <= 1 or running.workers == 0
+    workers = 1 if alone else slots(running, device)
+    budget = free_memory() / 2 if running.memory_budget is None else running.memory_budget * GIB
+    arms = [str(job.folder.path.parent) for job in jobs]
+    parts = cut(prepared.groups, arms, workers, int(budget / workers), device, decide is not None)
+    if running.dry_run:
+        show(jobs, prepared, parts, workers, device)
+        return [None] * len(jobs)
+    begin(prepared)
+    best = _Best() if keeps == "best" else None
+    if best is not None:
+        for index, outcome in prepared.ended.items():
+            best(jobs[index], outcome)
+    with progress_bar(len(jobs), sum(job.config.epochs for job in jobs), quiet) as advance:
+        advance(sum(jobs[index].config.epochs for index in prepared.ended), len(prepared.ended))
+        crew = ThisProcess(lambda epochs: advance(epochs, 0), decide) if alone else hire(workers)
+        asks = decide is not None and crew.asks
+        stacks = [Stack(tuple(jobs[i] for i in part.jobs), device, asks, admission.admitted()) for part in parts]
+        dispatch = Dispatch(crew, advance, decide, running.enough, best)
+        dispatch.train(stacks)
+    outcomes = {jobs[index].folder: outcome for index, outcome in prepared.ended.items()} | dispatch.outcomes
+    return [outcomes.get(job.folder) for job in jobs]
+
+
+def chosen_device(running: Running) -> str:
+    """ "cpu" or "cuda".
+
+    Raises:
+        UserError: there is no such device.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    if running.device == "cuda" and not there:
+        raise UserError("device=cuda: torch finds no such device here. Use device=cpu, or install torch for CUDA.")
+    return "cuda" if there and running.device != "cpu" else "cpu"
+
+
+def slots(running: Running, device: str) -> int:
+    """How many stacks are trained at the same time."""
+    if device == "cuda":
+        return 1
+    # Imported here: what a command costs that trains nothing.
+    from joblib import cpu_count
+
+    return int(running.workers or cpu_count())
+
+
+class _Best:
+    """Keeps the weights of each arm's best run and removes those of the others."""
+
+    def __init__(self) -> None:
+        self.best: dict[str, tuple[float, RunFolder]] = {}
+
+    def __call__(self, job: Job, outcome: Outcome) -> None:
+        rmse = outcome.value if outcome.status is Status.FINISHED else float("inf")
+        arm = str(job.folder.path.parent)
+        before = self.best.get(arm)
+        if before is None or rmse < before[0]:
+            self.best[arm] = (rmse, job.folder)
+            worse = None if before is None else before[1]
+        else:
+            worse = job.folder
+        if worse is not None:
+            worse.model.unlink(missing_ok=True)

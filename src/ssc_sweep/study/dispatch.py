@@ -1,0 +1,157 @@
+"""Send stacks to whoever trains them, follow them, and deal with what fails, gets lost or is somebody else's."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ssc_sweep.study.channel import Reader
+from ssc_sweep.study.folder import RunFolder
+from ssc_sweep.study.job import GoOn, Job, Outcome, Stack, Status, ended
+from ssc_sweep.study.record import write_failure
+from ssc_sweep.study.workers import Crew, Lost, Sent
+
+LOOK_S = 0.01  # between two looks at the stacks that are being trained
+HELD_S = 1.0  # between two looks at runs that another process trains
+
+
+@dataclass
+class _Flying:
+    stack: Stack
+    sent: Sent
+    reader: Reader
+    sends: int
+
+
+class Dispatch:
+    """Trains stacks and keeps how their runs ended, by folder."""
+
+    def __init__(
+        self,
+        crew: Crew,
+        advance: Callable[[int, int], None],
+        decide: GoOn | None = None,
+        enough: int | None = None,
+        kept: Callable[[Job, Outcome], None] | None = None,
+    ) -> None:
+        """See the arguments.
+
+        Args:
+            crew: who trains.
+            advance: told (epochs, runs) that came to an end, each summed over runs.
+            decide: may stop a stack between two epochs.
+            enough: number of failures at which nothing more is begun; None: any number.
+            kept: told every outcome as it comes.
+        """
+        self.crew, self.advance, self.decide, self.enough, self.kept = crew, advance, decide, enough, kept
+        self.outcomes: dict[RunFolder, Outcome] = {}
+        self.failures = 0
+        self._waiting: deque[tuple[Stack, int]] = deque()
+        self._flying: list[_Flying] = []
+        self._held: list[tuple[Stack, Job]] = []
+
+    def train(self, stacks: Sequence[Stack]) -> None:
+        """Train them all, or until there have been enough failures; then what is being trained is ended.
+
+        Raises:
+            UserError: a folder cannot be written; finished runs stay.
+        """
+        self._waiting.extend((stack, 0) for stack in stacks)
+        looked = time.monotonic()
+        try:
+            while self._waiting or self._flying or self._held:
+                while self._waiting and len(self._flying) < self.crew.slots and not self._enough():
+                    stack, sends = self._waiting.popleft()
+                    self._flying.append(_Flying(stack, self.crew.send(stack), Reader(stack), sends + 1))
+                self._look()
+                if self._enough():
+                    self.crew.stop()
+                    break
+                if self._held and time.monotonic() - looked > HELD_S:
+                    looked = time.monotonic()
+                    self._look_at_held()
+                if self._flying or self._held:
+                    time.sleep(LOOK_S)
+        except BaseException:
+            self.crew.stop()
+            raise
+
+    def _enough(self) -> bool:
+        return self.enough is not None and self.failures >= self.enough
+
+    def _look(self) -> None:
+        for one in list(self._flying):
+            self.advance(one.reader.advanced(), 0)
+            one.reader.answer(self.decide)
+            if one.sent.over():
+                self._flying.remove(one)
+                try:
+                    outcomes = one.sent.outcomes()
+                except Lost as lost:
+                    self._send_again(one, str(lost))
+                else:
+                    self._note(one.stack, outcomes)
+
+    def _note(self, stack: Stack, outcomes: Sequence[Outcome]) -> None:
+        held = []
+        for job, outcome in zip(stack.jobs, outcomes, strict=True):
+            if outcome.status is Status.HELD:
+                held.append((stack, job))
+                continue
+            self.outcomes[job.folder] = outcome
+            self.failures += outcome.status is Status.FAILED
+            self.advance(0, 1)
+            if self.kept is not None:
+                self.kept(job, outcome)
+        if held and not self._held:
+            print(f"{held[0][1].folder.holder()} trains some of these runs; waiting for them.", file=sys.stderr)
+        self._held += held
+
+    def _send_again(self, one: _Flying, why: str) -> None:
+        """Find out what a lost stack has finished, and send the rest again: as it is, or its runs one by one."""
+        done = [(job, ended(job)) for job in one.stack.jobs]
+        over = [(job, outcome) for job, outcome in done if outcome is not None and outcome.status is not Status.FAILED]
+        self._note(replace(one.stack, jobs=tuple(job for job, _ in over)), [outcome for _, outcome in over])
+        rest = [job for job in one.stack.jobs if job.folder not in self.outcomes]
+        if not rest:
+            return
+        if one.sends <= self.crew.resends:
+            self._waiting.append((replace(one.stack, jobs=tuple(rest)), one.sends))
+        elif len(rest) > 1:
+            self._waiting.extend((replace(one.stack, jobs=(job,)), one.sends) for job in rest)
+        else:
+            self._give_up(one.stack, rest[0], why)
+
+    def _give_up(self, stack: Stack, job: Job, why: str) -> None:
+        lock = job.folder.claim()
+        if lock is None:
+            self._note(replace(stack, jobs=(job,)), [Outcome(Status.HELD, {})])
+            return
+        trace = _read(job.folder.crash)
+        write_failure(job, f"{trace}\nProcessLost: {why}\n" if trace else f"ProcessLost: {why}\n")
+        job.folder.release(lock)
+        self._note(replace(stack, jobs=(job,)), [Outcome(Status.FAILED, {}, f"ProcessLost: {why}")])
+
+    def _look_at_held(self) -> None:
+        """Those that have ended by now, and those that nobody trains any more."""
+        held, self._held = self._held, []
+        for stack, job in held:
+            lock = job.folder.claim()
+            if lock is None:
+                self._held.append((stack, job))
+                continue
+            job.folder.release(lock)
+            outcome = ended(job)
+            if outcome is not None:
+                self._note(replace(stack, jobs=(job,)), [outcome])
+            else:
+                self._waiting.append((replace(stack, jobs=(job,)), 0))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,105 @@
+"""What a command would train: dry_run=true. Trains a few steps of each kind of run to time them, and keeps nothing."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ssc_sweep.config import RunConfig
+from ssc_sweep.data.source import Data
+from ssc_sweep.data.splitting import DataSplit
+from ssc_sweep.models.choice import choose
+from ssc_sweep.study.cut import Part
+from ssc_sweep.study.job import Job, Status
+from ssc_sweep.study.prepare import Group, Prepared, optimizer_of, sizes_of
+from ssc_sweep.training.loop import Schedule, subnormals_are_zero, train
+from ssc_sweep.training.stack import StackRows, assemble
+
+TIMED_RUNS, TIMED_STEPS = 4, 10
+# Bytes of a run's folder beside its weights: of every step and epoch that history.csv has a row for, of every row
+# predicted, of the small files. Measured on finished runs.
+HISTORY_ROW, PREDICTED_ROW, SMALL_FILES = 600, 45, 5_000
+RECORDED_STEPS = 50
+
+
+def show(jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers: int, device: str) -> None:
+    """Print arms, runs, stacks, what is there already, expected time and disk."""
+    console = Console()
+    table = Table("arm", "runs", "finished", "failed", "to train", box=None, header_style="bold")
+    arms: dict[str, list[int]] = {}
+    for index, job in enumerate(jobs):
+        arms.setdefault(job.folder.path.parent.relative_to(job.study.path).as_posix(), []).append(index)
+    for arm, members in arms.items():
+        found = [prepared.ended[i].status for i in members if i in prepared.ended]
+        failed = sum(status is Status.FAILED for status in found)
+        table.add_row(arm, *map(str, (len(members), len(found) - failed, failed, len(members) - len(found))))
+    console.print(table)
+    to_do = sum(len(group.jobs) for group in prepared.groups)
+    print(f"{len(jobs)} runs: {to_do} to train, {len(prepared.ended)} have ended before")
+    if not to_do:
+        return
+    sizes = sorted((len(part.jobs) for part in parts), reverse=True)
+    who = "one stack at a time" if workers == 1 else f"{workers} workers"
+    largest = max(part.bytes for part in parts) / 2**20
+    print(f"{len(parts)} stacks of {_range(sizes)} runs on {device}, {who}; memory of the largest: {largest:.0f} MiB")
+    time_left = _duration(sum(_seconds(jobs, group) for group in prepared.groups) / workers)
+    print(f"about {time_left} of training (a few steps were timed), {_disk(jobs, prepared) / 2**20:.0f} MiB on disk")
+    print("dry_run=true: nothing was written and nothing trained.")
+
+
+def _range(sizes: Sequence[int]) -> str:
+    return str(sizes[0]) if sizes[0] == sizes[-1] else f"{sizes[-1]} to {sizes[0]}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _seconds(jobs: Sequence[Job], group: Group) -> float:
+    """Time of one thread for all runs of a group, from the first steps of a few of them."""
+    some = [jobs[i].config for i in group.jobs[: 1 if group.alone else TIMED_RUNS]]
+    data = Data()
+    splits = [data.split(config) for config in some]
+    first = some[0]
+    rows = assemble(splits, getattr(torch, first.precision.dtype), torch.device("cpu"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    few, more = (_timed(some, splits, rows, steps * first.batch.size) for steps in (TIMED_STEPS, 2 * TIMED_STEPS))
+    torch.set_num_threads(threads)
+    step = max(0.0, more - few) / TIMED_STEPS
+    measured = max(0.0, few - TIMED_STEPS * step) * group.rows_val / min(TIMED_STEPS * first.batch.size, group.rows_val)
+    return (step * group.steps + measured) * len(group.jobs) / len(some)
+
+
+def _timed(some: Sequence[RunConfig], splits: Sequence[DataSplit], rows: StackRows, n: int) -> float:
+    """Seconds that a stack takes to learn from its first n rows, once, and to be measured on as many."""
+    first = some[0]
+    parts = (replace(part, x=part.x[:, :n], t=part.t[:, :n], y=part.y[:, :n]) for part in (rows.train, rows.val))
+    model = choose(first.model).build(sizes_of(splits[0]), [c.seed for c in some], [c.stats_mode for c in some])
+    model.to(rows.train.x.dtype)
+    make = partial(
+        optimizer_of(first.optimizer), lr=[c.optimizer["lr"] for c in some], weight_decay=[0.0 for _ in some]
+    )
+    start = time.perf_counter()
+    with subnormals_are_zero():
+        train(
+            model, StackRows(*parts), make, Schedule(1, first.batch.size, False, first.clip_norm, False), lambda: None
+        )
+    return time.perf_counter() - start
+
+
+def _disk(jobs: Sequence[Job], prepared: Prepared) -> float:
+    total = 0.0
+    for group in prepared.groups:
+        config = jobs[group.jobs[0]].config
+        rows = config.epochs + (min(RECORDED_STEPS, group.steps) if config.probes else 0)
+        each = SMALL_FILES + HISTORY_ROW * rows + PREDICTED_ROW * group.rows_val
+        each += group.weights if jobs[group.jobs[0]].weights else 0
+        total += each * len(group.jobs)
+    return total

@@ -1,0 +1,49 @@
+"""How the runs of a study are trained: by whom, within what memory, and what happens when one fails."""
+
+from typing import Literal
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
+
+from ssc_sweep.schema import Section
+
+GIB = 2**30
+MANY = 100  # a study of more runs keeps no weights unless it is told to
+
+
+class Running(Section):
+    """Keys of the config that change how runs are trained, and none of their numbers."""
+
+    workers: int | None = Field(
+        ge=0, description="processes that train, one thread each; null: one a core; 0: this process, with all threads"
+    )
+    memory_budget: float | None = Field(gt=0, description="GiB that all workers may take; null: half of what is free")
+    device: Literal["auto", "cpu", "cuda"] = Field(description="auto: cuda where there is one")
+    retry: Literal["failed"] | None = Field(description="failed: train failed runs once more; null: they stay failed")
+    fail_fast: bool = Field(description="begin nothing more once a run has failed")
+    max_failures: int | None = Field(ge=1, description="begin nothing more once this many runs have failed")
+    save_weights: Literal["all", "best", "none"] | None = Field(
+        description=f"best: of each arm's best run; null: all up to {MANY} runs, else none"
+    )
+    dry_run: bool = Field(description="say what would be trained, and train nothing")
+
+    @property
+    def enough(self) -> int | None:
+        """The number of failures that ends a study."""
+        return 1 if self.fail_fast else self.max_failures
+
+    def weights(self, runs: int) -> str:
+        """Whose weights are kept in a study of this many runs."""
+        return self.save_weights or ("all" if runs <= MANY else "none")
+
+
+KEYS = tuple(Running.model_fields)
+
+
+def read_running(cfg: DictConfig) -> Running:
+    """The keys of a composed config that say how to train.
+
+    Raises:
+        UserError: a value is out of bounds.
+    """
+    return Running.read({key: OmegaConf.select(cfg, key) for key in KEYS})

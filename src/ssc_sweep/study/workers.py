@@ -1,0 +1,211 @@
+"""Who trains stacks: worker processes of this machine, or this very process. Clusters: see `clusters`.
+
+Each worker is a pool of one process (concurrent.futures). A pool of many breaks as a whole when one of its processes
+is killed, and takes down what the others were training; here a dead worker costs its own stack, and is replaced.
+Workers come from a server that has loaded torch before (multiprocessing's forkserver), so that one starts within
+milliseconds and shares its memory. A worker ends when the process that started it ends, however that happens.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing import forkserver
+from multiprocessing.connection import wait
+from typing import Protocol
+
+from ssc_sweep.study.channel import Direct
+from ssc_sweep.study.job import GoOn, Outcome, Stack
+
+PRELOADED = ["ssc_sweep.__main__", "ssc_sweep.study.execute"]
+
+
+class Lost(Exception):
+    """The worker that trained a stack is gone; the message says what is known."""
+
+
+class Sent(Protocol):
+    """A stack that somebody is training."""
+
+    def over(self) -> bool:
+        """Whether it has come to its end, or got lost."""
+
+    def outcomes(self) -> list[Outcome]:
+        """How its runs ended.
+
+        Raises:
+            Lost: nobody knows, the folders say what is finished.
+            UserError: a folder cannot be written.
+        """
+
+
+class Crew(Protocol):
+    """Those who train stacks.
+
+    Attributes:
+        slots: how many stacks are trained at the same time.
+        resends: how often a stack that got lost is sent again as it is, before its runs are tried one by one.
+        asks: whether a stack can ask whether to go on.
+    """
+
+    slots: int
+    resends: int
+    asks: bool
+
+    def send(self, stack: Stack) -> Sent: ...
+
+    def stop(self) -> None:
+        """End whatever is being trained, at once."""
+
+
+def start_server() -> None:
+    """Begin to load torch in the server that workers come from, while this process does other things."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()
+
+
+class _Worker:
+    """One process."""
+
+    def __init__(self, threads: int) -> None:
+        self.pool = ProcessPoolExecutor(
+            1, multiprocessing.get_context("forkserver"), initializer=_begin, initargs=(threads,)
+        )
+        self.pid: Future[int] = self.pool.submit(os.getpid)
+
+    def end(self) -> None:
+        """End the process; whatever it does, nothing of it is half-written under its final name."""
+        with suppress(BrokenProcessPool, ProcessLookupError):  # it is gone
+            os.kill(self.pid.result(), signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End the process and wait until it is gone."""
+        self.end()
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Local:
+    """A stack in a worker."""
+
+    def __init__(self, worker: _Worker, stack: Stack, give_back: Callable[[_Worker, bool], None]) -> None:
+        # Imported here: the parent need not load what workers do.
+        from ssc_sweep.study.execute import run_stack
+
+        self.worker, self.give_back = worker, give_back
+        self.future = worker.pool.submit(run_stack, stack)
+
+    def over(self) -> bool:
+        return self.future.done()
+
+    def outcomes(self) -> list[Outcome]:
+        try:
+            found = self.future.result()
+        except BrokenProcessPool as error:
+            self.give_back(self.worker, False)
+            raise Lost("the process that trained it was killed, ran out of memory or crashed") from error
+        self.give_back(self.worker, True)
+        return found
+
+
+class Workers:
+    """Processes of this machine, started when they are first needed and kept."""
+
+    resends = 0
+    asks = True
+
+    def __init__(self, slots: int, threads: int = 1) -> None:
+        self.slots, self.threads = slots, threads
+        self._idle: list[_Worker] = []
+        self._all: list[_Worker] = []
+        start_server()
+
+    def send(self, stack: Stack) -> Sent:
+        if not self._idle:
+            self._idle.append(_Worker(self.threads))
+            self._all.append(self._idle[-1])
+        return _Local(self._idle.pop(), stack, self._give_back)
+
+    def _give_back(self, worker: _Worker, whole: bool) -> None:
+        if whole:
+            self._idle.append(worker)
+        else:
+            self._all.remove(worker)
+            worker.kill()
+
+    def stop(self) -> None:
+        # All at once: a process needs a moment to go.
+        for worker in self._all:
+            worker.end()
+        for worker in self._all:
+            worker.kill()
+        self._all, self._idle = [], []
+
+
+_hired: list[Workers] = []
+
+
+def hire(slots: int) -> Workers:
+    """Worker processes of this machine, kept for later stacks of this command."""
+    if not _hired or _hired[-1].slots != slots:
+        _hired.append(Workers(slots))
+    return _hired[-1]
+
+
+def dismiss() -> None:
+    """End the workers that this process has hired. Whoever hires, sees to it that this is called."""
+    for workers in _hired:
+        workers.stop()
+    _hired.clear()
+
+
+def _begin(threads: int) -> None:
+    """What a worker does first. Ctrl-C goes to all processes of a terminal, and is the parent's to answer."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+class _Here:
+    """A stack that was trained before anybody could ask."""
+
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        self.found = outcomes
+
+    def over(self) -> bool:
+        return True
+
+    def outcomes(self) -> list[Outcome]:
+        return self.found
+
+
+class ThisProcess:
+    """Trains a stack at once, in the process that sends it, with all of its threads."""
+
+    slots = 1
+    resends = 0
+    asks = False
+
+    def __init__(self, advance: Callable[[int], None], decide: GoOn | None) -> None:
+        self.advance, self.decide = advance, decide
+
+    def send(self, stack: Stack) -> Sent:
+        from ssc_sweep.study.execute import run_stack
+
+        return _Here(run_stack(stack, Direct(stack, self.advance, self.decide)))
+
+    def stop(self) -> None:
+        pass
