@@ -1,10 +1,10 @@
-"""A run's bits do not depend on the stack around it: what torch computes otherwise there, computed alike.
+"""Operations whose results do not depend, to the last bit, on how many runs are stacked or where a run stands.
 
-Torch does not promise it. Three things round otherwise at the end of a tensor, or where a run is alone: some functions
-of single numbers, products with a vector, standard deviations. So do sums along an axis before that of the runs or
-along the last-but-one axis of (P, R): keep what is summed in the last axes, (R, P).
+Torch does not promise that. Three kinds round otherwise at the end of a tensor or where a run is alone, and are
+replaced here: some functions of single numbers, products with a vector, standard deviations. A fourth is left to the
+caller: sums along an axis before that of the runs. Sum (R, P) along P, not (P, R) along P.
 
-This holds for one thread. With more, torch cuts large tensors and products up between them.
+All this holds for one thread. With more, torch cuts large tensors and products up between them.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ def steady(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     """function(values), which works number by number, with each number's bits independent of where it stands.
 
     Torch computes whole vectors of numbers with other instructions than the few that are left at the end of a tensor.
-    torch.sigmoid, softplus, silu, elu, gelu, mish, logaddexp and powers then round otherwise, in either precision and
+    torch.sigmoid, softplus, silu, elu, gelu, mish and powers then round otherwise, in either precision and
     in the gradient too. Here no number is left over: ones are added at the end and cut off again. Exact operations
     (+, *, /, sqrt), exp, log, tanh and softmax need no care.
 
     Args:
-        values: any shape.
+        values: any shape with at least one axis.
     """
     if values.shape[-1] % WHOLE == 0 and values.stride(-1) == 1:
         return function(values)
