@@ -16,7 +16,7 @@ def history(runs: int) -> History:
 def record(h: History, totals: list[float], rows: list[list[float]], norms: list[list[float]]) -> None:
     """One step: totals (R,), a part by row (R, B), gradient norms of three parameters (3, R)."""
     h.begin_step()
-    h.record("fit", Loss(torch.tensor(totals), {"ll": torch.tensor(rows)}), torch.tensor(norms))
+    h.record("fit", Loss(torch.tensor(totals), {"ll": torch.tensor(rows)}), torch.tensor(norms).T)
 
 
 def blank(rows: int) -> Batch:

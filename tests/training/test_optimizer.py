@@ -33,7 +33,7 @@ def gradients(step: int, dtype: torch.dtype) -> list[Tensor]:
 
 
 def gradient_norm(values: list[Tensor], runs: int) -> Tensor:
-    return torch.linalg.vector_norm(gradient_norms([value.view(runs, -1) for value in values]), dim=0)
+    return torch.linalg.vector_norm(gradient_norms([value.view(runs, -1) for value in values]), dim=1)
 
 
 def of_run(tensor: Tensor, run: int) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ssc_sweep.models.layers import ResidualNet
+from ssc_sweep.models.steady import steady
 from ssc_sweep.streams import stream
 
 MAX_SHIFT = 5.0
@@ -112,7 +113,7 @@ class CouplingFlow(nn.Module):
     def _scale_and_shift(self, out: Tensor) -> tuple[Tensor, Tensor]:
         """A conditioner's output (..., 2 d) -> (scale, shift), (..., d) each."""
         v, u = out.chunk(2, dim=-1)
-        return torch.sigmoid(u + 2) + self.min_scale, MAX_SHIFT * torch.tanh(v)
+        return steady(torch.sigmoid, u + 2) + self.min_scale, MAX_SHIFT * torch.tanh(v)
 
     def density(self, y: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """log p(y | context), and log |dz/dy|, the log of the product of all scales: (R, B) each."""

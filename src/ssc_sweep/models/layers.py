@@ -4,6 +4,8 @@ M is the number of runs R, or R times the networks of a kind that a run has; mem
 Weights start as torch.nn.Linear's do, U(-1/sqrt(d_in), 1/sqrt(d_in)), each member from a generator of its own, so that
 a member starts the same whoever stands beside it. They are made in float64; `Model.to` brings them to the precision of
 the run, so that a float32 run and a float64 run of one seed start at the same point.
+
+A member's numbers are the same bits whoever stands beside it: see `ssc_sweep.models.steady`.
 """
 
 import math
@@ -15,11 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ssc_sweep.models.steady import mean_and_sd, product, steady
 from ssc_sweep.streams import stream
 
 Draws = Sequence[np.random.Generator]
 # One for all weights, or one for each output.
 Bound = float | NDArray[np.float64]
+# Smallest scale that numbers are divided by.
+FLOOR = 1e-6
 
 
 def uniform(draws: Draws, shape: tuple[int, ...], bound: Bound) -> nn.Parameter:
@@ -38,7 +43,7 @@ class Linear(nn.Module):
         self.bias = uniform(draws, (1, d_out), bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
+        return product(self.bias, x, self.weight)
 
 
 class MLP(nn.Module):
@@ -90,9 +95,9 @@ class ResidualNet(nn.Module):
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         h, *gates = self.context(context).split(self.width, dim=-1)
         if self.input is not None:
-            h = torch.baddbmm(h, x, self.input)
+            h = product(h, x, self.input)
         for block, gate in zip(self.blocks, gates or [None, None], strict=True):
-            h = block(h, None if gate is None else torch.sigmoid(gate))
+            h = block(h, None if gate is None else steady(torch.sigmoid, gate))
         return self.last(h)
 
 
@@ -110,10 +115,10 @@ class Standard(nn.Module):
 
     def fit(self, rows: Tensor, applied: bool) -> None:
         """Take mean and sd from these rows (R, n, d); unless `applied`, only to know the spread."""
-        sd = rows.std(dim=1, keepdim=True, correction=0).clamp(min=RunningStats.FLOOR)
-        self.raw_sd = sd
+        mean, sd = shift_and_scale(rows)
+        self.raw_sd = sd.expand_as(self.sd)
         if applied:
-            self.mean.copy_(rows.mean(dim=1, keepdim=True))
+            self.mean.copy_(mean)
             self.sd.copy_(sd)
 
     def normalise(self, rows: Tensor) -> Tensor:
@@ -167,6 +172,15 @@ def normal_quantiles(mean: Tensor, sd: Tensor, levels: Tensor) -> Tensor:
     return mean.unsqueeze(-1) + sd.unsqueeze(-1) * torch.special.ndtri(levels.to(mean))
 
 
+def shift_and_scale(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, at least FLOOR, of each column of rows (R, n, d).
+
+    Each (R, 1, d), or (1, 1, d) where all runs share the rows.
+    """
+    mean, sd = mean_and_sd(rows, dim=1)
+    return mean, sd.clamp(min=FLOOR)
+
+
 class RunningStats(nn.Module):
     """Shift and scale of d columns for each run: the mean and population standard deviation (floor 1e-6).
 
@@ -176,7 +190,6 @@ class RunningStats(nn.Module):
     Shapes: shift, scale (R, 1, d). Momentum (R,); `precomputed` (R,) bools.
     """
 
-    FLOOR = 1e-6
     shift: Tensor
     scale: Tensor
     momentum: Tensor
@@ -193,7 +206,7 @@ class RunningStats(nn.Module):
 
     def precompute(self, rows: Tensor) -> None:
         """Take the statistics from all rows (R, n, d); a running average starts anew at its first batch."""
-        shift, scale = self.of(rows)
+        shift, scale = shift_and_scale(rows)
         self.whole = shift.expand_as(self.shift), scale.expand_as(self.scale)
         self.shift.copy_(self.whole[0])
         self.scale.copy_(self.whole[1])
@@ -202,18 +215,10 @@ class RunningStats(nn.Module):
     def update(self, batch: Tensor) -> None:
         """Move the running statistics towards those of the batch (R, B, d)."""
         weight = (self.momentum > 0).to(self.momentum) if self.fresh else self.momentum
-        shift, scale = self.of(batch)
+        shift, scale = shift_and_scale(batch)
         self.shift.lerp_(shift, weight)
         self.scale.lerp_(scale, weight)
         self.fresh = False
-
-    def of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (shift, scale) of these rows, each (R, 1, d), or (1, 1, d) where all runs share them."""
-        # Rows that all runs share are looked at once.
-        rows = rows[:1] if rows.stride(0) == 0 else rows
-        # Not torch.var_mean, which takes 15 times as long along this axis of a stack.
-        mean = rows.mean(dim=1, keepdim=True)
-        return mean, (rows - mean).square().mean(dim=1, keepdim=True).sqrt().clamp(min=self.FLOOR)
 
     def distance(self) -> tuple[Tensor, Tensor]:
         """How far (shift, scale) lie from those of all training rows, in these rows' standard deviations: (R,) each.

@@ -20,6 +20,7 @@ from ssc_sweep.config import StatsMode
 from ssc_sweep.data.cohort import Floats, Ints
 from ssc_sweep.models.contract import Batch, Sizes, Solver
 from ssc_sweep.models.layers import normal_log_prob, normal_quantiles
+from ssc_sweep.models.steady import product
 from ssc_sweep.probe import Probe
 from ssc_sweep.schema import NotNegative, Positive
 
@@ -93,7 +94,9 @@ class Linear(Solver):
 
     def _every_mean(self, x: Tensor) -> Tensor:
         """E[Y | x, k] for every treatment k: (R, B, K, d_y)."""
-        return torch.einsum("rbd,rkdi->rbki", x, self.coefficient) + self.intercept.transpose(1, 2)
+        # One product for all treatments: (R, K, d, d_y) -> (R, d, K d_y).
+        coefficient, intercept = (each.transpose(1, 2).flatten(2) for each in (self.coefficient, self.intercept))
+        return product(intercept, x, coefficient).unflatten(-1, (self.sizes.treatments, self.sizes.d_y))
 
     def _at(self, values: Tensor, t: Tensor) -> Tensor:
         """(R, B, K, d_y) -> (R, B, d_y), at the rows' own treatments."""
@@ -106,7 +109,7 @@ class Linear(Solver):
         return self._at(self._every_mean(x), t)
 
     def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:
-        return torch.baddbmm(self.t_intercept, torch.cat([x, y], dim=-1), self.t_coefficient).log_softmax(dim=-1)
+        return product(self.t_intercept, torch.cat([x, y], dim=-1), self.t_coefficient).log_softmax(dim=-1)
 
     def outcome_log_prob(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         return normal_log_prob(y, self.outcome_mean(x, t), self._sd(t))

@@ -9,6 +9,7 @@ from torch import Tensor
 from ssc_sweep.config import StatsMode
 from ssc_sweep.models.contract import Batch, Sizes, Solver
 from ssc_sweep.models.layers import normal_log_prob, normal_quantiles
+from ssc_sweep.models.steady import mean_and_sd
 
 
 class Mean(Solver):
@@ -27,8 +28,9 @@ class Mean(Solver):
         self.register_buffer("log_share", torch.zeros(runs, 1, sizes.treatments, dtype=torch.float64))
 
     def solve(self, train: Batch) -> None:
-        self.mean.copy_(train.y.double().mean(dim=1, keepdim=True))
-        self.sd.copy_(train.y.double().std(dim=1, keepdim=True, correction=0))
+        mean, sd = mean_and_sd(train.y.double(), dim=1)
+        self.mean.copy_(mean)
+        self.sd.copy_(sd)
         counts = torch.stack([(train.t == k).sum(dim=1) for k in range(self.sizes.treatments)], dim=1)
         self.log_share.copy_((counts / counts.sum(dim=1, keepdim=True)).log().unsqueeze(1))
 

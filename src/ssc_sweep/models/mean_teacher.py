@@ -134,7 +134,7 @@ class MeanTeacher(Learner):
     def probe(self, some: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
         pairs = zip(self.teacher.parameters(), self.student.parameters(), strict=True)
         both = [((a - b).flatten(1).square().sum(1), b.flatten(1).square().sum(1)) for a, b in pairs]
-        off, norm = (torch.stack(list(part)).sum(0) for part in zip(*both, strict=True))
+        off, norm = (torch.stack(list(part), dim=1).sum(1) for part in zip(*both, strict=True))
         found = {"teacher_off": (off / norm).sqrt()}
         if self.x_stats is not None:
             found["x_scale_off"] = self.x_stats.distance()[1]

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from ssc_sweep.data.cohort import Floats
 from ssc_sweep.models.contract import Loss
+from ssc_sweep.models.steady import mean_and_sd
 
 Row = dict[str, str | int | float]
 FIRST_STEPS = 50
@@ -43,7 +44,7 @@ class Bad:
 
 @dataclass(frozen=True)
 class _Step:
-    """What one step leaves behind: tensors by name, (R,) or (R, B), and gradient norms by parameter, (P, R)."""
+    """What one step leaves behind: tensors by name, (R,) or (R, B), and gradient norms by parameter, (R, P)."""
 
     tensors: dict[str, Tensor]
     norms: dict[str, Tensor]
@@ -93,7 +94,7 @@ class History:
         self._steps.append(_Step({}, {}, {}))
 
     def record(self, objective: str, loss: Loss, norms: Tensor) -> None:
-        """Note one objective of the step: its loss, and its gradient norms before clipping by parameter, (P, R)."""
+        """Note one objective of the step: its loss, and its gradient norms before clipping by parameter, (R, P)."""
         step = self._steps[-1]
         step.tensors.update({f"{objective}.{name}": part for name, part in loss.parts.items()})
         step.tensors[f"{objective}.loss"] = loss.total.detach()
@@ -167,8 +168,9 @@ def _reduce(steps: Sequence[dict[str, Tensor]]) -> dict[str, Floats]:
         if series[0].ndim == 1:
             columns[name] = _cat(parts)
             continue
-        columns[name] = _cat([values.mean(dim=2) for values in parts])
-        columns[f"{name}_sd"] = _cat([values.std(dim=2, correction=0) for values in parts])
+        means, sds = zip(*(mean_and_sd(values, dim=2) for values in parts), strict=True)
+        columns[name] = _cat([values.squeeze(2) for values in means])
+        columns[f"{name}_sd"] = _cat([values.squeeze(2) for values in sds])
         columns[f"{name}_min"] = _cat([values.amin(dim=2) for values in parts])
         columns[f"{name}_max"] = _cat([values.amax(dim=2) for values in parts])
     return columns
@@ -179,11 +181,13 @@ def _cat(parts: Sequence[Tensor]) -> Floats:
 
 
 def _norm_columns(objective: str, modules: Sequence[str], norms: Floats, limit: float) -> dict[str, Floats]:
-    """Gradient norms (steps, P, R) -> columns (steps, R): in total and by module, before and after clipping."""
+    """Gradient norms (steps, R, P) -> columns (steps, R): in total and by module, before and after clipping."""
     square, owner = norms**2, np.array(modules)
-    total = np.sqrt(square.sum(axis=1))
+    total = np.sqrt(square.sum(axis=2))
     factor = np.minimum(1.0, limit / np.maximum(total, np.finfo(np.float64).tiny))
-    parts = {"": total} | {f".{m}": np.sqrt(square[:, owner == m].sum(axis=1)) for m in dict.fromkeys(modules)}
+    # np.compress keeps a run's norms side by side, so that they are summed in one order for any number of runs.
+    mine = {m: np.compress(owner == m, square, axis=2) for m in dict.fromkeys(modules)}
+    parts = {"": total} | {f".{m}": np.sqrt(of_module.sum(axis=2)) for m, of_module in mine.items()}
     columns = {f"{objective}.gradient_norm{name}": norm for name, norm in parts.items()}
     columns |= {f"{objective}.clipped_norm{name}": norm * factor for name, norm in parts.items()}
     columns[f"{objective}.clipped_share"] = (total > limit).astype(np.float64)

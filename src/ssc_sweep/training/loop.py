@@ -48,8 +48,9 @@ class Trained:
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
-    """Euclidean norm of each parameter's gradient in each run: P tensors (R, size) -> (P, R)."""
-    return torch.stack([torch.linalg.vector_norm(gradient, dim=1) for gradient in gradients])
+    """Euclidean norm of each parameter's gradient in each run: P tensors (R, size) -> (R, P)."""
+    # A run's norms side by side: sums along the first axis are taken in another order where there is one run.
+    return torch.stack([torch.linalg.vector_norm(gradient, dim=1) for gradient in gradients], dim=1)
 
 
 def descend(objective: Objective, optimizer: Optimizer, batch: Batch, history: History) -> None:
@@ -68,7 +69,7 @@ def descend(objective: Objective, optimizer: Optimizer, batch: Batch, history: H
             for gradient, parameter in zip(found, objective.parameters, strict=True)
         ]
         norms = gradient_norms(gradients)
-        optimizer.step(gradients, (torch.linalg.vector_norm(norms, dim=0) / history.limit).clamp(min=1))
+        optimizer.step(gradients, (torch.linalg.vector_norm(norms, dim=1) / history.limit).clamp(min=1))
         del found, gradients
     history.without_gradient(objective.name, unused)
     history.record(objective.name, loss, norms)

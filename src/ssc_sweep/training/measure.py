@@ -96,7 +96,9 @@ def _effects(model: Predictor, rows: Batch) -> Floats:
     totals = np.zeros((model.runs, model.sizes.treatments, model.sizes.d_y))
     for x, t, _ in _pieces(rows):
         for k in range(model.sizes.treatments):
-            totals[:, k] += model.outcome_mean(x, torch.full_like(t, k)).double().sum(dim=1).cpu().numpy()
+            means = model.outcome_mean(x, torch.full_like(t, k)).double().cpu().numpy()
+            # Run by run: a sum over several runs adds in another order than a sum over one.
+            totals[:, k] += np.stack([mine.sum(axis=0) for mine in means])
     return (totals[:, 1:] - totals[:, :1]) / rows.t.shape[1]
 
 
