@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ssc_sweep import admission
-from ssc_sweep.errors import UserError
 from ssc_sweep.study.cut import cut
+from ssc_sweep.study.device import chosen_device
 from ssc_sweep.study.dispatch import Dispatch
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import GoOn, Job, Outcome, Stack, Status
@@ -27,6 +27,8 @@ def conduct(
     begin: Callable[[Prepared], None],
     decide: GoOn | None = None,
     quiet: bool = False,
+    elsewhere: bool = False,
+    shown: Callable[[int], None] = lambda stacks: None,  # noqa: ARG005
 ) -> list[Outcome | None]:
     """Train every job that has not ended yet and return how each ended, in order; None: enough others have failed.
 
@@ -36,6 +38,8 @@ def conduct(
         begin: called when every job has been checked, before anything is written or trained.
         decide: may stop a stack between two epochs; its runs are then pruned. Needs probes=true.
         quiet: show no progress.
+        elsewhere: other machines train, one run too, and say themselves which devices they have.
+        shown: called at the end of a dry run with the number of stacks.
 
     Raises:
         UserError: a config does not fit its data, or a folder cannot be used or written.
@@ -43,15 +47,16 @@ def conduct(
     keeps = running.weights(len(jobs))
     jobs = [replace(job, weights=keeps != "none", retry=running.retry is not None) for job in jobs]
     prepared = prepare(jobs)
-    device = chosen_device(running)
+    device = running.device if elsewhere else chosen_device(running.device)
     to_do = sum(len(group.jobs) for group in prepared.groups)
-    alone = to_do <= 1 or running.workers == 0
+    alone = not elsewhere and (to_do <= 1 or running.workers == 0)
     workers = 1 if alone else slots(running, device)
     budget = free_memory() / 2 if running.memory_budget is None else running.memory_budget * GIB
     arms = [str(job.folder.path.parent) for job in jobs]
     parts = cut(prepared.groups, arms, workers, int(budget / workers), device, decide is not None)
     if running.dry_run:
         show(jobs, prepared, parts, workers, device)
+        shown(len(parts))
         return [None] * len(jobs)
     begin(prepared)
     best = _Best() if keeps == "best" else None
@@ -67,20 +72,6 @@ def conduct(
         dispatch.train(stacks)
     outcomes = {jobs[index].folder: outcome for index, outcome in prepared.ended.items()} | dispatch.outcomes
     return [outcomes.get(job.folder) for job in jobs]
-
-
-def chosen_device(running: Running) -> str:
-    """ "cpu" or "cuda".
-
-    Raises:
-        UserError: there is no such device.
-    """
-    import torch
-
-    there = torch.cuda.is_available()
-    if running.device == "cuda" and not there:
-        raise UserError("device=cuda: torch finds no such device here. Use device=cpu, or install torch for CUDA.")
-    return "cuda" if there and running.device != "cpu" else "cpu"
 
 
 def slots(running: Running, device: str) -> int:

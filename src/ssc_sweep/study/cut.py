@@ -9,7 +9,7 @@ from itertools import pairwise
 from ssc_sweep.study.prepare import Group
 
 # Beyond this many runs a stack gains no speed on a processor core, and loses what its caches hold.
-LARGEST = {"cpu": 16, "cuda": 1024}
+LARGEST = {"cpu": 16, "auto": 16, "cuda": 1024}
 # A part of a whole study's load: smaller stacks are sent last, so that workers end within this of each other.
 FINEST = 0.08
 
@@ -41,7 +41,7 @@ def cut(
         fits = max(1, (budget - group.bytes_once) // max(group.bytes_each, 1))
         largest = 1 if group.alone else min(LARGEST[device], fits)
         count = math.ceil(len(group.jobs) / largest)
-        if not group.alone and device == "cpu" and workers > 1:
+        if not group.alone and device != "cuda" and workers > 1:
             # As many parts as its share of all workers, in whole rounds of them where it has the work to itself.
             share = each * len(group.jobs) / total
             wanted = math.ceil(share * workers - FINEST)

@@ -62,9 +62,7 @@ class Dispatch:
         looked = time.monotonic()
         try:
             while self._waiting or self._flying or self._held:
-                while self._waiting and len(self._flying) < self.crew.slots and not self._enough():
-                    stack, sends = self._waiting.popleft()
-                    self._flying.append(_Flying(stack, self.crew.send(stack), Reader(stack), sends + 1))
+                self._send()
                 self._look()
                 if self._enough():
                     self.crew.stop()
@@ -77,6 +75,14 @@ class Dispatch:
         except BaseException:
             self.crew.stop()
             raise
+        self.crew.tidy()
+
+    def _send(self) -> None:
+        free = self.crew.slots - len(self._flying)
+        batch = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
+        sent = self.crew.send([stack for stack, _ in batch]) if batch else []
+        for (stack, sends), one in zip(batch, sent, strict=True):
+            self._flying.append(_Flying(stack, one, Reader(stack), sends + 1))
 
     def _enough(self) -> bool:
         return self.enough is not None and self.failures >= self.enough

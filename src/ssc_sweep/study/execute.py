@@ -25,6 +25,7 @@ from ssc_sweep.errors import CannotWrite
 from ssc_sweep.models.choice import choose
 from ssc_sweep.streams import stream
 from ssc_sweep.study.channel import Channel, Silent, Written
+from ssc_sweep.study.device import chosen_device
 from ssc_sweep.study.job import Job, Outcome, Stack, Status, ended
 from ssc_sweep.study.prepare import optimizer_of, sizes_of
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start
@@ -76,11 +77,12 @@ def run_stack(sent: Stack, channel: Channel | None = None) -> list[Outcome]:
             jobs = [sent.jobs[index] for index in mine]
             for job in jobs:
                 write_start(job)
+            device = chosen_device(sent.device)
             if channel is None:
                 with _crashes_noted(sent.jobs[0]):
-                    found = _run(jobs, sent.device, Written(sent))
+                    found = _run(jobs, device, Written(sent))
             else:
-                found = _run(jobs, sent.device, channel)
+                found = _run(jobs, device, channel)
             outcomes.update(zip(mine, found, strict=True))
     return [outcomes[index] for index in range(len(sent.jobs))]
 

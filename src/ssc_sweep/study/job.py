@@ -57,7 +57,7 @@ class Stack:
     """Jobs that are trained together, and how.
 
     Attributes:
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", or "auto" where whoever trains it is to decide.
         asks: whether it asks after each epoch whether to go on.
         admitted: packages of the user's own that its configs may name.
     """

@@ -20,7 +20,7 @@ from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import GoOn, Job, Outcome, describe, make_job
 from ssc_sweep.study.rule import read_rule
 from ssc_sweep.study.running import read_running
-from ssc_sweep.study.workers import Crew, hire, start_server
+from ssc_sweep.study.workers import hire, start_server
 
 if TYPE_CHECKING:
     from ssc_sweep.study.prepare import Prepared
@@ -78,11 +78,7 @@ class StackLauncher(Launcher):
         # Imported here: torch takes a second that --help and wrong overrides should not cost.
         from ssc_sweep.study.conduct import conduct
 
-        return conduct(jobs, running, self.hire, begin, self.go_on)
-
-    def hire(self, slots: int) -> Crew:
-        """Those who train: worker processes of this machine."""
-        return hire(slots)
+        return conduct(jobs, running, hire, begin, self.go_on)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         """Compose a job's config. The seeds of an arm share one composition, which is what takes the time."""

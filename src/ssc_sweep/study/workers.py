@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -56,10 +56,14 @@ class Crew(Protocol):
     resends: int
     asks: bool
 
-    def send(self, stack: Stack) -> Sent: ...
+    def send(self, stacks: Sequence[Stack]) -> list[Sent]:
+        """Begin to train these, at most as many as there are free slots."""
 
     def stop(self) -> None:
         """End whatever is being trained, at once."""
+
+    def tidy(self) -> None:
+        """Leave nothing behind but logs, once all stacks have ended."""
 
 
 def start_server() -> None:
@@ -123,11 +127,11 @@ class Workers:
         self._all: list[_Worker] = []
         start_server()
 
-    def send(self, stack: Stack) -> Sent:
-        if not self._idle:
+    def send(self, stacks: Sequence[Stack]) -> list[Sent]:
+        while len(self._idle) < len(stacks):
             self._idle.append(_Worker(self.threads))
             self._all.append(self._idle[-1])
-        return _Local(self._idle.pop(), stack, self._give_back)
+        return [_Local(self._idle.pop(), stack, self._give_back) for stack in stacks]
 
     def _give_back(self, worker: _Worker, whole: bool) -> None:
         if whole:
@@ -143,6 +147,9 @@ class Workers:
         for worker in self._all:
             worker.kill()
         self._all, self._idle = [], []
+
+    def tidy(self) -> None:
+        pass  # they are kept for the next stacks
 
 
 _hired: list[Workers] = []
@@ -202,10 +209,13 @@ class ThisProcess:
     def __init__(self, advance: Callable[[int], None], decide: GoOn | None) -> None:
         self.advance, self.decide = advance, decide
 
-    def send(self, stack: Stack) -> Sent:
+    def send(self, stacks: Sequence[Stack]) -> list[Sent]:
         from ssc_sweep.study.execute import run_stack
 
-        return _Here(run_stack(stack, Direct(stack, self.advance, self.decide)))
+        return [_Here(run_stack(stack, Direct(stack, self.advance, self.decide))) for stack in stacks]
 
     def stop(self) -> None:
+        pass
+
+    def tidy(self) -> None:
         pass

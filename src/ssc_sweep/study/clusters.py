@@ -1,0 +1,193 @@
+"""Who trains stacks on other machines: Slurm (through submitit) and Ray. Both are told a stack and nothing else.
+
+All machines see one file system, at the same path. How far a stack is, and how its runs ended, is read from their
+folders; what a task of Slurm returns is never unpickled.
+"""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssc_sweep.errors import UserError
+from ssc_sweep.study.job import Outcome, Stack, Status, ended
+from ssc_sweep.study.workers import Lost, Sent
+
+CHECK_S = 15.0  # between two questions to Slurm about tasks that have left no result
+OURS = {"name": "ssc_sweep", "cpus_per_task": 1}
+
+
+def train_there(stack: Stack, threads: int) -> list[Outcome]:
+    """What a task of a cluster does.
+
+    Raises:
+        CannotWrite: a folder cannot be written.
+    """
+    import torch
+
+    from ssc_sweep.study.execute import run_stack
+
+    torch.set_num_threads(threads)
+    return run_stack(stack)
+
+
+@dataclass
+class _Task:
+    """A stack that Slurm, or submitit in its place, has been given."""
+
+    stack: Stack
+    job: Any
+    checked: float
+
+    def over(self) -> bool:
+        now = time.monotonic()
+        force = now - self.checked > CHECK_S
+        self.checked = now if force else self.checked
+        return bool(self.job.done(force_check=force))
+
+    def outcomes(self) -> list[Outcome]:
+        found = []
+        for job in self.stack.jobs:
+            outcome = ended(job)
+            if outcome is None:
+                lock = job.folder.claim()
+                if lock is not None:
+                    job.folder.release(lock)
+                    raise Lost(f"task {self.job.job_id} ended before it; its log: {self.job.paths.stderr}")
+                outcome = Outcome(Status.HELD, {})
+            found.append(outcome)
+        return found
+
+
+class Slurm:
+    """Tasks of Slurm, an array for all stacks that are sent together.
+
+    Args:
+        folder: for scripts and logs; it must be seen by all machines.
+        cluster: "slurm", or "local": processes of this machine that submitit starts, to try the rest of it.
+        slots: tasks that run at the same time.
+        resends: see `Crew`.
+        parameters: of submitit: slurm_partition, timeout_min, mem_gb ...
+
+    Raises:
+        UserError: submitit or Slurm is not there, or does not take these parameters.
+    """
+
+    asks = False
+
+    def __init__(self, folder: Path, cluster: str, slots: int, resends: int, parameters: dict[str, Any]) -> None:
+        try:
+            import submitit
+        except ImportError as error:
+            raise UserError("hydra/launcher=stack_slurm needs submitit: pip install 'ssc_sweep[slurm]'.") from error
+        self.folder, self.resends = folder, resends
+        # All stacks are handed over at once: what runs when is for Slurm to decide.
+        self.slots = 10**6
+        self.threads = int(parameters.get("cpus_per_task", 1))
+        self.sent: list[_Task] = []
+        try:
+            self.executor = submitit.AutoExecutor(folder=folder / "%j", cluster=cluster)
+            limit = {"slurm_array_parallelism": slots}
+            self.executor.update_parameters(**OURS | limit | parameters)
+        except (RuntimeError, ValueError, TypeError, NameError) as error:
+            text = " ".join(str(error).split())
+            raise UserError(f"hydra/launcher=stack_slurm cannot be used: {text}") from error
+
+    def script(self, stacks: int) -> str:
+        """What Slurm would be given for this many stacks."""
+        from submitit.slurm import slurm
+
+        real = slurm.SlurmExecutor(self.folder / "%j")
+        real.update_parameters(**self.executor._executor.parameters)
+        if stacks > 1:
+            real.parameters["map_count"] = stacks
+        return str(real._make_submission_file_text(real._submitit_command_str, "script"))
+
+    def send(self, stacks: Sequence[Stack]) -> list[Sent]:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        jobs = self.executor.map_array(train_there, stacks, [self.threads] * len(stacks))
+        tasks = [_Task(stack, job, time.monotonic()) for stack, job in zip(stacks, jobs, strict=True)]
+        self.sent += tasks
+        return list(tasks)
+
+    def stop(self) -> None:
+        for task in self.sent:
+            if not task.job.done():
+                task.job.cancel(check=False)
+
+    def tidy(self) -> None:
+        """Leave nothing but scripts and logs."""
+        for path in self.folder.rglob("*.pkl"):
+            path.unlink(missing_ok=True)
+
+
+@dataclass
+class _Remote:
+    """A stack that Ray has been given."""
+
+    reference: Any
+
+    def over(self) -> bool:
+        import ray
+
+        return bool(ray.wait([self.reference], timeout=0)[0])
+
+    def outcomes(self) -> list[Outcome]:
+        import ray
+
+        try:
+            found: list[Outcome] = ray.get(self.reference)
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.RaySystemError,
+                ray.exceptions.NodeDiedError, ray.exceptions.TaskCancelledError) as error:  # fmt: skip
+            raise Lost(f"its Ray worker is gone ({type(error).__name__})") from error
+        return found
+
+
+class Ray:
+    """Tasks of a Ray instance: one that runs already, or one of this machine that ends with the command.
+
+    Args:
+        address: of a running one; None: start one here.
+        slots: tasks at the same time, and processors of an instance that is started here.
+        resends: see `Crew`.
+
+    Raises:
+        UserError: Ray is not there, or no instance answers at this address.
+    """
+
+    asks = False
+
+    def __init__(self, address: str | None, slots: int, resends: int) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise UserError("hydra/launcher=stack_ray needs ray: pip install 'ssc_sweep[ray]'.") from error
+        self.slots, self.resends = slots, resends
+        here = {"num_cpus": slots} if address is None else {"address": address}
+        try:
+            ray.init(include_dashboard=False if address is None else None, log_to_driver=False, **here)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            text = " ".join(str(error).split())
+            raise UserError(f"hydra.launcher.address={address}: no Ray instance answers there: {text}") from error
+        # max_retries: a lost stack is sent again by us, without the runs that it has finished.
+        self.task = ray.remote(num_cpus=1, max_retries=0)(train_there)
+        self.sent: list[_Remote] = []
+
+    def send(self, stacks: Sequence[Stack]) -> list[Sent]:
+        tasks = [_Remote(self.task.remote(stack, 1)) for stack in stacks]
+        self.sent += tasks
+        return list(tasks)
+
+    def stop(self) -> None:
+        import ray
+
+        for task in self.sent:
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.cancel(task.reference, force=True)
+
+    def tidy(self) -> None:
+        import ray
+
+        ray.shutdown()
