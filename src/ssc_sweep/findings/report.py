@@ -21,7 +21,7 @@ from ssc_sweep.findings.diagnosis import Answer
 from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import answer_all
-from ssc_sweep.findings.reading import Unreadable
+from ssc_sweep.findings.files import Unreadable
 from ssc_sweep.findings.search import confirmations, search_notes
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.search_reading import Search, read_search
