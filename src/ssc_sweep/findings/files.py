@@ -172,11 +172,18 @@ def _config(parsed: Any) -> ConfigFile:
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file whose every line is whole, as text: the names of its columns, and the cells of each."""
+    """A CSV file whose every line is whole, as text.
+
+    Attributes:
+        names: of its columns.
+        cells: of each column, by its place.
+        underscore: whether a cell may hold one: Python takes 1_0 for a number.
+    """
 
     names: Sequence[str]
     cells: Mapping[int, Sequence[str]]
     rows: int
+    underscore: bool
 
     def numbers(self, place: int) -> Floats:
         """A column as floats, shape (rows,); NaN for an empty cell.
@@ -185,7 +192,7 @@ class Table:
             ValueError: a cell is no number.
         """
         column = self.cells[place]
-        if any("_" in cell for cell in column):  # Python takes 1_0 for a number
+        if self.underscore and any("_" in cell for cell in column):
             raise ValueError("a cell holds an underscore")
         return np.array([float(cell) if cell else math.nan for cell in column], dtype=np.float64)
 
@@ -205,4 +212,4 @@ def read_table(path: Path) -> Table:
         raise Unreadable(f"{path.name} is cut off: {'its last line is not whole' if text.strip() else 'it is empty'}")
     names, *body = lines
     columns = dict(enumerate(zip(*body, strict=True))) if body else dict.fromkeys(range(len(names)), ())
-    return Table(names, columns, len(body))
+    return Table(names, columns, len(body), "_" in text.partition("\n")[2])

@@ -252,6 +252,7 @@ def render(
         "confirmations": confirmations(search) if search else [],
         "search_pictures": draw_search(search) if search else [],
         "runs": runs,
+        "panels": [run for run in runs if run.panel],
         "counts": {status: count for status, count in counts.items() if count},
         "tracebacks": tracebacks(runs),
         "left_out": [run for run in runs if run.reason],
