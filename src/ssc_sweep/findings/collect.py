@@ -42,6 +42,7 @@ class Study:
         remarks: what was wrong with the study as a whole, a sentence each.
         probes: what its models recorded while they trained, by name, as they declare it.
         own_scores: scores of the user's own: name -> (title, unit).
+        datasets: of each arm with a run that counts, the name of its data set: the module that loads it.
     """
 
     folder: StudyFolder
@@ -52,6 +53,7 @@ class Study:
     remarks: tuple[str, ...]
     probes: dict[str, Probe] = field(default_factory=dict)
     own_scores: dict[str, tuple[str, str]] = field(default_factory=dict)
+    datasets: dict[str, str] = field(default_factory=dict)
 
     @property
     def rule(self) -> Rule | None:
@@ -188,5 +190,5 @@ def _read(folder: StudyFolder, every_column: bool) -> tuple[Study, str]:
     starts = [start for start in later if isinstance(start, dict)] if isinstance(later, list) else []
     provenance = {key: content.get(key) for key in PROVENANCE} | {"later": starts}
     remarks += found.remarks
-    study = Study(folder, plan, runs, found.history, provenance, tuple(remarks), found.probes, found.own_scores)
-    return study, summary
+    told = (found.probes, found.own_scores, found.datasets)
+    return Study(folder, plan, runs, found.history, provenance, tuple(remarks), *told), summary

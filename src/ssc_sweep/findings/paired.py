@@ -26,6 +26,7 @@ in a study.
 """
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -93,19 +94,23 @@ def _subset_means(x: Floats) -> Floats:
 
 @lru_cache(maxsize=8)
 def _subsets(n: int) -> tuple[NDArray[np.uint8], Floats]:
-    """Non-empty subsets of n pairs: a row of n bits each, packed, shape (patterns - 1, ceil(n / 8)); and their sizes."""
-    if 2**n <= PATTERNS:
-        rows = [((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1).astype(np.uint8)]
-    else:
-        # One stream, drawn a block at a time: the same patterns as if drawn at once.
-        rng = np.random.default_rng(0)
-        starts = range(0, PATTERNS + 100, BLOCK)
-        drawn = (rng.integers(0, 2, (min(BLOCK, PATTERNS + 100 - i), n)).astype(np.uint8) for i in starts)
-        rows = [block[block.any(axis=1)] for block in drawn]
-    packed = np.concatenate([np.packbits(block, axis=1) for block in rows])[: PATTERNS - 1]
-    sizes = np.concatenate([block.sum(axis=1, dtype=np.float64) for block in rows])[: PATTERNS - 1]
+    """Non-empty subsets of n pairs, a row of n bits each in bytes (patterns - 1, ceil(n / 8)), and their sizes."""
+    blocks = ((np.packbits(block, axis=1), block.sum(axis=1, dtype=np.float64)) for block in _patterns(n))
+    packed, sizes = (np.concatenate(parts)[: PATTERNS - 1] for parts in zip(*blocks, strict=True))
     assert len(packed) == min(2**n, PATTERNS) - 1
     return packed, sizes
+
+
+def _patterns(n: int) -> Iterator[NDArray[np.uint8]]:
+    """Non-empty subsets of n pairs as rows of 0 and 1, a block at a time; of many pairs some more than PATTERNS - 1."""
+    if 2**n <= PATTERNS:
+        yield ((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1).astype(np.uint8)
+        return
+    # One stream: the same patterns as if drawn at once.
+    rng = np.random.default_rng(0)
+    for start in range(0, PATTERNS + 100, BLOCK):
+        drawn = rng.integers(0, 2, (min(BLOCK, PATTERNS + 100 - start), n)).astype(np.uint8)
+        yield drawn[drawn.any(axis=1)]
 
 
 def holm(p: Floats) -> Floats:

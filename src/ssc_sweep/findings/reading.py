@@ -170,6 +170,7 @@ class Run:
         config: without its seed, as text.
         probes: what its model recorded, as declared.
         own_scores: scores of the user's own: name -> (title, unit).
+        dataset: name of its data set: the module that loads it.
     """
 
     cells: dict[str, object]
@@ -177,6 +178,13 @@ class Run:
     config: str
     probes: tuple[Probe, ...]
     own_scores: dict[str, tuple[str, str]]
+    dataset: str
+
+
+def _dataset_of(node: object) -> str:
+    """nhefs of ssc_sweep.data.nhefs.load; "" for what names no target."""
+    target = node.get("_target_") if isinstance(node, dict) else None
+    return str(target or "").rpartition(".")[0].rpartition(".")[2]
 
 
 def read_run(folder: RunFolder, expected_seed: int, yamls: RunYamls) -> Run:
@@ -211,7 +219,7 @@ def read_run(folder: RunFolder, expected_seed: int, yamls: RunYamls) -> Run:
         for one in _declared(metrics, "probes", ("name", "title", "unit", "tells"))
         if one["tells"] in list(Tells)
     )
-    return Run(cells, history, config.without_seed, probes, own)
+    return Run(cells, history, config.without_seed, probes, own, _dataset_of(config.get("dataset")))
 
 
 def _declared(metrics: Mapping[str, Any], key: str, names: tuple[str, ...]) -> list[dict[str, str]]:

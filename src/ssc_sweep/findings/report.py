@@ -18,10 +18,10 @@ from ssc_sweep.findings import plots
 from ssc_sweep.findings.collect import Study, collect
 from ssc_sweep.findings.comparison import effects, probe_table, published, score_table
 from ssc_sweep.findings.diagnosis import Answer
+from ssc_sweep.findings.files import Unreadable
 from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import answer_all
-from ssc_sweep.findings.files import Unreadable
 from ssc_sweep.findings.search import confirmations, search_notes
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.search_reading import Search, read_search
@@ -33,6 +33,7 @@ from ssc_sweep.study.hypothesis import Arm, folder_name
 from ssc_sweep.study.search.space import label
 
 HERE = Path(__file__).parent
+MOST_LISTED = 200  # runs that are left out, a line each; summary.csv has all
 
 
 @dataclass(frozen=True)
@@ -256,6 +257,7 @@ def render(
         "counts": {status: count for status, count in counts.items() if count},
         "tracebacks": tracebacks(runs),
         "left_out": [run for run in runs if run.reason],
+        "most_listed": MOST_LISTED,
         # The trials of a search and its confirmations have seeds of their own; there is no grid to be complete.
         "never_started": [] if study.is_search else never_started(study),
         "search_notes": search_notes(search) if search else [],

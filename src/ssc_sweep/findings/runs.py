@@ -31,6 +31,7 @@ class Runs:
     remarks: list[str]
     probes: dict[str, Probe]
     own_scores: dict[str, tuple[str, str]]
+    datasets: dict[str, str]
 
 
 def _looked_at(name: str, run: Run) -> bool:
@@ -67,6 +68,7 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
     planned, remarks = {arm.folder for arm in arms}, []
     probes: dict[str, Probe] = {}
     own_scores: dict[str, tuple[str, str]] = {}
+    datasets: dict[int, str] = {}
     for folder in run_folders(study.path):
         name = folder.path.relative_to(study.path).as_posix()
         if not re.fullmatch(r"seed=(0|-?[1-9]\d*)", folder.path.name):
@@ -86,6 +88,7 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
             else:
                 row |= run.cells
                 configs[len(rows)] = run.config
+                datasets[len(rows)] = run.dataset
                 kept = run.history.columns.items()
                 columns = {name: column for name, column in kept if every_column or _looked_at(name, run)}
                 histories[len(rows)] = History(run.history.kinds, columns)
@@ -106,8 +109,8 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
         del histories[i]
     history = _history([(names[i], int(str(rows[i]["seed"])), one) for i, one in histories.items()])
     known = {name for row in rows for name in row}
-    columns = [*COLUMNS, *sorted(known - set(COLUMNS))]
-    return Runs(pd.DataFrame(rows, columns=columns), history, remarks, probes, own_scores)
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *sorted(known - set(COLUMNS))])
+    return Runs(table, history, remarks, probes, own_scores, {names[i]: datasets[i] for i in histories})
 
 
 def _strangers(arms: Sequence[str], configs: Mapping[int, str]) -> list[int]:

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from ssc_sweep.findings.collect import Study
-from ssc_sweep.findings.plots import plain, sparkline
 from ssc_sweep.findings.files import RunYamls, Unreadable
+from ssc_sweep.findings.plots import plain, sparkline
 from ssc_sweep.findings.reading import LEFT_OUT
 from ssc_sweep.probe import Probe
 from ssc_sweep.study.folder import RunFolder
@@ -81,13 +81,13 @@ def _tail(path: Path) -> str:
     return "\n".join(line if len(line) <= LINE_LENGTH else f"{line[:LINE_LENGTH]}…" for line in lines)
 
 
-def _curves(history: pd.DataFrame, rows: np.ndarray[Any, np.dtype[np.intp]]) -> tuple[Curve, ...]:
+def _curves(history: pd.DataFrame, rows: ArrayLike) -> tuple[Curve, ...]:
     """Loss, validation RMSE and gradient norm of one run by epoch: of these rows of the history."""
     curves = []
     for name in history:
         if name != "val_rmse" and not str(name).endswith((".loss", ".gradient_norm")):
             continue
-        values = history[name].to_numpy()[rows]
+        values = history[name].to_numpy()[np.asarray(rows)]
         values = values[np.isfinite(values)]
         if len(values):
             shown = (plain(float(value)) for value in (values[0], values.min(), values[-1]))
