@@ -228,7 +228,26 @@ def test_many_arms_are_drawn_in_parts(tmp_path: Path) -> None:
         finish(folder.run(f"x={i}", 0), 20.0 + i)
     build(folder)
     assert (folder.path / "figures" / "arms-2-seeds.svg").exists()
-    assert "nothing to judge" in page(folder).text
+    assert "nothing to judge" in page(folder).text and "Not drawn" not in page(folder).text
+
+
+def test_of_very_many_arms_the_first_of_every_hypothesis_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "MOST_CHAPTERS", 2)
+    folder = make_study(tmp_path / "study", seeds=1)
+    content = yaml.safe_load(folder.study.read_text())
+    control, arm = content["arms"][:2]
+    names = {"a": [f"a/x={i}" for i in range(9)], "b": ["b/x=0"]}
+    arms = [arm | {"folder": name, "label": name, "hypothesis": h} for h, found in names.items() for name in found]
+    folder.study.write_text(yaml.safe_dump(content | {"arms": [control, *arms]}))
+    for name in (*names["a"], *names["b"]):
+        finish(folder.run(name, 0), 20.0)
+        config = folder.run(name, 0).config
+        config.write_text(config.read_text().replace("0.0005", "0.1"))
+    build(folder)
+    assert {path.name for path in (folder.path / "figures").glob("*-seeds.svg")} == {"a-1-seeds.svg", "b-seeds.svg"}
+    assert "Not drawn: 2 arms. The page has room for 2 sets of figures;" in page(folder).text
 
 
 def test_command_rebuilds_and_makes_an_index(
