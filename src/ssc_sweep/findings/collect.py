@@ -8,6 +8,7 @@ import importlib.metadata
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -60,7 +61,8 @@ class Study:
         """What its verdicts follow; None where study.yaml has no usable one."""
         return self.plan.rule
 
-    @property
+    # Kept: verdicts and tables ask for it several times an arm.
+    @cached_property
     def ended(self) -> pd.DataFrame:
         """The runs that have ended; one of them without an RMSE is lost."""
         return self.runs[self.runs["status"].isin(ENDED)]

@@ -33,7 +33,7 @@ from ssc_sweep.study.hypothesis import Arm, folder_name
 from ssc_sweep.study.search.space import label
 
 HERE = Path(__file__).parent
-MOST_CHAPTERS = 12  # sets of figures; each takes 2 s to draw and 0.5 MB of the page
+MOST_CHAPTERS = 10  # sets of figures; each takes 2 s to draw and 0.5 MB of the page
 MOST_LISTED = 200  # runs that are left out, a line each; summary.csv has all
 
 
