@@ -132,7 +132,8 @@ def test_what_looks_like_an_oversight_is_told() -> None:
     )
     assert made.notes[1] == "kinds: 1 number, 1 yes_no (sex: 1 is m)"
     assert made.notes[2] == "dataset.missing.sex: no cell holds x. Is it the right code?"
-    assert made.notes[3].startswith("age grows from row to row, as a row number does.")
+    said = "columns that grow from row to row, as row numbers do: age. Leave row numbers out: dataset.drop=[age]"
+    assert made.notes[3] == said
 
 
 def test_roles_drop_unit_and_what_classical_models_use() -> None:

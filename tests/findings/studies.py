@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ssc_sweep.findings.collect import METRICS
+from ssc_sweep.findings.reading import METRICS
 from ssc_sweep.study.folder import RunFolder, StudyFolder, write_json, write_text, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.plan import Plan, write_plan

@@ -36,6 +36,17 @@ def cut(path: Path, length: int) -> None:
     path.write_text(path.read_text()[:length])
 
 
+def swap(path: Path, before: str, after: str) -> None:
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+
+
+def head(path: Path, before: str, after: str) -> None:
+    """Rename a column."""
+    swap(path, f",{before},", f",{after},")
+
+
 def drop_last_line(path: Path) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
 
@@ -81,6 +92,13 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], object], str]] = {
     "history cut between lines": (lambda run: drop_last_line(run.history), "ends at step 20 of 30"),
     "history empty": (lambda run: run.history.write_text(""), "history.csv is cut off"),
     "history with words": (lambda run: run.history.write_text("kind,epoch,step\nepoch,1,many\n"), "holds text in step"),
+    "history with a column twice": (lambda run: head(run.history, "x_scale_off", "fit.loss"), "column fit.loss twice"),
+    "history with an underscore": (lambda run: swap(run.history, "step,1,1,9,", "step,1,1,9_0,"), "text in fit.loss"),
+    "history with half a step": (
+        lambda run: swap(run.history, "step,1,1,", "step,1,1.5,"),
+        "without an epoch or a step",
+    ),
+    "predictions of half a treatment": (lambda run: swap(run.predictions, "0,0,0.9", "0,0.5,0.9"), "no numbers"),
     "history of another version": (lambda run: run.history.write_text("epoch,loss\n1,2\n"), "another version"),
     "config of another seed": (lambda run: run.config.write_text("seed: 5\n"), "of seed 5"),
     "config of other epochs": (lambda run: edit_config(run, epochs=99), "config.yaml has epochs=99, but history.csv"),
@@ -132,6 +150,24 @@ def test_whole_runs_have_their_numbers(study: StudyFolder) -> None:
     assert len(read.history) == 9 * 4
     assert read.remarks == ()
     assert read.rule is not None and read.rule.target == 15.0
+
+
+def test_only_what_findings_look_at_is_kept_of_a_history(study: StudyFolder) -> None:
+    for run in study.runs():
+        swap(run.history, ",x_scale_off,y_scale_off,", ",x_scale_off,fit.spread_sd,")
+    kept, every = collect(study).history, read(study).history
+    assert set(every.columns) - set(kept.columns) == {"fit.spread_sd"}
+    assert every["fit.spread_sd"].eq(0.4).all() and len(every) == len(kept) == 9 * 4
+    assert kept.equals(every[list(kept.columns)])
+
+
+def test_histories_of_other_columns_stand_in_one_table(study: StudyFolder) -> None:
+    swap(study.run(FAST, 1).history, "fit.loss", "other.loss")
+    history = collect(study).history
+    odd = (history["arm"] == FAST) & (history["seed"] == 1)
+    assert history.loc[odd, "fit.loss"].isna().all() and history.loc[~odd, "fit.loss"].notna().all()
+    assert history["other.loss"].notna().equals(odd)
+    assert history["epoch"].dtype == history["step"].dtype == "int64"
 
 
 def test_unfinished_failed_and_diverged_runs_have_no_number(study: StudyFolder) -> None:

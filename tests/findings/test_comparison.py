@@ -85,6 +85,37 @@ def test_probes_are_shown_by_their_titles(study: Study) -> None:
     assert rows[0].cells[0] == pytest.approx((0.5, 0.5 / 3))
 
 
+def test_probes_of_a_model_that_is_solved_are_shown(folder: StudyFolder) -> None:
+    """Its history has one row, of kind solved, and so one number: 1, 2, 3 and 4 of four runs."""
+    for seed in range(4):
+        run = folder.run(FAST, seed)
+        metrics = json.loads(run.metrics.read_text())
+        run.metrics.write_text(json.dumps(metrics | {"steps": 0}))
+        run.history.write_text(f"kind,epoch,step,x_scale_off,val_rmse\nsolved,0,0,{seed + 1},{metrics['rmse']}\n")
+    study = collect(folder)
+    assert study.runs["left_out"].isna().all()
+    _, (scale, reach) = probe_table(study)
+    assert scale.cells[0] == pytest.approx((0.5, 0.5 / 3))
+    assert math.isnan(scale.cells[1][0]) and scale.cells[1][1] == 2.5
+    assert all(math.isnan(value) for value in reach.cells[1])
+    build(folder)
+    page = (folder.path / "report.html").read_text().partition('id="probes"')[2]
+    assert '<td class="n">2.5</td><td class="n">-</td>' in page
+
+
+@pytest.mark.parametrize(("dataset", "shown"), [("nhefs", True), ("synthetic", False), (None, True)])
+def test_a_published_number_belongs_to_its_data_set(folder: StudyFolder, dataset: str | None, shown: bool) -> None:
+    for run in folder.runs():
+        write_yaml(run.config, {"dataset": {"_target_": "ssc_sweep.data.nhefs.load"}} | read_yaml(run.config))
+    content = read_yaml(folder.study)
+    for reference in content["hypotheses"]["lr"]["references"]:
+        reference["dataset"] = dataset
+    write_yaml(folder.study, content)
+    study = collect(folder)
+    assert set(study.datasets.values()) == {"nhefs"}
+    assert bool(published(study)) == bool(effects(study)[0].published) == shown
+
+
 def test_published_numbers_stand_beside_ours(study: Study) -> None:
     (one,) = published(study)
     assert (one.arm, one.value, one.ours) == ("optimizer.lr=1e-4", 10.0, pytest.approx(10.45))
@@ -120,6 +151,8 @@ def test_report_and_terminal_show_them(folder: StudyFolder, capsys: pytest.Captu
         "Treatment: mean over seeds",
         "Effect of treatment, kg",
         "published 10, ours",
+        "Scores of your own: mean over seeds",
+        "worst error, kg",
     ):
         assert part in text, part
     assert max(map(len, text.splitlines())) <= 120
@@ -136,8 +169,9 @@ def test_a_study_without_a_target(folder: StudyFolder, capsys: pytest.CaptureFix
     evidence = verdicts[0].judgement.evidence  # type: ignore[union-attr]
     assert evidence.works == 0 and evidence.ratio == pytest.approx(0.2518, abs=1e-3)
     print_study(study, verdicts)
-    assert "< 90% mean" in capsys.readouterr().out
+    assert "beats mean by 10%" in capsys.readouterr().out
     page = (folder.path / "report.html").read_text()
+    assert "a run works if its RMSE is below 90% of that of predicting the mean, an arm" in page
     assert "RMSE below 90% of that of predicting the mean" in page
 
 

@@ -54,6 +54,13 @@ def test_figures_are_saved_alike_twice_and_use_no_pyplot(name: str) -> None:
     assert "matplotlib.pyplot" not in inspect.getsource(plots)
 
 
+def test_many_seeds_are_pixels_so_that_the_page_stays_small() -> None:
+    few, many = (arm("control", list(np.linspace(5, 50, n))) for n in (plots.MOST_VECTORS, 2000))
+    shapes, pixels = (as_svg(strip([one], 15.0, 8.0, "kg")) for one in (few, many))
+    assert "<image" not in shapes and "<image" in pixels
+    assert len(pixels) < 40_000
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_an_arm_without_any_number_still_gives_a_figure(name: str) -> None:
     assert as_svg(FIGURES[name](EMPTY))

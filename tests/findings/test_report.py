@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from ssc_sweep.findings.__main__ import main
+from ssc_sweep.findings import report, views
+from ssc_sweep.findings.__main__ import _may_write, main
 from ssc_sweep.findings.collect import collect
 from ssc_sweep.findings.judging import rmse_of
 from ssc_sweep.findings.report import build, judge_arms, render, snippet
@@ -76,6 +77,7 @@ def test_verdicts_come_first_and_in_sentences(whole: StudyFolder) -> None:
     assert places == sorted(places)
     assert places[-1] < text.index("Every seed.") < text.index("All runs")
     assert "8 of 8 runs work (RMSE below 15 kg); of the control 0." in text
+    assert "Rule: a run works if its RMSE is below 15 kg, an arm if 90% of its runs do" in text
     assert "Predicting the training rows' mean for every row has an RMSE of 8 kg: a model with a larger RMSE" in text
     assert "Does the loss diverge, and when?" in text and "NaN or Inf: 0 of 24 runs" in text
     assert "What went wrong" not in text
@@ -133,6 +135,28 @@ def test_panels_show_what_differs_from_the_control(whole: StudyFolder) -> None:
     assert "optimizer.lr: 0.0005 in the control, 0.0001 here" in text
     assert "val_rmse: first 120, lowest 40, last 40" in text
     assert "End of the log:epoch=1 epoch=2 epoch=3" in text
+
+
+def test_of_many_runs_the_first_seeds_of_every_arm_and_status_have_a_panel(
+    damaged: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "MOST_PANELS", 10)
+    monkeypatch.setattr(report, "MOST_LISTED", 1)
+    study, _, _ = build(damaged)
+    found = page(damaged)
+    text = " ".join(found.text.split())
+    assert "Of 23 runs, 10 have a panel: the first seeds of every arm" in text
+    assert "And 2 more: the column left_out of summary.csv has them all." in text
+    rows = [row for row in found.all("tr") if "data-status" in row]
+    assert len(rows) == len(study.runs) == 23
+    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert len(ids) == len(set(ids)) and {f"run-{i}" for i in range(23)} <= set(ids)
+    # Three arms with eight pairs of arm and status: one panel each, and a second for two of them.
+    runs = views.view_runs(study)
+    panels = [(run.arm, run.status) for run in runs if run.panel]
+    assert set(panels) == set(zip(study.runs["arm"], study.runs["status"], strict=True)) and len(set(panels)) == 8
+    assert all(run.curves == () and run.log == "" and run.differences == () for run in runs if not run.panel)
+    assert all(run.curves for run in runs if run.panel and run.status == "finished")
 
 
 def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder) -> None:
@@ -204,7 +228,26 @@ def test_many_arms_are_drawn_in_parts(tmp_path: Path) -> None:
         finish(folder.run(f"x={i}", 0), 20.0 + i)
     build(folder)
     assert (folder.path / "figures" / "arms-2-seeds.svg").exists()
-    assert "nothing to judge" in page(folder).text
+    assert "nothing to judge" in page(folder).text and "Not drawn" not in page(folder).text
+
+
+def test_of_very_many_arms_the_first_of_every_hypothesis_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "MOST_CHAPTERS", 2)
+    folder = make_study(tmp_path / "study", seeds=1)
+    content = yaml.safe_load(folder.study.read_text())
+    control, arm = content["arms"][:2]
+    names = {"a": [f"a/x={i}" for i in range(9)], "b": ["b/x=0"]}
+    arms = [arm | {"folder": name, "label": name, "hypothesis": h} for h, found in names.items() for name in found]
+    folder.study.write_text(yaml.safe_dump(content | {"arms": [control, *arms]}))
+    for name in (*names["a"], *names["b"]):
+        finish(folder.run(name, 0), 20.0)
+        config = folder.run(name, 0).config
+        config.write_text(config.read_text().replace("0.0005", "0.1"))
+    build(folder)
+    assert {path.name for path in (folder.path / "figures").glob("*-seeds.svg")} == {"a-1-seeds.svg", "b-seeds.svg"}
+    assert "Not drawn: 2 arms. The page has room for 2 sets of figures;" in page(folder).text
 
 
 def test_command_rebuilds_and_makes_an_index(
@@ -216,12 +259,24 @@ def test_command_rebuilds_and_makes_an_index(
         (damaged.path.parent / "whole" / name).unlink()
     assert main(paths) == 0
     index = damaged.path.parent / "index.html"
+    assert _may_write(index)  # the next one takes its place
     shown = capsys.readouterr()
     assert shown.out.split() == [f"{path}/report.html" for path in paths] + [str(index)]
     assert shown.err == "damaged: 3 of 23 runs are left out; its report says why.\n"
     links = [link["href"] for link in Page(index.read_text()).all("a")]
     assert links == ["./damaged/report.html", "./whole/report.html"]
     assert all((damaged.path.parent / "whole" / name).exists() for name in ("report.html", "verdicts.csv"))
+
+
+def test_an_index_of_somebody_else_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [str(make_study(tmp_path / name, seeds=1).path) for name in ("a", "b")]
+    index = tmp_path / "index.html"
+    index.write_text("<h1>My own page</h1>")
+    assert main(paths) == 0
+    shown = capsys.readouterr()
+    assert index.read_text() == "<h1>My own page</h1>"
+    assert shown.out.split() == [f"{path}/report.html" for path in paths]
+    assert shown.err == f"left out: {index} is not of ssc_sweep and stays. To get an index, move it.\n"
 
 
 def test_what_is_no_study_is_passed_over_and_named(whole: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,10 @@ def describe(
         for key, codes in absent.items()
     ]
     if counting:
-        notes.append(f"{_some(counting)} grows from row to row, as a row number does. If it is one: dataset.drop=[...]")
+        notes.append(
+            f"columns that grow from row to row, as row numbers do: {_some(counting)}. Leave row numbers out: "
+            f"dataset.drop=[{','.join(counting)}]"
+        )
     coded = ", ".join(f"{code} is {treatment}" for code, treatment in enumerate(treatments))
     notes.append(f"treatments: {coded}. An effect is that of {treatments[-1]} against {treatments[0]}")
     return tuple(notes)

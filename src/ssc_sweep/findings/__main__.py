@@ -38,8 +38,20 @@ def find(paths: Sequence[Path]) -> tuple[list[StudyFolder], list[UserError]]:
     return folders, wrong
 
 
+# Stands in the head of every page of ours (templates/page.html.j2).
+OURS = '<meta name="generator" content="ssc_sweep">'
+
+
+def _may_write(index: Path) -> bool:
+    """Whether there is no such file yet, or it is one that this command has made."""
+    return not index.is_file() or OURS in index.read_text(encoding="utf-8", errors="replace")
+
+
 def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
-    """Make the findings of each study again, and an index where there are several; return the pages."""
+    """Make the findings of each study again, and an index where there are several; return the pages.
+
+    A file index.html that somebody else has made stays as it is.
+    """
     # Imported here: pandas, scipy and matplotlib take time that a wrong path should not cost.
     from ssc_sweep.findings.report import build, environment
 
@@ -52,6 +64,10 @@ def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
     pages = [folder.path / "report.html" for folder in folders]
     if len(folders) > 1:
         parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
+        index = parent / "index.html"
+        if not _may_write(index):
+            print(f"left out: {index} is not of ssc_sweep and stays. To get an index, move it.", file=sys.stderr)
+            return pages
         studies = [
             {
                 "name": study.folder.path.relative_to(parent).as_posix(),
@@ -61,8 +77,8 @@ def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
             }
             for study, verdicts, _ in built
         ]
-        write_text(parent / "index.html", environment().get_template("index.html.j2").render(studies=studies))
-        pages.append(parent / "index.html")
+        write_text(index, environment().get_template("index.html.j2").render(studies=studies))
+        pages.append(index)
     return pages
 
 

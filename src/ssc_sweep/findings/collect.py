@@ -6,26 +6,16 @@ number: its status is "unfinished" or "left out" and the column left_out says wh
 
 import importlib.metadata
 import io
-import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.findings.reading import (
-    LEFT_OUT,
-    METRICS,
-    UNFINISHED,
-    Unreadable,
-    load_yaml,
-    one_line,
-    read_model,
-    read_overrides,
-    read_run,
-)
+from ssc_sweep.findings.files import Unreadable, load_yaml, one_line
+from ssc_sweep.findings.runs import read_runs
 from ssc_sweep.findings.summary import as_csv, read_summary
 from ssc_sweep.probe import Probe
 from ssc_sweep.schema import admits
@@ -35,7 +25,6 @@ from ssc_sweep.study.job import Status
 from ssc_sweep.study.plan import PROVENANCE, Plan
 from ssc_sweep.study.rule import Rule
 
-COLUMNS = ("arm", "seed", *METRICS, "first_bad_step", "first_bad_tensor", "overrides", "folder", "left_out")
 # A run with one of these has ended; without an RMSE it is lost, and counts as such in the verdicts.
 ENDED = (Status.FINISHED.value, Status.DIVERGED.value, Status.FAILED.value)
 PLAN_KEYS = (*PROVENANCE, "rule", "seeds", "hypotheses", "arms")
@@ -47,12 +36,14 @@ class Study:
 
     Attributes:
         plan: its hypotheses, arms and seeds; arms are taken from the folders where study.yaml lacks them.
-        runs: one row a run, as in summary.csv (columns: COLUMNS).
-        history: the history.csv of every run that counts, under each other, with the columns arm and seed.
+        runs: one row a run, as in summary.csv (columns: `runs.COLUMNS`).
+        history: the history.csv of every run that counts, under each other, with the columns arm and seed. `collect`
+            keeps only the columns that findings look at, `read` keeps all.
         provenance: what study.yaml says of command, time, commit, versions and machine.
         remarks: what was wrong with the study as a whole, a sentence each.
         probes: what its models recorded while they trained, by name, as they declare it.
         own_scores: scores of the user's own: name -> (title, unit).
+        datasets: of each arm with a run that counts, the name of its data set: the module that loads it.
     """
 
     folder: StudyFolder
@@ -63,13 +54,15 @@ class Study:
     remarks: tuple[str, ...]
     probes: dict[str, Probe] = field(default_factory=dict)
     own_scores: dict[str, tuple[str, str]] = field(default_factory=dict)
+    datasets: dict[str, str] = field(default_factory=dict)
 
     @property
     def rule(self) -> Rule | None:
         """What its verdicts follow; None where study.yaml has no usable one."""
         return self.plan.rule
 
-    @property
+    # Kept: verdicts and tables ask for it several times an arm.
+    @cached_property
     def ended(self) -> pd.DataFrame:
         """The runs that have ended; one of them without an RMSE is lost."""
         return self.runs[self.runs["status"].isin(ENDED)]
@@ -84,84 +77,6 @@ class Study:
         arms = tuple(arm for arm in self.plan.arms if not arm.folder.startswith((TRIAL, CONFIRM)))
         runs = self.runs[~self.runs["arm"].str.startswith((TRIAL, CONFIRM))]
         return replace(self, plan=replace(self.plan, arms=arms), runs=runs)
-
-
-@dataclass(frozen=True)
-class _Runs:
-    """What the run folders of a study hold."""
-
-    table: pd.DataFrame
-    history: pd.DataFrame
-    remarks: list[str]
-    probes: dict[str, Probe]
-    own_scores: dict[str, tuple[str, str]]
-
-
-def _read_runs(study: StudyFolder, arms: Sequence[Arm]) -> _Runs:
-    """Read them; of arms that are not planned no number is read, unless nothing is planned."""
-    rows: list[dict[str, object]] = []
-    histories: dict[int, pd.DataFrame] = {}
-    configs: dict[int, str] = {}
-    planned, remarks = {arm.folder for arm in arms}, []
-    probes: dict[str, Probe] = {}
-    own_scores: dict[str, tuple[str, str]] = {}
-    for folder in study.runs():
-        name = folder.path.relative_to(study.path).as_posix()
-        if not re.fullmatch(r"seed=(0|-?[1-9]\d*)", folder.path.name):
-            remarks.append(f"The folder {name} is left out: its name is not seed=<number>, so it is no run.")
-            continue
-        arm = folder.path.parent.relative_to(study.path).as_posix()
-        seed = int(folder.path.name.removeprefix("seed="))
-        row: dict[str, object] = {"arm": arm, "seed": seed}
-        row |= {"overrides": read_overrides(folder), "folder": name}
-        if planned and arm not in planned:
-            row |= {"status": LEFT_OUT, "left_out": "study.yaml does not name its arm"}
-        elif folder.done.exists():
-            try:
-                run = read_run(folder, seed)
-            except Unreadable as error:
-                row |= {"status": LEFT_OUT, "left_out": str(error)}
-            else:
-                row |= run.cells
-                configs[len(rows)] = run.config
-                histories[len(rows)] = run.history.assign(arm=arm, seed=seed)
-                probes |= {probe.name: probe for probe in run.probes}
-                own_scores |= run.own_scores
-        elif folder.failed.exists():
-            row |= {"status": Status.FAILED.value, "model": read_model(folder)}
-        else:
-            row |= {"status": UNFINISHED, "left_out": "no DONE: it was broken off, or is still running"}
-        rows.append(row)
-    names = [str(row["arm"]) for row in rows]
-    doubted = dict.fromkeys(_copies(names, configs, arms), "its config is that of its control: was the folder copied?")
-    strange = "its config is not that of the arm's other runs: was it copied or edited?"
-    doubted |= dict.fromkeys(_strangers(names, configs), strange)
-    for i, why in doubted.items():
-        kept = ("arm", "seed", "overrides", "folder")
-        rows[i] = {key: rows[i][key] for key in kept} | {"status": LEFT_OUT, "left_out": why}
-        del histories[i]
-    empty = pd.DataFrame({"kind": [], "epoch": [], "step": [], "arm": [], "seed": []})
-    history = pd.concat(histories.values(), ignore_index=True) if histories else empty
-    known = {name for row in rows for name in row}
-    columns = [*COLUMNS, *sorted(known - set(COLUMNS))]
-    return _Runs(pd.DataFrame(rows, columns=columns), history, remarks, probes, own_scores)
-
-
-def _strangers(arms: Sequence[str], configs: Mapping[int, str]) -> list[int]:
-    """Rows whose config differs from that of most runs of their arm; all of an arm without such a majority."""
-    by_arm: dict[str, Counter[str]] = {}
-    for i, config in configs.items():
-        by_arm.setdefault(arms[i], Counter())[config] += 1
-    return [i for i, config in configs.items() if 2 * by_arm[arms[i]][config] <= by_arm[arms[i]].total()]
-
-
-def _copies(names: Sequence[str], configs: Mapping[int, str], arms: Sequence[Arm]) -> list[int]:
-    """Rows of an arm whose config is that of its control. Equal configs share a folder, so this one is a copy."""
-    by_arm: dict[str, set[str]] = {}
-    for i, config in configs.items():
-        by_arm.setdefault(names[i], set()).add(config)
-    controls = {arm.folder: by_arm.get(arm.control, set()) for arm in arms if arm.control not in (None, arm.folder)}
-    return [i for i, config in configs.items() if config in controls.get(names[i], ())]
 
 
 def _arm(entry: object) -> Arm | None:
@@ -242,23 +157,23 @@ def collect(folder: StudyFolder) -> Study:
     Raises:
         UserError: it cannot be written.
     """
-    study, summary = _read(folder)
+    study, summary = _read(folder, every_column=False)
     write_text(folder.summary, summary)
     return study
 
 
 def read(folder: StudyFolder) -> Study:
-    """Read the study and write nothing."""
-    return _read(folder)[0]
+    """Read the study, every column of its histories, and write nothing."""
+    return _read(folder, every_column=True)[0]
 
 
-def _read(folder: StudyFolder) -> tuple[Study, str]:
+def _read(folder: StudyFolder, every_column: bool) -> tuple[Study, str]:
     """The study and the text of its summary.csv; everything after this works on what was read back from that."""
     content, remarks = _read_study_yaml(folder)
     planned = _arms(content)
     if not planned:
         remarks.append("study.yaml names no arms: they are taken from the folders, and nothing says what to compare.")
-    found = _read_runs(folder, planned)
+    found = read_runs(folder, planned, every_column)
     summary = as_csv(found.table)
     runs = read_summary(io.StringIO(summary))
     try:
@@ -277,5 +192,5 @@ def _read(folder: StudyFolder) -> tuple[Study, str]:
     starts = [start for start in later if isinstance(start, dict)] if isinstance(later, list) else []
     provenance = {key: content.get(key) for key in PROVENANCE} | {"later": starts}
     remarks += found.remarks
-    study = Study(folder, plan, runs, found.history, provenance, tuple(remarks), found.probes, found.own_scores)
-    return study, summary
+    told = (found.probes, found.own_scores, found.datasets)
+    return Study(folder, plan, runs, found.history, provenance, tuple(remarks), *told), summary

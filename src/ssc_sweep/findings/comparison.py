@@ -112,7 +112,10 @@ def _with_best(columns: Sequence[ScoreColumn], rows: Sequence[ScoreRow]) -> list
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """A probe, and for each arm its median over runs in the first and the last epoch (NaN where it has none)."""
+    """A probe, and for each arm its median over runs in the first and the last epoch.
+
+    NaN where it has none. A model that was solved has no epochs: its one number is the last, and the first is NaN.
+    """
 
     title: str
     cells: tuple[tuple[float, float], ...]
@@ -121,11 +124,13 @@ class ProbeRow:
 def probe_table(study: Study) -> tuple[list[str], list[ProbeRow]]:
     """(labels of the arms, rows): every declared probe that was recorded, so that arms can be compared by it."""
     arms, rows = arms_of(study), []
+    solved = study.history[study.history["kind"] == "solved"]
     for probe in study.probes.values():
-        first, last = ends(study.history, probe.name)
-        if last.empty:
+        first, last = (values.groupby("arm").median() for values in ends(study.history, probe.name))
+        once = solved.groupby("arm")[probe.name].median().dropna() if probe.name in solved else first.iloc[:0]
+        if last.empty and once.empty:
             continue
-        by_arm = [values.groupby("arm").median() for values in (first, last)]
+        by_arm = (first, last.combine_first(once))
         cells = tuple(tuple(float(m.get(folder, math.nan)) for m in by_arm) for folder, _ in arms)
         rows.append(ProbeRow(titled(probe), cells))  # type: ignore[arg-type]
     return [label for _, label in arms], rows
@@ -146,13 +151,15 @@ class Published:
 
 
 def published(study: Study) -> list[Published]:
-    """The references of the study's hypotheses that belong to an arm of it."""
+    """The references of the study's hypotheses that belong to an arm of it, and to the data set of that arm."""
     titles = {score.name: with_unit(score.title, score.unit, study) for score in SCORES}
     folders = {label: folder for folder, label in arms_of(study)}
     found = []
     for conf in study.plan.hypotheses.values():
         for ref in conf.references:
             if ref.arm not in folders or ref.score not in study.runs:
+                continue
+            if ref.dataset not in (None, study.datasets.get(folders[ref.arm])):
                 continue
             ours = study.ended.loc[study.ended["arm"] == folders[ref.arm], ref.score].astype(float).mean()
             title = titles.get(ref.score, ref.score)
@@ -193,8 +200,12 @@ def effects(study: Study) -> list[Effect]:
         return []
     table = pd.read_csv(path)
     several = len(table[["treatment", "outcome"]].drop_duplicates()) > 1
+    datasets = set(study.datasets.values())
     references = {
-        ref.arm: ref for conf in study.plan.hypotheses.values() for ref in conf.references if ref.score == "effect"
+        ref.arm: ref
+        for conf in study.plan.hypotheses.values()
+        for ref in conf.references
+        if ref.score == "effect" and (ref.dataset is None or datasets == {ref.dataset})
     }
     found = []
     for row in table.to_dict("records"):

@@ -26,6 +26,7 @@ in a study.
 """
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -35,6 +36,7 @@ from scipy import stats
 Floats = NDArray[np.float64]
 
 PATTERNS = 2**15  # sign patterns: all of them up to 15 pairs, a fixed draw beyond
+BLOCK = 2**10  # sign patterns that are numbers at a time; the others are bits
 SMALLEST_P = 2 / PATTERNS  # two-sided
 EQUAL = 1e-12  # relative: differences below this are rounding, not findings
 
@@ -65,8 +67,7 @@ def sign_flip(x: Floats, alpha: float) -> tuple[Floats, Floats, Floats]:
         Two-sided p, lower and upper end, each of shape (...). The ends are infinite where n is too small for alpha.
     """
     x = np.take_along_axis(x, np.argsort(np.abs(x), axis=-1, kind="stable"), axis=-1)  # the order of seeds is no news
-    subsets, sizes = _subsets(x.shape[-1])
-    means = x @ subsets.T / sizes
+    means = _subset_means(x)
     means[np.abs(means) <= EQUAL * np.abs(x).max(axis=-1, initial=0.0, keepdims=True)] = 0.0
     total = means.shape[-1] + 1  # the pattern as observed flips nothing and counts on both sides
     rarer = 1 + np.minimum((means <= 0).sum(axis=-1), (means >= 0).sum(axis=-1))
@@ -79,16 +80,37 @@ def sign_flip(x: Floats, alpha: float) -> tuple[Floats, Floats, Floats]:
     return p, means[..., k - 1], means[..., total - 1 - k]
 
 
+def _subset_means(x: Floats) -> Floats:
+    """Means of x (..., n) over the non-empty subsets of n pairs, shape (..., patterns - 1)."""
+    n = x.shape[-1]
+    packed, sizes = _subsets(n)
+    totals = np.empty((*x.shape[:-1], len(sizes)))
+    # A block at a time: as floats all patterns of thousands of pairs take more memory than the rest of a study.
+    for start in range(0, len(sizes), BLOCK):
+        block = np.unpackbits(packed[start : start + BLOCK], axis=1, count=n).astype(np.float64)
+        totals[..., start : start + BLOCK] = x @ block.T
+    return totals / sizes
+
+
 @lru_cache(maxsize=8)
-def _subsets(n: int) -> tuple[Floats, Floats]:
-    """Non-empty subsets of n pairs as rows of 0 and 1, shape (patterns - 1, n), and their sizes."""
+def _subsets(n: int) -> tuple[NDArray[np.uint8], Floats]:
+    """Non-empty subsets of n pairs, a row of n bits each in bytes (patterns - 1, ceil(n / 8)), and their sizes."""
+    blocks = ((np.packbits(block, axis=1), block.sum(axis=1, dtype=np.float64)) for block in _patterns(n))
+    packed, sizes = (np.concatenate(parts)[: PATTERNS - 1] for parts in zip(*blocks, strict=True))
+    assert len(packed) == min(2**n, PATTERNS) - 1
+    return packed, sizes
+
+
+def _patterns(n: int) -> Iterator[NDArray[np.uint8]]:
+    """Non-empty subsets of n pairs as rows of 0 and 1, a block at a time; of many pairs some more than PATTERNS - 1."""
     if 2**n <= PATTERNS:
-        rows = (np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1
-    else:
-        drawn = np.random.default_rng(0).integers(0, 2, (PATTERNS + 100, n))
-        rows = drawn[drawn.any(axis=1)][: PATTERNS - 1]
-        assert len(rows) == PATTERNS - 1
-    return rows.astype(np.float64), rows.sum(axis=1).astype(np.float64)
+        yield ((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1).astype(np.uint8)
+        return
+    # One stream: the same patterns as if drawn at once.
+    rng = np.random.default_rng(0)
+    for start in range(0, PATTERNS + 100, BLOCK):
+        drawn = rng.integers(0, 2, (min(BLOCK, PATTERNS + 100 - start), n)).astype(np.uint8)
+        yield drawn[drawn.any(axis=1)]
 
 
 def holm(p: Floats) -> Floats:

@@ -23,6 +23,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7
 MARKERS = ("s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)))
 MOST_ARMS = len(COLOURS)  # more arms than this beside the control go into a figure of their own
+MOST_VECTORS = 200  # more points than this are drawn as pixels: as shapes each adds to the size of the page
 
 WIDTH = 4.8  # inches; 346 points, so that 11-point letters stay legible on a screen of 400 pixels
 STYLE: dict[Any, Any] = {
@@ -116,7 +117,7 @@ def strip(arms: Sequence[ArmRuns], target: float, mean_predictor: float, unit: s
             lost = int(arm.rmse.isna().sum())
             # Seeds lie beside each other in their order, so that equal values can be told apart.
             place = i + np.linspace(-0.14, 0.14, len(arm.rmse))[arm.rmse.notna().to_numpy()]
-            ax.plot(rmse, place, marker, color=colour, ms=5, alpha=0.65, mew=0)
+            ax.plot(rmse, place, marker, color=colour, ms=5, alpha=0.65, mew=0, rasterized=len(rmse) > MOST_VECTORS)
             if len(rmse):
                 ax.plot([np.median(rmse)] * 2, [i - 0.24, i + 0.24], color=colour, lw=2.5)
             if lost:
@@ -255,7 +256,7 @@ def sparkline(values: ArrayLike) -> str:
 def as_svg(figure: Figure) -> str:
     with mpl.rc_context(STYLE):
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
+        figure.savefig(text, format="svg", dpi=160, metadata={"Date": None})
         return text.getvalue()
 
 

@@ -1,18 +1,14 @@
 """Read and validate a run folder. What is half-written, edited by hand or damaged is Unreadable."""
 
-import csv
-import io
-import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import yaml
+import numpy as np
 
-from ssc_sweep.config import without_seed
-from ssc_sweep.data.cohort import HIDDEN
+from ssc_sweep.data.cohort import HIDDEN, Floats
+from ssc_sweep.findings.files import RunYamls, Table, Unreadable, load_yaml, one_line, read_table
 from ssc_sweep.probe import Probe, Tells
 from ssc_sweep.schema import AnyShare, NotNegative, admits
 from ssc_sweep.study.folder import TRIAL, RunFolder
@@ -30,33 +26,6 @@ METRICS = (*TEXTS, *SCORE_NAMES, "train_rmse", *NUMBERS, *MAY_LACK[:3])
 # What a number may be, where it is not any.
 POSSIBLE = dict.fromkeys((*NUMBERS, *MAY_LACK, "rmse", "mean_predictor_rmse", "rmse_per_batch", "brier"), NotNegative)
 POSSIBLE |= dict.fromkeys(("accuracy", "majority_share", "auroc", "coverage_50", "coverage_90"), AnyShare)
-
-
-# libyaml's: ten times faster, same result.
-_LOADER: Any = yaml.CSafeLoader
-
-
-class Unreadable(Exception):
-    """A run's folder cannot be believed; the message says what is wrong with which file."""
-
-
-def load_yaml(path: Path) -> Any:
-    """Read YAML.
-
-    Raises:
-        Unreadable: there is no such file, or it is not YAML.
-    """
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-    # PyYAML lets a date that does not exist through as a ValueError.
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
-
-
-def one_line(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return " ".join(str(error).split())[:200]
 
 
 def read_metrics(folder: RunFolder) -> dict[str, Any]:
@@ -95,52 +64,64 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
     return metrics
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file whose every line is whole.
+@dataclass(frozen=True)
+class History:
+    """A history.csv: the kind of each row, and its other columns as numbers, shape (rows,) each."""
+
+    kinds: tuple[str, ...]
+    columns: Mapping[str, Floats]
+
+
+def _history_columns(table: Table) -> dict[str, Floats]:
+    """Every column but kind.
 
     Raises:
-        Unreadable: it is missing, empty or cut off.
+        Unreadable: one is lacking, there twice, or holds text.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        lines = list(csv.reader(io.StringIO(text)))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
-    if not text.strip() or not text.endswith("\n") or any(len(line) != len(lines[0]) for line in lines):
-        raise Unreadable(f"{path.name} is cut off: {'its last line is not whole' if text.strip() else 'it is empty'}")
-    return pd.read_csv(io.StringIO(text))
+    if not {"kind", "epoch", "step"} <= set(table.names):
+        raise Unreadable("history.csv lacks kind, epoch or step: it is of another version")
+    columns = {}
+    for place, name in enumerate(table.names):
+        if name in columns:
+            raise Unreadable(f"history.csv has the column {name} twice")
+        if name == "kind":
+            continue
+        try:
+            columns[name] = table.numbers(place)
+        except ValueError as error:
+            raise Unreadable(f"history.csv holds text in {name}") from error
+    return columns
 
 
-def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> pd.DataFrame:
+def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> History:
     """Read history.csv.
 
     Raises:
         Unreadable: it is missing, cut off, or holds text where numbers belong.
     """
-    history = _read_table(folder.history)
-    if not {"kind", "epoch", "step"} <= set(history.columns):
-        raise Unreadable("history.csv lacks kind, epoch or step: it is of another version")
-    wrong = [name for name in history.columns if name != "kind" and history[name].dtype.kind not in "fi"]
-    if wrong and len(history):
-        raise Unreadable(f"history.csv holds text in {wrong[0]}")
-    if history[["epoch", "step"]].isna().any(axis=None):
-        raise Unreadable("history.csv has rows without an epoch or a step")
+    table = read_table(folder.history)
+    columns = _history_columns(table)
+    # The same few words in every row of every run.
+    kinds = tuple(sys.intern(kind) for kind in table.cells[table.names.index("kind")])
+    for name in ("epoch", "step"):
+        if not (np.isfinite(columns[name]) & (columns[name] == np.rint(columns[name]))).all():
+            raise Unreadable("history.csv has rows without an epoch or a step")
     for kind in ("step", "epoch"):
-        counted = history.loc[history["kind"] == kind, kind].tolist()
-        if counted != list(range(1, len(counted) + 1)):
+        counted = columns[kind][[one == kind for one in kinds]]
+        if not np.array_equal(counted, np.arange(1, len(counted) + 1)):
             raise Unreadable(f"history.csv has rows missing, or twice: its {kind}s are not 1, 2, 3 ...")
-    last = int(history["step"].max()) if len(history) else 0
+    last = int(columns["step"].max(initial=0))
     status, bad = metrics["status"], metrics["first_bad"]
     if status == Status.FINISHED and last != metrics["steps"]:
         raise Unreadable(f"history.csv is cut off: it ends at step {last} of {metrics['steps']:g}")
     if status == Status.DIVERGED and last != bad["step"] - (bad["tensor"] != "prediction"):
         raise Unreadable(f"history.csv ends at step {last}, but metrics.json has its first NaN or Inf at {bad['step']}")
-    if status == Status.FINISHED and "val_rmse" in history:
-        said = float(history["val_rmse"].iloc[-1])
+    if status == Status.FINISHED and "val_rmse" in columns:
+        said = float(columns["val_rmse"][-1])
         # In single precision outcomes are rounded: an RMSE near 0 is rounding too.
         if not abs(said - metrics["rmse"]) <= 1e-4 * metrics["rmse"] + 1e-6 * metrics.get("mean_predictor_rmse", 0.0):
             raise Unreadable(f"metrics.json has rmse={metrics['rmse']:.6g}, but history.csv ends with {said:.6g}")
-    return history
+    return History(kinds, columns)
 
 
 def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
@@ -149,25 +130,29 @@ def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
     Raises:
         Unreadable: the file is missing, cut off or of another version, or metrics.json says something else.
     """
-    table = _read_table(folder.predictions)
+    table = read_table(folder.predictions)
     if metrics["status"] != Status.FINISHED:
         return
     # By place, as an outcome may have any name.
-    names = list(table.columns)
-    chances = [name for k, name in enumerate(names[2:]) if name == f"p(t={k})"]
-    true, predicted = names[2 + len(chances) :: 2], names[3 + len(chances) :: 2]
-    if names[:2] != ["row", "t"] or not chances or not true or predicted != [f"{name}_predicted" for name in true]:
+    names = list(table.names)
+    n_chances = next((k for k, name in enumerate(names[2:]) if name != f"p(t={k})"), len(names) - 2)
+    first = 2 + n_chances
+    true, predicted = names[first::2], names[first + 1 :: 2]
+    if names[:2] != ["row", "t"] or not n_chances or not true or predicted != [f"{name}_predicted" for name in true]:
         raise Unreadable("predictions.csv lacks t, p(t=...), an outcome or its prediction: it is of another version")
-    if len(table) != metrics["rows_val"]:
-        raise Unreadable(f"predictions.csv is cut off: it has {len(table)} rows of {metrics['rows_val']:g}")
-    used = ["t", *true, *predicted, *chances]
-    if any(table[name].dtype.kind not in "fi" for name in used) or table[used].isna().any(axis=None):
+    if table.rows != metrics["rows_val"]:
+        raise Unreadable(f"predictions.csv is cut off: it has {table.rows} rows of {metrics['rows_val']:g}")
+    try:
+        cells = np.stack([table.numbers(place) for place in range(1, len(names))], axis=1)
+    except ValueError as error:
+        raise Unreadable("predictions.csv holds cells that are no numbers") from error
+    if np.isnan(cells).any() or (cells[:, 0] != np.rint(cells[:, 0])).any():
         raise Unreadable("predictions.csv holds cells that are no numbers")
-    table = table[table["t"] != HIDDEN]
-    y, t = table[true].to_numpy(dtype=float), table["t"].to_numpy()
+    known = cells[cells[:, 0] != HIDDEN]
+    t, chances, y, prediction = known[:, 0], known[:, 1 : first - 1], known[:, first - 1 :: 2], known[:, first::2]
     again = {
-        "rmse": rmse(y, table[predicted].to_numpy(dtype=float)),
-        "accuracy": accuracy(t, table[chances].to_numpy(dtype=float)),
+        "rmse": rmse(y, prediction),
+        "accuracy": accuracy(t.astype(np.int64), chances),
     }
     # The table has seven digits; a row whose chances are all but equal may change sides.
     allowed = {"rmse": 1e-4 * again["rmse"] + 1e-6 * float(abs(y).max()), "accuracy": 1.5 / len(t)}
@@ -185,16 +170,24 @@ class Run:
         config: without its seed, as text.
         probes: what its model recorded, as declared.
         own_scores: scores of the user's own: name -> (title, unit).
+        dataset: name of its data set: the module that loads it.
     """
 
     cells: dict[str, object]
-    history: pd.DataFrame
+    history: History
     config: str
     probes: tuple[Probe, ...]
     own_scores: dict[str, tuple[str, str]]
+    dataset: str
 
 
-def read_run(folder: RunFolder, expected_seed: int) -> Run:
+def _dataset_of(node: object) -> str:
+    """nhefs of ssc_sweep.data.nhefs.load; "" for what names no target."""
+    target = node.get("_target_") if isinstance(node, dict) else None
+    return str(target or "").rpartition(".")[0].rpartition(".")[2]
+
+
+def read_run(folder: RunFolder, expected_seed: int, yamls: RunYamls) -> Run:
     """Read and validate a folder with DONE.
 
     Raises:
@@ -202,18 +195,17 @@ def read_run(folder: RunFolder, expected_seed: int) -> Run:
     """
     if folder.failed.exists():
         raise Unreadable("both DONE and FAILED are there")
-    config = load_yaml(folder.config)
-    if not isinstance(config, dict) or "seed" not in config:
+    config = yamls.config(folder)
+    if not config.is_config:
         raise Unreadable("config.yaml is no config: it holds no seed")
-    if config["seed"] != expected_seed:
-        raise Unreadable(f"config.yaml is of seed {config['seed']}, not of {folder.path.name}: was the folder copied?")
+    if config.seed != expected_seed:
+        raise Unreadable(f"config.yaml is of seed {config.seed}, not of {folder.path.name}: was the folder copied?")
     metrics = read_metrics(folder)
     history = read_history(folder, metrics)
     learnt = metrics["status"] == Status.FINISHED and metrics["steps"] > 0
-    if learnt and config.get("epochs") != history["epoch"].max():
-        raise Unreadable(
-            f"config.yaml has epochs={config.get('epochs')}, but history.csv ends in epoch {history['epoch'].max()}"
-        )
+    if learnt and config.get("epochs") != history.columns["epoch"].max():
+        ended = f"history.csv ends in epoch {history.columns['epoch'].max():.0f}"
+        raise Unreadable(f"config.yaml has epochs={config.get('epochs')}, but {ended}")
     check_predictions(folder, metrics)
     own = {
         one["name"]: (one["title"], one["unit"]) for one in _declared(metrics, "own_scores", ("name", "title", "unit"))
@@ -227,7 +219,7 @@ def read_run(folder: RunFolder, expected_seed: int) -> Run:
         for one in _declared(metrics, "probes", ("name", "title", "unit", "tells"))
         if one["tells"] in list(Tells)
     )
-    return Run(cells, history, json.dumps(without_seed(config), sort_keys=True, default=str), probes, own)
+    return Run(cells, history, config.without_seed, probes, own, _dataset_of(config.get("dataset")))
 
 
 def _declared(metrics: Mapping[str, Any], key: str, names: tuple[str, ...]) -> list[dict[str, str]]:
@@ -251,11 +243,3 @@ def read_model(folder: RunFolder) -> str | None:
         return str(load_yaml(folder.config)["model"]["_target_"]).rpartition(".")[2]
     except (Unreadable, KeyError, TypeError):
         return None
-
-
-def read_overrides(folder: RunFolder) -> str:
-    try:
-        overrides = load_yaml(folder.overrides) if folder.overrides.exists() else []
-    except Unreadable:
-        return ""
-    return " ".join(str(text) for text in overrides) if isinstance(overrides, list) else ""

@@ -18,10 +18,10 @@ from ssc_sweep.findings import plots
 from ssc_sweep.findings.collect import Study, collect
 from ssc_sweep.findings.comparison import effects, probe_table, published, score_table
 from ssc_sweep.findings.diagnosis import Answer
+from ssc_sweep.findings.files import Unreadable
 from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import answer_all
-from ssc_sweep.findings.reading import Unreadable
 from ssc_sweep.findings.search import confirmations, search_notes
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.search_reading import Search, read_search
@@ -33,6 +33,8 @@ from ssc_sweep.study.hypothesis import Arm, folder_name
 from ssc_sweep.study.search.space import label
 
 HERE = Path(__file__).parent
+MOST_CHAPTERS = 10  # sets of figures; each takes 2 s to draw and 0.5 MB of the page
+MOST_LISTED = 200  # runs that are left out, a line each; summary.csv has all
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A hypothesis, or a part of a plain grid, with its figures."""
+    """A hypothesis, or a part of a plain grid, with its figures and the folders of the arms in them."""
 
     title: str
     claim: str
     pictures: tuple[Picture, ...]
+    folders: tuple[str, ...]
 
 
 def _chapters(study: Study) -> list[tuple[str, str, str, list[Arm]]]:
-    """(file name, title, claim, arms with the control first) for each figure set; at most MOST_ARMS arms in one."""
+    """(file name, title, claim, arms with the control first) for each figure set; at most MOST_ARMS arms in one.
+
+    At most MOST_CHAPTERS sets: the first of every hypothesis come before the second of any.
+    """
     arms = {arm.folder: arm for arm in study.plan.arms}
     controls = {arm.control for arm in study.plan.arms if arm.control}
     groups: dict[tuple[str | None, str | None], list[Arm]] = {}
@@ -65,7 +71,7 @@ def _chapters(study: Study) -> list[tuple[str, str, str, list[Arm]]]:
             groups.setdefault((arm.hypothesis, arm.control), []).append(arm)
     if not groups:
         groups[None, None] = list(study.plan.arms)
-    chapters = []
+    chapters: list[tuple[int, tuple[str, str, str, list[Arm]]]] = []
     for (name, control), members in groups.items():
         conf = study.plan.hypotheses.get(name or "")
         title = f"{conf.letter} {name}".strip() if conf else "All arms"
@@ -76,8 +82,9 @@ def _chapters(study: Study) -> list[tuple[str, str, str, list[Arm]]]:
             part = f", part {start // size + 1}" if len(members) > size else ""
             stem = folder_name([f"{name or 'arms'}{at}{part.replace(', part ', '-')}"])
             picked = first + members[start : start + size]
-            chapters.append((stem, title + at + part, conf.claim if conf else "", picked))
-    return chapters
+            chapters.append((start, (stem, title + at + part, conf.claim if conf else "", picked)))
+    chosen = sorted(range(len(chapters)), key=lambda i: chapters[i][0])[:MOST_CHAPTERS]
+    return [chapters[i][1] for i in sorted(chosen)]
 
 
 def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str, Figure]]:
@@ -146,6 +153,7 @@ def draw(study: Study) -> list[Chapter]:
                 picture(study, f"{stem}-{suffix}", name, caption, alt, figure)
                 for suffix, name, caption, alt, figure in _figures(study, arms)
             ),
+            tuple(arm.folder for arm in arms),
         )
         for stem, title, claim, arms in _chapters(study)
     ]
@@ -248,13 +256,16 @@ def render(
         "effects": effects(compared),
         "effect_picture": picture_of_effects(compared),
         "chapters": chapters,
+        "undrawn": len({a.folder for a in compared.plan.arms}.difference(*(c.folders for c in chapters))),
         "search": search,
         "confirmations": confirmations(search) if search else [],
         "search_pictures": draw_search(search) if search else [],
         "runs": runs,
+        "panels": [run for run in runs if run.panel],
         "counts": {status: count for status, count in counts.items() if count},
         "tracebacks": tracebacks(runs),
         "left_out": [run for run in runs if run.reason],
+        "most_listed": MOST_LISTED,
         # The trials of a search and its confirmations have seeds of their own; there is no grid to be complete.
         "never_started": [] if study.is_search else never_started(study),
         "search_notes": search_notes(search) if search else [],

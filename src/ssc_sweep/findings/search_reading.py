@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from ssc_sweep.findings.collect import Study
-from ssc_sweep.findings.reading import Unreadable, one_line
+from ssc_sweep.findings.files import Unreadable, one_line
 from ssc_sweep.study.folder import CONFIRM, TRIAL, of_search
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import CONFIRMED, ENDING, NOT_ENDED, Record, fresh_seeds, read
@@ -64,7 +64,8 @@ def as_on_disk(told: optuna.Study, of: Study) -> tuple[optuna.Study, list[str]]:
     A trial of another folder, as machines that share a storage have, is believed as it is.
     """
     here = {arm.folder for arm in of.plan.arms}
-    whole = {(run["arm"], run["seed"]) for _, run in of.ended[of.ended["left_out"].isna()].iterrows()}
+    counted = of.ended[of.ended["left_out"].isna()]
+    whole = set(zip(counted["arm"], counted["seed"], strict=True))
     missing: dict[str, str] = {}
 
     def believed(arm: str, seeds: Sequence[int], rmse: Sequence[float | None]) -> list[float | None]:

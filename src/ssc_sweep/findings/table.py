@@ -157,13 +157,16 @@ TREATMENT = {
 
 
 def score_tables(study: Study) -> list[Table]:
-    """The scores of every arm, outcome and treatment apart; none where there is one model."""
-    if study.runs["model"].dropna().nunique() < 2:
-        return []
+    """The scores of every arm: of the outcome and of the treatment where there are several models, and the user's."""
     found = score_table(study)
     places = {column.name: i for i, column in enumerate(found.columns)}
+    several = len(study.runs["model"].dropna().unique()) > 1
+    groups = {"Outcome": OUTCOME, "Treatment": TREATMENT} if several else {}
+    own = {name: escape(found.columns[places[name]].title) for name in study.own_scores if name in places}
+    if own:
+        groups |= {"Scores of your own": own}
     tables = []
-    for title, wanted in (("Outcome", OUTCOME), ("Treatment", TREATMENT)):
+    for title, wanted in groups.items():
         shown = {name: short for name, short in wanted.items() if name in places}
         table = Table(
             title=f"{title}: mean over seeds", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
@@ -171,7 +174,7 @@ def score_tables(study: Study) -> list[Table]:
         )  # fmt: skip
         table.add_column("arm", overflow="fold", min_width=20)
         for short in shown.values():
-            table.add_column(short, justify="right", no_wrap=True)
+            table.add_column(short, justify="right", no_wrap=wanted is not own)
         for row in found.rows:
             table.add_row(escape(row.label), *(_score(row.cells[places[name]]) for name in shown))
         tables.append(table)

@@ -7,18 +7,19 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from ssc_sweep.config import leaves
 from ssc_sweep.findings.collect import Study
+from ssc_sweep.findings.files import RunYamls, Unreadable
 from ssc_sweep.findings.plots import plain, sparkline
-from ssc_sweep.findings.reading import LEFT_OUT, Unreadable, load_yaml
+from ssc_sweep.findings.reading import LEFT_OUT
 from ssc_sweep.probe import Probe
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Status
 
 LOG_LINES, LINE_LENGTH = 8, 240  # of a run's log, in its panel
 LONGEST_TRACE = 12_000  # characters; the whole one is in the run's folder
-
+MOST_PANELS = 1000  # of more runs a page with a panel each takes long to open
 
 # What is shown first: what went wrong.
 ORDER = (Status.FAILED.value, LEFT_OUT, "unfinished", Status.DIVERGED.value, Status.PRUNED.value, Status.FINISHED.value)
@@ -37,7 +38,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class RunView:
-    """One run as the table and its panel show it."""
+    """One run as the table and its panel show it.
+
+    Attributes:
+        panel: whether it has a panel; without one it has no curves, differences and log.
+    """
 
     number: int
     arm: str
@@ -51,6 +56,7 @@ class RunView:
     overrides: str
     href: str
     reason: str
+    panel: bool
     curves: tuple[Curve, ...]
     differences: tuple[tuple[str, str, str], ...]
     differences_note: str
@@ -75,27 +81,25 @@ def _tail(path: Path) -> str:
     return "\n".join(line if len(line) <= LINE_LENGTH else f"{line[:LINE_LENGTH]}…" for line in lines)
 
 
-def _curves(history: pd.DataFrame | None) -> tuple[Curve, ...]:
-    """Loss, validation RMSE and gradient norm of one run by epoch."""
-    if history is None:
-        return ()
-    wanted = [name for name in history.columns if name.endswith((".loss", ".gradient_norm")) or name == "val_rmse"]
+def _curves(history: pd.DataFrame, rows: ArrayLike) -> tuple[Curve, ...]:
+    """Loss, validation RMSE and gradient norm of one run by epoch: of these rows of the history."""
     curves = []
-    for name in wanted:
-        values = history[name].to_numpy(dtype=float)
+    for name in history:
+        if name != "val_rmse" and not str(name).endswith((".loss", ".gradient_norm")):
+            continue
+        values = history[name].to_numpy()[np.asarray(rows)]
         values = values[np.isfinite(values)]
         if len(values):
             shown = (plain(float(value)) for value in (values[0], values.min(), values[-1]))
-            curves.append(Curve(name, sparkline(values), *shown))
+            curves.append(Curve(str(name), sparkline(values), *shown))
     return tuple(curves)
 
 
-def _config(folder: RunFolder) -> dict[str, str] | None:
+def _config(folder: RunFolder, yamls: RunYamls) -> dict[str, str] | None:
     try:
-        content = load_yaml(folder.config)
+        return yamls.config(folder).leaves
     except Unreadable:
         return None
-    return {key: str(value) for key, value in leaves(content if isinstance(content, dict) else {"": content}).items()}
 
 
 def _differences(
@@ -107,27 +111,36 @@ def _differences(
     return tuple((key, control.get(key, "-"), mine.get(key, "-")) for key in keys), "" if keys else "none"
 
 
+def _chosen(ranked: pd.DataFrame) -> set[int]:
+    """Which runs get a panel, by place: of more than MOST_PANELS the first seeds of every arm and status."""
+    turn = ranked.groupby(["arm", "status"]).cumcount().to_numpy()
+    return set(np.argsort(turn, kind="stable")[:MOST_PANELS].tolist())
+
+
 def view_runs(study: Study) -> list[RunView]:
     """All runs, those that went wrong first."""
     arms = {arm.folder: arm for arm in reversed(study.plan.arms)}
-    configs = {name: _config(RunFolder(study.folder.path / name)) for name in study.runs["folder"]}
+    yamls = RunYamls()
     by_epoch = study.history[study.history["kind"] == "epoch"]
-    histories = {name: table.dropna(axis=1, how="all") for name, table in by_epoch.groupby(["arm", "seed"])}
+    rows = by_epoch.groupby(["arm", "seed"]).indices
     places = {arm.folder: place for place, arm in enumerate(reversed(study.plan.arms))}
     ranked = study.runs.assign(
         rank=study.runs["status"].map(ORDER.index), place=study.runs["arm"].map(lambda arm: -places.get(arm, -1))
     ).sort_values(["rank", "place", "arm", "seed"])
     paired = any(arm.control for arm in study.plan.arms)
-    views = []
+    chosen, views = _chosen(ranked), []
     for number, run in enumerate(ranked.to_dict("records")):
         arm, seed, folder = str(run["arm"]), int(run["seed"]), RunFolder(study.folder.path / str(run["folder"]))
-        planned = arms.get(arm)
+        planned, panel = arms.get(arm), number in chosen
         control = arms.get(planned.control) if planned and planned.control else None
-        if control:
-            beside = configs.get(f"{control.folder}/seed={seed}")
-            differences, note = _differences(configs[run["folder"]], beside)
+        differences: tuple[tuple[str, str, str], ...] = ()
+        if not control:
+            note = "this run has no control" if planned else "its arm is not in study.yaml"
+        elif panel:
+            beside = _config(study.folder.run(control.folder, seed), yamls)
+            differences, note = _differences(_config(folder, yamls), beside)
         else:
-            differences, note = (), "this run has no control" if planned else "its arm is not in study.yaml"
+            note = ""
         shared = set(control.overrides) if control else set()
         changes = [text for text in planned.overrides if text not in shared] if planned else []
         failed = run["status"] == Status.FAILED
@@ -145,10 +158,11 @@ def view_runs(study: Study) -> list[RunView]:
                 overrides=" ".join(changes) if control or not planned or not paired else "",
                 href="./" + quote(f"{run['folder']}/", safe="/=,+"),
                 reason="" if pd.isna(run["left_out"]) else str(run["left_out"]),
-                curves=_curves(histories.get((arm, seed))),
+                panel=panel,
+                curves=_curves(by_epoch, rows[arm, seed]) if panel and (arm, seed) in rows else (),
                 differences=differences,
                 differences_note=note,
-                log=_tail(folder.log),
+                log=_tail(folder.log) if panel else "",
                 trace=_read_text(folder.failed)[-LONGEST_TRACE:] if failed else "",
             )
         )

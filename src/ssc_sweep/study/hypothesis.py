@@ -29,6 +29,9 @@ class Reference(Section):
     low: float | None = Field(default=None, description="of its 95% interval, where one was published")
     high: float | None = None
     source: str = Field(description="where it stands")
+    dataset: str | None = Field(
+        default=None, description="module of the data set that it belongs to, such as nhefs; null: shown beside any"
+    )
     note: str = Field(default="", description="why ours differs")
 
 

@@ -51,15 +51,15 @@ class Rule(Section):
 
     @property
     def working(self) -> str:
-        """Which runs work, in words: "RMSE below 15"."""
+        """Which RMSE works, in words: "below 15"."""
         if self.target is None:
-            return f"RMSE below {1 - self.beats_mean:.0%} of that of predicting the mean"
-        return f"RMSE below {self.target:g}"
+            return f"below {1 - self.beats_mean:.0%} of that of predicting the mean"
+        return f"below {self.target:g}"
 
     @property
     def short(self) -> str:
         """The same as the title of a column: "< 15"."""
-        return f"< {1 - self.beats_mean:.0%} mean" if self.target is None else f"< {self.target:g}"
+        return f"beats mean by {self.beats_mean:.0%}" if self.target is None else f"< {self.target:g}"
 
     def scaled(self, rmse: T, mean_predictor_rmse: T) -> T:
         """RMSE as the threshold wants it: as it is where there is a target, else over that of predicting the mean."""

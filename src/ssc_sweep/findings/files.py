@@ -1,0 +1,215 @@
+"""The files of many runs, read fast: CSV as columns of floats, and each distinct YAML parsed once.
+
+A study of thousands of runs has thousands of config.yaml that differ in the line of the seed alone, and as many small
+CSV files, for which a table library takes longer to start than to read.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ssc_sweep.config import leaves, without_seed
+from ssc_sweep.data.cohort import Floats
+from ssc_sweep.study.folder import RunFolder
+
+# libyaml's: ten times faster, same result.
+_LOADER: Any = yaml.CSafeLoader
+# The seed in a config.yaml and in an overrides.yaml, as training writes it.
+_SEED_KEY = re.compile(r"^seed: (0|[1-9]\d*)$", re.MULTILINE)
+_SEED_ITEM = re.compile(r"^- seed=(0|[1-9]\d*)$", re.MULTILINE)
+_MARKS = {"DONE", "FAILED", "config.yaml"}
+
+
+class Unreadable(Exception):
+    """A run's folder cannot be believed; the message says what is wrong with which file."""
+
+
+def one_line(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return " ".join(str(error).split())[:200]
+
+
+def run_folders(study: Path) -> list[RunFolder]:
+    """Every folder that `StudyFolder.runs` finds, sorted by path, in one walk through the study."""
+    found = set[Path]()
+    for place, folders, files in os.walk(study):
+        if not _MARKS.isdisjoint(files):
+            found.add(Path(place))
+        found |= {Path(place, name) for name in folders if name.startswith("seed=")}
+    return [RunFolder(path) for path in sorted(found)]
+
+
+def load_yaml(path: Path) -> Any:
+    """Read YAML.
+
+    Raises:
+        Unreadable: there is no such file, or it is not YAML.
+    """
+    return _parse(path, _read(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
+
+
+def _parse(path: Path, text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_LOADER)
+    # PyYAML lets a date that does not exist through as a ValueError.
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a config.yaml holds, shared by all files that differ from it in the seed alone."""
+
+    parsed: Any
+
+    @cached_property
+    def without_seed(self) -> str:
+        return json.dumps(without_seed(self.parsed), sort_keys=True, default=str)
+
+    @cached_property
+    def leaves(self) -> dict[str, str]:
+        found = leaves(self.parsed if isinstance(self.parsed, dict) else {"": self.parsed})
+        return {key: str(value) for key, value in found.items()}
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """One config.yaml. `seed` is None where it holds none."""
+
+    content: _Content
+    seed: object
+
+    @property
+    def is_config(self) -> bool:
+        """Whether it is a mapping with a seed."""
+        return isinstance(self.content.parsed, dict) and "seed" in self.content.parsed
+
+    def get(self, key: str) -> Any:
+        """The value of a key other than the seed; None where it has none, or holds no mapping."""
+        return self.content.parsed.get(key) if isinstance(self.content.parsed, dict) else None
+
+    @property
+    def without_seed(self) -> str:
+        """What all runs of an arm have in common, as text."""
+        return self.content.without_seed
+
+    @property
+    def leaves(self) -> dict[str, str]:
+        """Values as text by dotted key, the seed among them."""
+        shared = self.content.leaves
+        return shared | {"seed": str(self.seed)} if "seed" in shared else shared
+
+
+@dataclass
+class RunYamls:
+    """Reads the config.yaml and overrides.yaml of many runs; texts that are alike but for the seed are parsed once."""
+
+    _configs: dict[tuple[str, str], _Content] = field(default_factory=dict)
+    _overrides: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+
+    def config(self, folder: RunFolder) -> ConfigFile:
+        """Read config.yaml.
+
+        Raises:
+            Unreadable: it is missing, or not YAML.
+        """
+        text = _read(folder.config)
+        parts = _SEED_KEY.split(text)
+        if len(parts) != 3:
+            return _config(_parse(folder.config, text))
+        alike, seed = (parts[0], parts[2]), int(parts[1])
+        if alike not in self._configs:
+            one = _config(_parse(folder.config, text))
+            # The line is the seed's unless it is part of something longer, such as a text over several lines.
+            if not one.is_config or one.seed != seed:
+                return one
+            self._configs[alike] = one.content
+        return ConfigFile(self._configs[alike], seed)
+
+    def overrides(self, folder: RunFolder) -> str:
+        """The overrides of overrides.yaml in one line; "" where there is no such file, or it holds no list."""
+        try:
+            text = _read(folder.overrides)
+            parts = _SEED_ITEM.split(text)
+            alike = (parts[0], parts[-1])
+            if len(parts) == 3 and alike in self._overrides:
+                return f"seed={parts[1]}".join(self._overrides[alike])
+            found = _parse(folder.overrides, text)
+        except Unreadable:
+            return ""
+        if not isinstance(found, list):
+            return ""
+        items = [str(item) for item in found]
+        if len(parts) == 3 and items.count(f"seed={parts[1]}") == 1:
+            place = items.index(f"seed={parts[1]}")
+            before, after = " ".join([*items[:place], ""]), " ".join(["", *items[place + 1 :]])
+            self._overrides[alike] = (before, after)
+        return " ".join(items)
+
+
+def _config(parsed: Any) -> ConfigFile:
+    return ConfigFile(_Content(parsed), parsed.get("seed") if isinstance(parsed, dict) else None)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file whose every line is whole, as text.
+
+    Attributes:
+        names: of its columns.
+        cells: of each column, by its place.
+        underscore: whether a cell may hold one: Python takes 1_0 for a number.
+    """
+
+    names: Sequence[str]
+    cells: Mapping[int, Sequence[str]]
+    rows: int
+    underscore: bool
+
+    def numbers(self, place: int) -> Floats:
+        """A column as floats, shape (rows,); NaN for an empty cell.
+
+        Raises:
+            ValueError: a cell is no number.
+        """
+        column = self.cells[place]
+        if self.underscore and any("_" in cell for cell in column):
+            raise ValueError("a cell holds an underscore")
+        return np.array([float(cell) if cell else math.nan for cell in column], dtype=np.float64)
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file whose every line is whole.
+
+    Raises:
+        Unreadable: it is missing, empty or cut off.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines = list(csv.reader(io.StringIO(text)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
+    if not text.strip() or not text.endswith("\n") or any(len(line) != len(lines[0]) for line in lines):
+        raise Unreadable(f"{path.name} is cut off: {'its last line is not whole' if text.strip() else 'it is empty'}")
+    names, *body = lines
+    columns = dict(enumerate(zip(*body, strict=True))) if body else dict.fromkeys(range(len(names)), ())
+    return Table(names, columns, len(body), "_" in text.partition("\n")[2])
