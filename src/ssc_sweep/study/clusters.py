@@ -5,6 +5,8 @@ folders; what a task of Slurm returns is never unpickled.
 """
 
 import contextlib
+import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,10 +44,14 @@ class _Task:
     checked: float
 
     def over(self) -> bool:
-        now = time.monotonic()
-        force = now - self.checked > CHECK_S
-        self.checked = now if force else self.checked
-        return bool(self.job.done(force_check=force))
+        result = self.job.paths.result_pickle
+        os.scandir(result.parent.parent).close()  # a network file system then looks anew
+        if result.exists():
+            return True
+        if time.monotonic() - self.checked < CHECK_S:
+            return False
+        self.checked = time.monotonic()
+        return bool(self.job.done(force_check=True))
 
     def outcomes(self) -> list[Outcome]:
         found = []
@@ -82,6 +88,8 @@ class Slurm:
             import submitit
         except ImportError as error:
             raise UserError("hydra/launcher=stack_slurm needs submitit: pip install 'ssc_sweep[slurm]'.") from error
+        # It warns at every look where a cluster keeps no accounts, and finds its way without them.
+        logging.getLogger("submitit").setLevel(logging.ERROR)
         self.folder, self.resends = folder, resends
         # All stacks are handed over at once: what runs when is for Slurm to decide.
         self.slots = 10**6
@@ -119,8 +127,10 @@ class Slurm:
 
     def tidy(self) -> None:
         """Leave nothing but scripts and logs."""
-        for path in self.folder.rglob("*.pkl"):
+        for path in [*self.folder.rglob("*.pkl"), *self.folder.glob(".submission_file_*")]:
             path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self.folder / "%j").rmdir()
 
 
 @dataclass

@@ -1,0 +1,74 @@
+"""Models that fail in all the ways there are, each for one seed, told by the environment variable of its name."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ssc_sweep.errors import UserError
+from ssc_sweep.models.flow_ssc import FlowSSC
+
+SEED = 1
+
+
+class Misbehaving(FlowSSC):
+    """Does what its subclass says when a stack with the seed begins."""
+
+    def start(self, train: Any) -> None:
+        if SEED in self.seeds:
+            self.misbehave()
+        super().start(train)
+
+    def misbehave(self) -> None:
+        raise NotImplementedError
+
+
+class Raises(Misbehaving):
+    def misbehave(self) -> None:
+        raise RuntimeError("planted failure")
+
+
+class Exits(Misbehaving):
+    def misbehave(self) -> None:
+        sys.exit(3)
+
+
+class Blames(Misbehaving):
+    def misbehave(self) -> None:
+        raise UserError("a model is no user")
+
+
+class Killed(Misbehaving):
+    def misbehave(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Crashes(Misbehaving):
+    def misbehave(self) -> None:
+        ctypes.string_at(0)
+
+
+class Greedy(Misbehaving):
+    def misbehave(self) -> None:
+        raise MemoryError
+
+
+class KilledOnce(Misbehaving):
+    """Killed as by somebody from outside: once, and never again."""
+
+    def misbehave(self) -> None:
+        mark = Path(os.environ["SSC_SWEEP_TEST_MARK"])
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Sleeps(FlowSSC):
+    """Takes its time in every epoch's first step."""
+
+    def before_step(self, batch: Any) -> None:
+        time.sleep(0.3)
+        super().before_step(batch)

@@ -1,0 +1,208 @@
+"""Worker processes: every failure costs its own run, and what is stopped goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from tests.command import TINY, Command, make_command
+
+command = pytest.fixture(make_command)
+STUDY = ("-m", *TINY, "workers=2", "seed=range(0,4)", "save_weights=none")
+MODEL = "couplings=6 width=8 x_couplings=3 x_width=8 gamma=1 samples=5 inert=false min_scale=1e-3 clamp=100"
+
+
+def failing(name: str) -> list[str]:
+    values = [f"model.{value}" for value in MODEL.split()]
+    return [f"model._target_=tests.study.misbehaving.{name}", "admit=tests", *values]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Raises", "RuntimeError: planted failure"),
+        ("Exits", "SystemExit: 3"),
+        ("Blames", "UserError: a model is no user"),
+        ("Greedy", "MemoryError"),
+        ("Killed", "ProcessLost: the process that trained it was killed"),
+        ("Crashes", "ProcessLost: the process that trained it was killed"),
+    ],
+)
+def test_a_failure_costs_its_own_run_and_no_other(command: Command, name: str, said: str) -> None:
+    ended = command(*STUDY, *failing(name))
+    assert ended.code == 1, ended.err
+    assert len(command.done()) == 3 and not [run for run in command.done() if run.endswith("seed=1")]
+    assert f"seed=1: {said}" in ended.err and "1 of 4 runs failed" in ended.err
+    (failed,) = command.folder.glob("outputs/s/**/FAILED")
+    assert failed.parent.name == "seed=1" and said in failed.read_text()
+    assert not [path for path in command.folder.rglob(".*") if path.is_file()], "no leftovers"
+    if name == "Crashes":
+        assert "Segmentation fault" in failed.read_text() and "misbehave" in failed.read_text()
+    # It stays failed, and that is said; the others are not trained again.
+    again = command(*STUDY, *failing(name))
+    assert again.code == 1 and said in again.err and "1 of 4 runs failed" in again.err
+
+
+def test_a_worker_that_is_killed_from_outside_costs_nothing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSC_SWEEP_TEST_MARK", str(command.folder / "mark"))
+    process = begin(command.folder, *STUDY, *failing("KilledOnce"))
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert (command.folder / "mark").exists() and len(command.done()) == 4
+
+
+def test_retry_trains_failed_runs_again(command: Command) -> None:
+    assert command(*STUDY, *failing("Raises")).code == 1
+    before = {run: (command.folder / "outputs/s" / run / "DONE").stat().st_mtime_ns for run in command.done()}
+    ended = command(*STUDY, *failing("Raises"), "retry=failed")
+    assert ended.code == 1 and "1 of 4 runs failed" in ended.err
+    assert {run: (command.folder / "outputs/s" / run / "DONE").stat().st_mtime_ns for run in command.done()} == before
+
+
+def test_enough_failures_end_a_study(command: Command) -> None:
+    words = ("-m", *TINY, "workers=1", "seed=1,2,3", "dataset.rows=60,61,62,63", *failing("Raises"))
+    ended = command(*words, "max_failures=2")
+    assert ended.code == 1 and "2 of 12 runs failed" in ended.err and "runs were not begun" in ended.err, ended.err
+    assert len(list(command.folder.glob("outputs/s/**/FAILED"))) == 2
+    ended = command(*words, "fail_fast=true", "study=t")
+    assert ended.code == 1 and "1 of 12 runs failed" in ended.err, ended.err
+
+
+def begin(folder: Path, *words: str) -> subprocess.Popen[str]:
+    env = os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "ssc_sweep", *words], cwd=folder, env=env, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None:
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def alive(session: int) -> list[int]:
+    """Processes of this session."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "to_all"),
+    [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False), (signal.SIGKILL, -9, False)],
+    ids=["Ctrl-C", "SIGTERM", "SIGKILL"],
+)
+@pytest.mark.parametrize("many", [True, False], ids=["study", "single run"])
+def test_a_stop_ends_every_process_and_the_same_command_goes_on(
+    tmp_path: Path, sent: signal.Signals, code: int, to_all: bool, many: bool
+) -> None:
+    words = (*TINY, "epochs=3", *failing("Sleeps"), *(("-m", "workers=2", "seed=range(0,4)") if many else ()))
+    process = begin(tmp_path, *words)
+    wait_for(process, tmp_path, "outputs/s/**/.progress" if many else "outputs/s/**/config.yaml")
+    start = time.monotonic()
+    os.killpg(process.pid, sent) if to_all else os.kill(process.pid, sent)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert time.monotonic() - start < 5 + 5 * (os.getloadavg()[0] > 3), "a stop within 5 s"
+    for _ in range(100):
+        if not alive(process.pid):
+            break
+        time.sleep(0.1)
+    assert alive(process.pid) == []
+    if sent is not signal.SIGKILL:
+        assert err.strip().splitlines()[-1].startswith("stopped. What is finished stays")
+    again = begin(tmp_path, *words)
+    _, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()], "no leftovers"
+
+
+def test_two_processes_share_a_study_and_train_each_run_once(tmp_path: Path, command: Command) -> None:
+    words = ("-m", *TINY, "epochs=20", "dataset.rows=400", "workers=1", "seed=range(0,40)", "save_weights=none")
+    alone = command(*words, f"outputs={tmp_path}/alone")
+    assert alone.code == 0, alone.err
+    processes = [begin(tmp_path, *words) for _ in range(2)]
+    for process in processes:
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0 and "40 runs: 40 finished" in out, err
+
+    def numbers(outputs: str) -> pd.DataFrame:
+        return pd.read_csv(tmp_path / outputs / "s" / "summary.csv").drop(columns=["seconds", "stack", "overrides"])
+
+    pd.testing.assert_frame_equal(numbers("outputs"), numbers("alone"), check_exact=True)
+
+
+def test_a_run_that_another_process_trains_is_waited_for(tmp_path: Path) -> None:
+    words = ("-m", *TINY, "epochs=30", *failing("Sleeps"), "workers=1", "seed=0,1")
+    first = begin(tmp_path, *words)
+    wait_for(first, tmp_path, "outputs/s/**/.progress")
+    second = begin(tmp_path, *words)
+    for process in (first, second):
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    assert "trains some of these runs; waiting for them" in err
+    stacks = {json.loads(path.read_text())["stack"] for path in tmp_path.glob("outputs/s/**/metrics.json")}
+    assert stacks == {2}
+
+
+def test_a_study_without_a_name_says_how_to_go_on(command: Command) -> None:
+    words = [word for word in TINY if not word.startswith("study=")]
+    ended = command("-m", *words, "seed=0,1")
+    (folder,) = (command.folder / "outputs").iterdir()
+    assert f"the same command with study={folder.name}" in ended.err
+    command("-m", *words, "seed=0,1")
+    assert len(list((command.folder / "outputs").iterdir())) == 2, "even in the same second"
+    again = command("-m", *words, "seed=0,1", f"study={folder.name}")
+    assert again.code == 0 and "2 of 2 runs were finished before" in again.err
+
+
+def test_a_dry_run_writes_and_trains_nothing(command: Command) -> None:
+    ended = command("-m", *TINY, "hypothesis=lr", "seeds=4", "dry_run=true")
+    assert ended.code == 0, ended.err
+    assert "12 runs: 12 to train" in ended.out and "MiB on disk" in ended.out and "stacks of" in ended.out
+    assert command.files() == []
+    assert command("-m", *TINY, "hypothesis=lr", "seeds=2").code == 0
+    before = command.files()
+    ended = command("-m", *TINY, "hypothesis=lr", "seeds=4", "dry_run=true")
+    assert "12 runs: 6 to train, 6 have ended before" in ended.out and command.files() == before
+    ended = command(*TINY, "study=alone", "dry_run=true")
+    assert ended.code == 0 and "1 runs: 1 to train" in ended.out, ended.out
+    assert command("-m", "experiment=search", *TINY, "dry_run=true").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"), [(("save_weights=all",), 6), (("save_weights=best",), 2), (("save_weights=none",), 0)]
+)
+def test_whose_weights_are_kept(command: Command, words: tuple[str, ...], kept: int) -> None:
+    ended = command("-m", *TINY, "optimizer.lr=1e-3,1e-2", "seed=range(0,3)", *words)
+    assert ended.code == 0, ended.err
+    models = list(command.folder.glob("outputs/s/**/model.safetensors"))
+    assert len(models) == kept
+    if kept == 2:
+        for path in models:
+            rmse = {p.parent: json.loads(p.read_text())["rmse"] for p in path.parents[1].glob("*/metrics.json")}
+            assert rmse[path.parent] == min(rmse.values())
+
+
+def test_files_get_the_mode_that_umask_gives(command: Command) -> None:
+    before = os.umask(0o002)
+    try:
+        assert command(*TINY).code == 0
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in command.folder.glob("outputs/s/*/seed=0/*")}
+    assert set(modes.values()) == {"0o664"}, modes
