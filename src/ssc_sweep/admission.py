@@ -65,30 +65,6 @@ def admitted() -> frozenset[str]:
     return _admitted
 
 
-def own_choices(words: Sequence[str]) -> list[str]:
-    """The words of a command line, with the choice `own` for a group whose target the user names himself.
-
-    model._target_=my_package.MyModel model.width=8 means model=own with these keys, not the keys of another model: so
-    those become additions, which Hydra takes without having seen them before.
-
-    >>> own_choices(["model._target_=mine.M", "model.width=8", "epochs=3"])
-    ['++model._target_=mine.M', '++model.width=8', 'epochs=3', 'model=own']
-    """
-    # Hydra takes admit=a,b for a sweep.
-    words = [
-        f"admit=[{word.partition('=')[2]}]" if word.startswith("admit=") and "," in word and "[" not in word else word
-        for word in words
-    ]
-    for group in ("model", "dataset"):
-        named = any(word.startswith(f"{group}._target_=") for word in words)
-        chosen = [word.partition("=")[2] for word in words if word.startswith(f"{group}=")]
-        if named and not chosen:
-            words.append(f"{group}=own")
-        if chosen == ["own"] or (named and not chosen):
-            words = [f"++{word}" if word.startswith(f"{group}.") and "=" in word else word for word in words]
-    return words
-
-
 def find(key: str, name: object, inside: str | None) -> Any:
     """What a config names: a class, a function or another object of a module.
 

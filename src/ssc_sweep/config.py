@@ -20,7 +20,7 @@ from ssc_sweep.schema import NotNegative, Positive, Section, checked
 
 # The only Python that Hydra itself may call for a config, exact names. Sweepers and launchers are not among it: Hydra
 # makes those of its registered plugins only, and nothing that stands among their arguments.
-HYDRA_TARGETS = ("ssc_sweep.findings.callback.PrintFindings",)
+HYDRA_TARGETS = ("ssc_sweep.findings.callback.NoteEnd",)
 
 PACKAGE = Path(__file__).resolve().parent
 

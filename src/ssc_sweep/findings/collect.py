@@ -242,17 +242,17 @@ def collect(folder: StudyFolder) -> Study:
     Raises:
         UserError: it cannot be written.
     """
-    study, summary = _read(folder)
+    study, summary = summarised(folder)
     write_text(folder.summary, summary)
     return study
 
 
 def read(folder: StudyFolder) -> Study:
     """Read the study and write nothing."""
-    return _read(folder)[0]
+    return summarised(folder)[0]
 
 
-def _read(folder: StudyFolder) -> tuple[Study, str]:
+def summarised(folder: StudyFolder) -> tuple[Study, str]:
     """The study and the text of its summary.csv; everything after this works on what was read back from that."""
     content, remarks = _read_study_yaml(folder)
     planned = _arms(content)

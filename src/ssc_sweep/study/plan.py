@@ -21,6 +21,7 @@ from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.rule import Rule
 
 STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process
+_begun: set[Path] = set()  # folders of the studies that this process has started, or gone on with
 PROVENANCE = ("command", "started", "git", "versions", "machine")
 PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", "optuna", "causaldata")
 
@@ -91,6 +92,12 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
     folder.make()
     with locked(folder.path / ".plan.lock"):
         _write_plan(folder, plan)
+    _begun.add(folder.path.resolve())
+
+
+def begun_here(folder: StudyFolder) -> bool:
+    """Whether this process has written the study's study.yaml, whatever became of it."""
+    return folder.path.resolve() in _begun
 
 
 def check_rule(folder: StudyFolder, rule: Rule) -> None:
