@@ -62,7 +62,7 @@ def check_alone(cfg: DictConfig, composed: HydraConf) -> None:
     if many or "hypothesis" in cfg or "n_trials" in cfg:
         raise UserError(
             f"{' '.join(sys.argv[1:])} asks for a study of many runs, not for one run: add -m, as in "
-            f"'python -m ssc_sweep -m {shlex.join(sys.argv[1:])}'."
+            f"python -m ssc_sweep -m {shlex.join(sys.argv[1:])}"
         )
     space = composed.runtime.choices.get("search_space")
     if space is not None:

@@ -42,7 +42,7 @@ WRONG_TYPE = re.compile(
 KINDS = {"Integer": "a whole number", "'int'": "a whole number", "Float": "a number", "'float'": "a number"}
 UNREADABLE = re.compile(r"Error when parsing index: \d+, string: (.*?) out of \[.*\]\.? (.*?) See https")
 NO_CHOICE = re.compile(r"Config group override must be")
-TAKEN_AWAY = re.compile(r"Key '(\w+)' is not in struct")
+NOT_THERE = re.compile(r"Key '\w+' is not in struct.* full_key: (\S+)")
 NO_REFERENCE = re.compile(r"Interpolation key '([^']*)' not found(?:.* full_key: (\S+))?")
 NO_VARIABLE = re.compile(r"Environment variable '([^']*)' not found")
 UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
@@ -144,9 +144,9 @@ def explain(error: Exception, words: Sequence[str]) -> str:
         return f"the environment variable {found[1]} is not set, and ${{oc.env:{found[1]}}} reads it: set it."
     if found := NO_REFERENCE.search(text):
         return _reference(found, words)
-    if found := TAKEN_AWAY.search(text):
-        word = next((word for word in words if word.startswith(f"~{found[1]}")), f"~{found[1]}")
-        return f"{word} takes away {found[1]}, which every command needs: leave that word out."
+    if (found := NOT_THERE.search(text)) and f"~{found[1]}" in words:
+        why = "there is no such key" if "." in found[1] else "every command needs it"
+        return f"~{found[1]} cannot take {found[1]} away: {why}. Leave that word out."
     for pattern, meaning in MEANINGS.items():
         if found := re.search(pattern, text):
             return meaning.format(found[0], *found.groups(), words=shlex.join(words))

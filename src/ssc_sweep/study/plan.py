@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import Any
 
 import yaml
 
-from ssc_sweep.config import PACKAGE
+from ssc_sweep.config import PACKAGE, leaves
 from ssc_sweep.errors import UserError
+from ssc_sweep.schema import shown
 from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
-from ssc_sweep.study.hypothesis import Arm, HypothesisConf
+from ssc_sweep.study.hypothesis import LONGEST_NAME, Arm, HypothesisConf
 from ssc_sweep.study.rule import Rule
 
 STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process
@@ -32,12 +34,19 @@ class Plan:
 
     Hypotheses, arms and the rule that judges them are fixed before the first run starts; the rule is None only in the
     findings of a study.yaml that has none that can be used.
+
+    Attributes:
+        settings: what all runs have in common before an arm or a grid changes it; None where each arm is named by
+            itself, as in a search.
+        varied: keys and groups that a grid varies.
     """
 
     seeds: tuple[int, ...]
     arms: tuple[Arm, ...]
     rule: Rule | None
     hypotheses: dict[str, HypothesisConf] = field(default_factory=dict)
+    settings: dict[str, Any] | None = None
+    varied: tuple[str, ...] = ()
 
 
 def _git_commit() -> str | None:
@@ -87,7 +96,7 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
     """Write study.yaml. A study that is started again keeps its provenance; it gains that start, and what it lacks.
 
     Raises:
-        UserError: it was started under another rule, or the folder cannot be written.
+        UserError: it was started under another rule or with other settings, or the folder cannot be written.
     """
     folder.make()
     with locked(folder.path / ".plan.lock"):
@@ -110,6 +119,40 @@ def check_rule(folder: StudyFolder, rule: Rule) -> None:
         _same_rule(folder, read_plan(folder), rule)
 
 
+def check_settings(folder: StudyFolder, settings: dict[str, Any] | None, varied: Sequence[str] = ()) -> None:
+    """Check that a study which is started again has the settings that it had before, but for what a grid varies.
+
+    Raises:
+        UserError: it has others; two different commands must not share a name.
+    """
+    if folder.study.exists():
+        _same_settings(folder, _read(folder), settings, varied)
+
+
+def _same_settings(
+    folder: StudyFolder, content: dict[str, Any], settings: dict[str, Any] | None, varied: Sequence[str]
+) -> None:
+    before = content.get("settings")
+    if not isinstance(before, dict) or settings is None:
+        return
+    old, new = leaves(before), leaves(settings)
+    free = (*_varied(content), *varied)
+    for key in {**old, **new}:
+        if old.get(key, "absent") == new.get(key, "absent") or any(f"{key}.".startswith(f"{one}.") for one in free):
+            continue
+        was, now = (f"{key}={shown(values[key])}" if key in values else f"no {key}" for values in (old, new))
+        raise UserError(
+            f"{folder.path} was begun with {was}, and this command has {now}: two different commands on one name. "
+            "Choose another study=<name>, or give the settings as they were; a single run may be an arm of its own: "
+            "arm=<name>."
+        )
+
+
+def _varied(content: dict[str, Any]) -> tuple[str, ...]:
+    found = content.get("varied")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
 def _same_rule(folder: StudyFolder, before: Plan, rule: Rule) -> None:
     if before.rule != rule:
         raise UserError(
@@ -123,10 +166,14 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
     arms = list(plan.arms)
     seeds = set(plan.seeds)
     hypotheses = dict(plan.hypotheses)
+    settings, varied = plan.settings, plan.varied
     if folder.study.exists():
         content = _read(folder)
         before, origin = _plan(folder, content), _origin(content)
         _same_rule(folder, before, plan.rule)
+        _same_settings(folder, content, settings, varied)
+        settings = before.settings if before.settings is not None else settings
+        varied = tuple(dict.fromkeys((*before.varied, *varied)))
         known = {(arm.folder, arm.label, arm.hypothesis) for arm in before.arms}
         arms = [*before.arms, *(a for a in arms if (a.folder, a.label, a.hypothesis) not in known)]
         seeds |= set(before.seeds)
@@ -139,6 +186,8 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
         "rule": plan.rule.model_dump(),
         "seeds": sorted(seeds),
         "hypotheses": {name: conf.model_dump() for name, conf in hypotheses.items()},
+        "settings": settings,
+        "varied": list(varied),
         "arms": [asdict(arm) | {"overrides": list(arm.overrides)} for arm in arms],
     }
     write_yaml(folder.study, content)
@@ -160,8 +209,11 @@ def _plan(folder: StudyFolder, content: dict[str, Any]) -> Plan:
             arms=tuple(Arm(**arm | {"overrides": tuple(arm["overrides"])}) for arm in content["arms"]),
             rule=Rule.read(content["rule"], "rule"),
             hypotheses={name: HypothesisConf.read(conf, name) for name, conf in content["hypotheses"].items()},
+            # What an older version did not write is not compared.
+            settings=dict(settings) if (settings := content.get("settings")) is not None else None,
+            varied=_varied(content),
         )
-    except (KeyError, TypeError, AttributeError, UserError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
         raise _damaged(folder, error) from error
 
 
@@ -175,7 +227,7 @@ def _damaged(folder: StudyFolder, error: Exception) -> UserError:
 def _read(folder: StudyFolder) -> dict[str, Any]:
     try:
         return dict(read_yaml(folder.study))
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+    except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
         raise _damaged(folder, error) from error
 
 
@@ -204,14 +256,46 @@ def study_folder(outputs: object, study: object) -> StudyFolder:
     Raises:
         UserError: there is no name, or it leads out of `outputs`.
     """
-    for key, value in (("outputs", outputs), ("study", study)):
-        if value is None or not str(value).strip():
-            raise UserError(f"{key}={'null' if value is None else value} is empty: give a folder, e.g. {key}=mine.")
-    if leads_out(str(study)):
+    parent = Path(_name("outputs", outputs, "a folder")).expanduser()
+    name = _name("study", study, "a name")
+    if leads_out(name) or not Path(name).parts:
+        raise UserError(f"study={name} leads out of outputs={outputs}: give a name, e.g. study=mine.")
+    return StudyFolder(parent / name)
+
+
+def arm_name(arm: object, study: object) -> str | None:
+    """The folder of an arm that was named by hand; None where it was not.
+
+    Raises:
+        UserError: it is no name, or leads out of the study.
+    """
+    if arm is None or arm == "":
+        return None
+    name = _name("arm", arm, "a name")
+    if leads_out(name) or not Path(name).parts:
+        raise UserError(f"arm={name} leads out of study={study}: give a name, e.g. arm=mine.")
+    return name
+
+
+def _name(key: str, value: object, what: str) -> str:
+    """A value as a folder's name.
+
+    Raises:
+        UserError: it is empty, no text and no number, or too long for a file system.
+    """
+    if value is None or not str(value).strip():
+        raise UserError(f"{key}={shown(value)} is empty: give {what}, e.g. {key}=mine.")
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UserError(f"{key}={shown(value)} is no name: allowed is text or a number, e.g. {key}=mine.")
+    name = str(value)
+    longest = max(len(part.encode()) for part in name.split("/"))
+    if longest > LONGEST_NAME:
         raise UserError(
-            f"study={study} leads out of outputs={outputs}: give a name, e.g. study=mine, and outputs=<folder>."
+            f"{key}={name[:20]}... is too long: a folder's name may have {LONGEST_NAME} bytes, and one has {longest}."
         )
-    return StudyFolder(Path(str(outputs)) / str(study))
+    if any(ord(sign) < 32 for sign in name):
+        raise UserError(f"{key}={name!r} has a line break or another control character: allowed is {what} without.")
+    return name
 
 
 def leads_out(name: str) -> bool:

@@ -8,12 +8,14 @@ from hydra.conf import HydraConf
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from ssc_sweep.config import shared_settings
 from ssc_sweep.errors import RunsFailed
 from ssc_sweep.study.best import with_best
 from ssc_sweep.study.classical import effects_csv
 from ssc_sweep.study.execute import execute
 from ssc_sweep.study.folder import write_text
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
+from ssc_sweep.study.plan import check_settings
 from ssc_sweep.study.progress import progress_bar, say
 from ssc_sweep.study.rule import read_rule
 
@@ -32,10 +34,13 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
     if hydra.mode == RunMode.MULTIRUN:
         (outcome,) = execute([job], checked=lambda _: describe([job], read_rule(cfg)))
     else:
+        # An arm that was named by hand may differ from the others.
+        settings = shared_settings(cfg) if cfg.arm is None else None
+        check_settings(job.study, settings)
 
         def begin(notes: tuple[str, ...]) -> None:
             estimates = effects_csv(job.config) if cfg.effects else None
-            describe([job], read_rule(cfg))
+            describe([job], read_rule(cfg), settings)
             say(notes)
             if estimates is not None:
                 write_text(job.study.effects, estimates)
