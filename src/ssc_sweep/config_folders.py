@@ -65,12 +65,12 @@ class FileConfigSource(file_config_source.FileConfigSource):
                 looks for configs. A YAML may come from a stranger, and any of these would let it run code or overwrite
                 files. On the command line they are the user's own words.
         """
+        name = config_path if config_path.endswith((".yaml", ".yml")) else f"{config_path}.yaml"
         try:
             result = super().load_config(config_path)
         except UnicodeDecodeError as error:
-            raise UserError(f"{self.path}/{config_path} is not written in UTF-8: save it as UTF-8.") from error
+            raise UserError(f"{self.path}/{name} is not written in UTF-8: save it as UTF-8.") from error
         if self.ours:
-            name = config_path if config_path.endswith((".yaml", ".yml")) else f"{config_path}.yaml"
             for folder in sorted(_FOLDERS):
                 if (folder / name).is_file():
                     raise UserError(

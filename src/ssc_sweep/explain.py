@@ -27,6 +27,9 @@ MEANINGS = {
         "{2}._target_={1} is not allowed: Hydra calls nothing there but what the place is for. Leave it out."
     ),
     r"Error locating target '([^']*)'.* full_key: (hydra\.\S+)": "{2}._target_={1} cannot be imported.",
+    r"Could not delete from config\. '(.*?)' does not exist": (
+        "~{1} takes nothing away: there is no key {1}. See --help."
+    ),
     r"Unknown plugin class : '(.*?)'": f"_target_={{1}} is no sweeper or launcher of Hydra: {CHOOSE_PLUGIN}",
     r"Error when parsing index: \d+, string: (.*) out of .* missing EQUAL": (
         "{1} is no override: write key=value, such as batch=b32. See --help."

@@ -54,8 +54,14 @@ def _writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock on this file; wait where another process does. It goes when the process goes, however that ends."""
-    with path.open("a") as file:
+    """Hold the lock on this file; wait where another process does. It goes when the process goes, however that ends.
+
+    Raises:
+        UserError: its folder cannot be written.
+    """
+    with _writing(path):
+        opened = path.open("a")
+    with opened as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

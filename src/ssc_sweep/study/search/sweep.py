@@ -94,8 +94,8 @@ class Search(OptunaSweeperImpl):
             "rule": self.rule.model_dump(),
             **self.settings.described(),
         }
-        name = str(self.study_name or self.folder.path.name)
-        self.study = open_study(self.storage, self.folder, name, self.sampler, described)
+        named = None if self.study_name is None else str(self.study_name)
+        self.study = open_study(self.storage, self.folder, named, self.sampler, described)
         write_plan(self.folder, Plan((), (), self.rule))  # this start, though it may have nothing left to train
         with kept_in(self.storage, self.folder):
             self.record = begin(self.study, self.rule, self.settings.confirm_seeds)
