@@ -58,8 +58,9 @@ def check_alone(cfg: DictConfig, composed: HydraConf) -> None:
     Raises:
         UserError: it asks for a study or a search.
     """
-    many = any(word.startswith("seeds=") for word in OmegaConf.to_container(composed.overrides.task, resolve=False))
-    if many or "hypothesis" in cfg or "n_trials" in cfg:
+    words = OmegaConf.to_container(composed.overrides.task, resolve=False)
+    assert isinstance(words, list)
+    if any(str(word).startswith("seeds=") for word in words) or "hypothesis" in cfg or "n_trials" in cfg:
         raise UserError(
             f"{' '.join(sys.argv[1:])} asks for a study of many runs, not for one run: add -m, as in "
             f"python -m ssc_sweep -m {shlex.join(sys.argv[1:])}"

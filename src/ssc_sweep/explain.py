@@ -84,7 +84,7 @@ def is_known(error: Exception) -> bool:
     """Whether the input caused an error that Hydra has no exception of its own for."""
     if _swaps_plugins(error) or _place(error) is not None:
         return True
-    return any(re.search(pattern, _text(error)) for pattern in (*MEANINGS, NO_CHOICE, UNREADABLE))
+    return any(re.search(pattern, _text(error)) for pattern in (*MEANINGS, NO_CHOICE.pattern, UNREADABLE.pattern))
 
 
 def _choices(group: str) -> list[str]:
