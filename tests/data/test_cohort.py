@@ -31,8 +31,8 @@ TREATMENTS: dict[str, tuple[object, list[int]]] = {
     "floats": (np.array([0.0, 1, 1, 0]), CODES),
     "floats with a gap": (np.array([0.0, np.nan, 1, 0]), [0, -1, 1, 0]),
     "bools": (np.array([False, True, True, False]), CODES),
-    "names": (np.array(["0", "1", "1", "0"]), CODES),
-    "names with gaps": (np.array(["0", None, "1", float("nan")], object), [0, -1, 1, -1]),
+    "names": (np.array(["t0", "t1", "t1", "t0"]), CODES),
+    "names with gaps": (np.array(["t0", None, "t1", float("nan")], object), [0, -1, 1, -1]),
 }
 
 
@@ -40,7 +40,7 @@ TREATMENTS: dict[str, tuple[object, list[int]]] = {
 def test_treatments_are_taken_as_people_write_them(given: str) -> None:
     t, codes = TREATMENTS[given]
     cohort = replace(load(**PARAMETERS | {"rows": 4, "treatments": 2}), t=t)
-    assert cohort.treatments == ("0", "1")
+    assert cohort.treatments == ("t0", "t1")
     assert cohort.t.dtype == np.int64 and cohort.t.tolist() == codes
 
 
@@ -50,7 +50,7 @@ def test_treatments_are_taken_as_people_write_them(given: str) -> None:
         ([1, 2, 1, 2], "codes outside 0 to 1"),
         ([0.5, 1, 0, 1], "no codes, such as 0.5"),
         ([0, np.inf, 0, 1], "no codes"),
-        (["0", "b", "1", "0"], "t holds 'b', which is not among its treatments"),
+        (["t0", "b", "t1", "t0"], "t holds 'b', which is not among its treatments"),
         ([[0], [1], [1], [0]], r"t has shape \(4, 1\)"),
     ],
 )

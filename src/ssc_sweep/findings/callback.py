@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssc_sweep.errors import FindingsFailed, UserError
 from ssc_sweep.study.folder import StudyFolder
-from ssc_sweep.study.plan import begun_here, started_here, study_folder
+from ssc_sweep.study.naming import study_folder
+from ssc_sweep.study.plan import begun_here, started_here
 
 # Studies that have ended and have not been shown.
 _ended: list[StudyFolder] = []

@@ -11,7 +11,7 @@ from ssc_sweep.config import RunConfig, check, leaves, without_seed
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import as_override
-from ssc_sweep.study.plan import study_folder
+from ssc_sweep.study.naming import study_folder
 
 EXPERIMENT = "experiment=best"
 

@@ -12,7 +12,8 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.schema import Names, checked
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, canonical, folder_name
-from ssc_sweep.study.plan import Plan, arm_name, read_plan, started_here, study_folder, write_plan
+from ssc_sweep.study.naming import arm_name, study_folder
+from ssc_sweep.study.plan import Plan, read_plan, started_here, write_plan
 from ssc_sweep.study.rule import Rule
 
 

@@ -30,7 +30,9 @@ from ssc_sweep.study.best import with_best
 from ssc_sweep.study.folder import StudyFolder, write_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
 from ssc_sweep.study.job import Job, own_scores, run_overrides
-from ssc_sweep.study.plan import Plan, check_settings, study_folder, write_plan
+from ssc_sweep.study.naming import study_folder
+from ssc_sweep.study.overrides import MOST_RUNS, axis_values, last_words, named_seeds, too_many, values_of
+from ssc_sweep.study.plan import Plan, check_settings, write_plan
 from ssc_sweep.study.progress import say
 from ssc_sweep.study.rule import read_rule
 
@@ -38,7 +40,6 @@ from ssc_sweep.study.rule import read_rule
 OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs")
 # Keys that are the same for every run of a study.
 ONE_FOR_ALL = ("seeds", "study", "outputs", "target", "rule", "admit", "scores", "effects")
-MOST_RUNS = 1_000_000  # of a study; every one of them is composed and checked before the first trains
 MANY_RUNS = 2_000  # from here on that takes so long that it is announced
 
 
@@ -51,40 +52,6 @@ class HypothesisSweeperConf:
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="hypothesis", node=HypothesisSweeperConf, provider="ssc_sweep")
-
-
-def _values(override: Override) -> list[str]:
-    """The values of a sweep, or the one value of a plain override, as they stand in an override."""
-    if override.is_sweep_override():
-        if not override.is_discrete_sweep():
-            raise UserError(f"{override.input_line} is a range without steps: name its values, e.g. a,b,c.")
-        # One more than are allowed: a range may have any number.
-        return list(itertools.islice(override.sweep_string_iterator(), MOST_RUNS + 1))
-    value = override.value()
-    # Hydra's own way to choose several of a group, hypothesis=[lr,ema], means the same here.
-    return [str(item) for item in value] if isinstance(value, list) else [override.get_value_element_as_str()]
-
-
-def _last_words(overrides: Sequence[Override]) -> list[Override]:
-    """The last override of each key, as everywhere on a command line; an experiment's come first.
-
-    Raises:
-        UserError: the last one takes a sweep back, or puts another in its place.
-    """
-    last: dict[str, Override] = {}
-    for override in overrides:
-        key = override.get_key_element().lstrip("+")
-        before = last.pop(key, None)
-        if before is not None and before.is_sweep_override():
-            raise UserError(
-                f"{before.input_line} and {override.input_line} both say what {key} is: allowed is one of them."
-            )
-        last[key] = override
-    return list(last.values())
-
-
-def _too_many(what: str) -> UserError:
-    return UserError(f"{what}: allowed are {MOST_RUNS:,} runs a study. Give fewer seeds or values.")
 
 
 class HypothesisSweeper(Sweeper):
@@ -121,7 +88,7 @@ class HypothesisSweeper(Sweeper):
         # The command line wins over what an experiment brings.
         brought = [override for override in brought if override.get_key_element().lstrip("+") not in said]
         self._take_over(brought)
-        plan = self.plan(_last_words([*brought, *typed]))
+        plan = self.plan(last_words([*brought, *typed]))
         folder = study_folder(self.config.outputs, self.config.study)
         check_settings(folder, plan.settings, plan.varied)
         runs = len(plan.seeds) * len({arm.folder for arm in plan.arms})
@@ -162,7 +129,7 @@ class HypothesisSweeper(Sweeper):
 
     def plan(self, overrides: Sequence[Override]) -> Plan:
         """Expand overrides into arms and seeds."""
-        assert self.config is not None
+        assert self.config is not None and self.hydra_context is not None
         own = {o.key_or_group: o for o in overrides if o.key_or_group in OWN_KEYS}
         rest = [o for o in overrides if o.key_or_group not in OWN_KEYS]
         if "arm" in own:
@@ -186,12 +153,15 @@ class HypothesisSweeper(Sweeper):
         hypotheses |= brought
         swept = [o for o in rest if o.is_sweep_override()]
         fixed = tuple(str(o.input_line) for o in rest if not o.is_sweep_override())
-        axes = [[f"{o.get_key_element()}={value}" for value in self._of_axis(o)] for o in swept]
+        axes = [
+            [f"{o.get_key_element()}={value}" for value in axis_values(o, self.hydra_context.config_loader)]
+            for o in swept
+        ]
         seeds = self._seeds(own, bool(hypotheses))
         points = math.prod(map(len, axes))
         runs = points * (1 + sum(len(conf.arms) for conf in hypotheses.values())) * len(seeds)
         if runs > MOST_RUNS:
-            raise _too_many(f"this study would have {runs:,} runs or more")
+            raise too_many(f"this study would have {runs:,} runs or more")
         arms: list[Arm] = []
         # Groups whose target is the user's own: Hydra has not seen their keys in any YAML.
         unlisted = tuple(group for group, choice in self.config.hydra.runtime.choices.items() if choice == "own")
@@ -207,20 +177,6 @@ class HypothesisSweeper(Sweeper):
             settings=shared_settings(common) if self.config.arm is None else None,
             varied=tuple(o.key_or_group for o in swept),
         )
-
-    def _of_axis(self, override: Override) -> list[str]:
-        """The values of a key that a grid varies.
-
-        Raises:
-            UserError: there are none.
-        """
-        assert self.hydra_context is not None
-        values = _values(override)
-        if not values:
-            choices = self.hydra_context.config_loader.get_group_options(override.key_or_group)
-            allowed = f"allowed is {' | '.join(choices)}" if choices else "name its values, e.g. a,b,c"
-            raise UserError(f"{override.input_line} has no values: {allowed}.")
-        return values
 
     def jobs(self, plan: Plan, folder: StudyFolder) -> list[list[str]]:
         """One list of overrides a run; arms that share a folder are trained once."""
@@ -253,7 +209,7 @@ class HypothesisSweeper(Sweeper):
         if override is None:
             chosen = self.config.hydra.runtime.choices.get("hypothesis")
             return [] if chosen is None else [str(chosen)]
-        names = _values(override)
+        names = values_of(override)
         if not names:
             allowed = self.hydra_context.config_loader.get_group_options("hypothesis")
             raise UserError(f"{override.input_line} names no hypothesis: allowed is {' | '.join(allowed)}.")
@@ -267,7 +223,7 @@ class HypothesisSweeper(Sweeper):
         """
         assert self.config is not None
         choice = self.config.hydra.runtime.choices.get("experiment")
-        chosen = [value for override in overrides for value in _values(override)] or ([str(choice)] if choice else [])
+        chosen = [value for override in overrides for value in values_of(override)] or ([str(choice)] if choice else [])
         found = {}
         for name in chosen:
             composed = self._compose([f"experiment={name}"])
@@ -284,18 +240,10 @@ class HypothesisSweeper(Sweeper):
     def _seeds(self, own: dict[str, Override], study_of_hypotheses: bool) -> tuple[int, ...]:
         assert self.config is not None
         if "seed" in own:
-            seeds = _values(own["seed"])
-            if len(seeds) > MOST_RUNS:
-                raise _too_many(f"{own['seed'].input_line} names too many seeds")
-            wrong = [value for value in seeds if not value.isdecimal()]
-            if wrong:
-                raise UserError(f"seed={wrong[0]} is out of bounds: allowed is a whole number >= 0, or several: 0,1,2.")
-            if not seeds:
-                raise UserError(f"{own['seed'].input_line} has no values: give seeds, such as seed=0,1,2.")
-            return tuple(dict.fromkeys(int(value) for value in seeds))
+            return named_seeds(own["seed"])
         count = checked("seeds", Count, self.config.seeds)
         if count > MOST_RUNS:
-            raise _too_many(f"seeds={count}")
+            raise too_many(f"seeds={count}")
         if study_of_hypotheses or "seeds" in own:
             return tuple(range(count))
         return (int(self.config.seed),)

@@ -29,7 +29,8 @@ from ssc_sweep.data.source import Data
 from ssc_sweep.errors import DoesNotFit, TargetMissed, TrialsFailed, UserError
 from ssc_sweep.study.folder import TRIAL, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
-from ssc_sweep.study.plan import Plan, check_rule, study_folder, write_plan
+from ssc_sweep.study.naming import study_folder
+from ssc_sweep.study.plan import Plan, check_rule, write_plan
 from ssc_sweep.study.rule import read_rule
 from ssc_sweep.study.search.claims import Claims
 from ssc_sweep.study.search.confirm import confirm
