@@ -19,7 +19,7 @@ ONE_RUN = {
     "seeds=3": ["seeds=3", "add -m"],
     "batch=[b10,b32]": ["batch=[b10,b32]", "one batch", "-m batch=b10,b32"],
     "split=../../etc": ["../../etc is no choice"],
-    "~batch": ["batch.size is not there", "taken it away"],
+    "~batch": ["~batch cannot take batch away", "every command needs it"],
     "+nokey=1": ["nokey", "allowed is", "epochs"],
     "batch.nokey=1": ["batch.nokey"],
     "+batch.nokey=1": ["batch.nokey", "allowed is", "drop_last"],

@@ -267,7 +267,7 @@ SPACES = {
     "dataset.roles.age in years=confounder": "'dataset.roles={age in years: confounder}'",
     "dataset.kinds.age in years=number": "'dataset.kinds={age in years: number}'",
     "dataset.missing.age (y)=[2]": "'dataset.missing={age (y): [2]}'",
-    "dataset.outcome=weight (kg)": "'dataset.outcome=\"weight (kg)\"'",
+    "dataset.outcome=weight; kg": "'dataset.outcome=\"weight; kg\"'",
 }
 
 
