@@ -114,7 +114,8 @@ BROKEN = {
         b"defaults: [flow_ssc]\nwidht: 3", ["model=typo"], ["model.widht is unknown", "Did you mean model.width?"]
     ),
     "dataset/clinic.yaml": (
-        b"defaults: [csv, _self_]\npath: mine/dataset/clinic.yaml\ntreatment: t\noutcome: y\nkindz: {a: number}", ["dataset=clinic"],
+        b"defaults: [csv, _self_]\npath: mine/dataset/clinic.yaml\ntreatment: t\noutcome: y\nkindz: {a: number}",
+        ["dataset=clinic"],
         ["dataset.kindz is unknown", "Did you mean dataset.kinds?"],
     ),
     "hypothesis/bad.yaml": (b"claim: \xff", ["-m", "hypothesis=bad"], ["hypothesis/bad.yaml is not written in UTF-8"]),

@@ -28,8 +28,8 @@ class Outer(Section):
         ({"inner": {"size": 1.5}}, "x.inner.size=1.5 is out of bounds: allowed is a whole number >= 1."),
         (
             {"inner": {"size": "3"}},
-            "x.inner.size='3' (text) is out of bounds: allowed is a whole number >= 1. Leave its quotes out; a number of the "
-            "environment is ${oc.decode:${oc.env:<NAME>}}.",
+            "x.inner.size='3' (text) is out of bounds: allowed is a whole number >= 1. Leave its quotes out; a "
+            "number of the environment is ${oc.decode:${oc.env:<NAME>}}.",
         ),
         ({"inner": {}}, "x.inner.size is missing: give x.inner.size=<a whole number >= 1>."),
         (
