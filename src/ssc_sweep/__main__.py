@@ -23,7 +23,7 @@ from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import FindingsFailed, Unsuccessful, UserError
 from ssc_sweep.explain import explain, is_known
 from ssc_sweep.findings.callback import show_ended
-from ssc_sweep.study.plan import without_password
+from ssc_sweep.study.plan import new_command, without_password
 
 # What Hydra raises for wrong input too. An error of these that `explain` does not know is a fault of ours.
 PLAIN = (ValueError, TypeError, RuntimeError, AssertionError)
@@ -79,6 +79,7 @@ def run_and_show() -> None:
     Raises:
         FindingsFailed: nothing else went wrong.
     """
+    new_command()
     done, failed = False, None
     try:
         run()

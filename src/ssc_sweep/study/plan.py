@@ -23,7 +23,7 @@ from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.rule import Rule
 
 STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process
-_begun: set[Path] = set()  # folders of the studies that this process has started, or gone on with
+_begun: set[Path] = set()  # folders of the studies that this command has started, or gone on with
 PROVENANCE = ("command", "started", "git", "versions", "machine")
 PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", "optuna", "causaldata")
 
@@ -104,8 +104,13 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
     _begun.add(folder.path.resolve())
 
 
+def new_command() -> None:
+    """Forget what an earlier command in this process has begun."""
+    _begun.clear()
+
+
 def begun_here(folder: StudyFolder) -> bool:
-    """Whether this process has written the study's study.yaml, whatever became of it."""
+    """Whether this command has written the study's study.yaml, whatever became of it."""
     return folder.path.resolve() in _begun
 
 
