@@ -105,3 +105,50 @@ def test_tab_completion_offers_no_plain_key_as_a_group(command: Command, monkeyp
 def test_a_folder_that_is_none(bare_command: Command, before: list[str], folder: str, flag: str) -> None:
     (bare_command.folder / "a_file").write_text("in the way")
     refused(bare_command, [*before, *TINY, flag.format(folder)], [folder, "no folder that is there", "hypothesis"])
+
+
+BROKEN = {
+    "model/bad.yaml": (b"width: \xff\xfe", ["model=bad"], ["model/bad.yaml is not written in UTF-8"]),
+    "model/flow_ssc.yaml": (b"width: 4", ["epochs=1"], ["model/flow_ssc.yaml has the name of a file of ssc_sweep"]),
+    "model/typo.yaml": (
+        b"defaults: [flow_ssc]\nwidht: 3", ["model=typo"], ["model.widht is unknown", "Did you mean model.width?"]
+    ),
+    "dataset/clinic.yaml": (
+        b"defaults: [csv, _self_]\npath: mine/dataset/clinic.yaml\ntreatment: t\noutcome: y\nkindz: {a: number}",
+        ["dataset=clinic"],
+        ["dataset.kindz is unknown", "Did you mean dataset.kinds?"],
+    ),
+    "hypothesis/bad.yaml": (b"claim: \xff", ["-m", "hypothesis=bad"], ["hypothesis/bad.yaml is not written in UTF-8"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_yaml_that_cannot_be_used(bare_command: Command, name: str) -> None:
+    content, words, said = BROKEN[name]
+    path = bare_command.folder / "mine" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    refused(bare_command, ["--config-dir=mine", *words], said)
+
+
+def test_a_yaml_of_ours_that_is_not_chosen_harms_nobody(bare_command: Command) -> None:
+    path = bare_command.folder / "mine" / "model" / "linear.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("l2: 3")
+    assert bare_command("--config-dir=mine", *TINY).code == 0
+
+
+def test_what_an_experiment_brings_for_a_sweep_counts_as_on_the_command_line(bare_command: Command) -> None:
+    path = bare_command.folder / "mine" / "experiment" / "rates.yaml"
+    path.parent.mkdir(parents=True)
+    params = "{optimizer.lr: '1e-4,1e-3', seeds: 2, study: mine, outputs: out, target: 7, rule.margin: 0.2, epochs: 3}"
+    path.write_text(f"# @package _global_\nhydra:\n  sweeper:\n    params: {params}\n")
+    words = [word for word in TINY if word != "study=s"]
+    ended = bare_command("-m", "--config-dir=mine", *words, "experiment=rates")
+    assert ended.code == 0 and "study folder: out/mine" in ended.out
+    study = yaml.safe_load((bare_command.folder / "out/mine/study.yaml").read_text())
+    assert (study["seeds"], study["rule"]["target"], study["rule"]["margin"]) == ([0, 1], 7, 0.2)
+    assert study["settings"]["epochs"] == 1  # the word of the command line
+    assert len(list((bare_command.folder / "out").rglob("DONE"))) == 4
+    assert bare_command("-m", "--config-dir=mine", *words, "experiment=rates", "study=other", "seeds=1").code == 0
+    assert len(list((bare_command.folder / "out/other").rglob("DONE"))) == 2

@@ -192,7 +192,7 @@ def test_paths_start_where_the_command_is_typed(
     my_csv.rename(command.folder / "data" / "my.csv")
     monkeypatch.setenv("HOME", str(command.folder))
     for i, path in enumerate(
-        ("data/my.csv", "./data/../data/my.csv", "'~/data/my.csv'", command.folder / "data/my.csv")
+        ("data/my.csv", "./data/../data/my.csv", "'~/data/my.csv'", "~/data/my.csv", command.folder / "data/my.csv")
     ):
         ended = command(*WORDS, f"dataset.path={path}", "dataset.drop=[id]", f"study=s{i}")
         assert ended.code == 0, ended.err
@@ -213,7 +213,11 @@ BAD = {
     "dataset.outcome=3": ["dataset.outcome=3", "text"],
     "": ["column id of my.csv holds text with 78 distinct values", "dataset.drop=[id]"],
     "dataset.drop=[id,nope]": ["dataset.drop", "'nope'"],
-    "dataset.drop=id": ["dataset.drop=id", "a list"],
+    "dataset.drop=id": ["dataset.drop=id", "a list", "Write dataset.drop=[id]"],
+    "dataset.kinds.age=boolean": ["dataset.kinds.age=boolean is out of bounds", "number | yes_no | category"],
+    "dataset.roles.age=confunder": ["dataset.roles.age=confunder", "Did you mean confounder?"],
+    "dataset.delimiter=;": ["dataset.delimiter=;", "comma | semicolon | tab | pipe"],
+    "dataset.delimiter=": ["dataset.delimiter=''", "semicolon", "shell keeps ;"],
     "dataset.kinds.agee=number": ["dataset.kinds", "Did you mean 'age'?"],
     "dataset.kinds.age=numeric": ["dataset.kinds", "number | yes_no | category"],
     "dataset.roles.age=cause": ["dataset.roles", "confounder | baseline | after"],
@@ -257,6 +261,30 @@ def test_bad_files(command: Command, name: str) -> None:
     (command.folder / "my.csv").write_bytes(content)
     refused(command, WORDS, *said)
     refused(command, ["-m", *WORDS, "seeds=2"], *said)
+
+
+SPACES = {
+    "dataset.roles.age in years=confounder": "'dataset.roles={age in years: confounder}'",
+    "dataset.kinds.age in years=number": "'dataset.kinds={age in years: number}'",
+    "dataset.missing.age (y)=[2]": "'dataset.missing={age (y): [2]}'",
+    "dataset.outcome=weight; kg": "'dataset.outcome=\"weight; kg\"'",
+}
+
+
+@pytest.mark.usefixtures("my_csv")
+@pytest.mark.parametrize(("word", "said"), SPACES.items())
+def test_a_name_with_spaces_is_shown_as_it_must_be_typed(command: Command, word: str, said: str) -> None:
+    refused(command, [*WORDS, word], word, said)
+    assert "Exception" not in command(*WORDS, word).err
+
+
+def test_names_with_spaces_on_the_command_line(command: Command, my_csv: Path) -> None:
+    pd.read_csv(my_csv).rename(columns={"age": "age in years"}).to_csv(my_csv, index=False)
+    words = ("dataset.drop=[id]", "dataset.roles={age in years: confounder}", "dataset.kinds={age in years: number}")
+    ended = command(*WORDS, *words)
+    assert ended.code == 0, ended.err
+    dataset = yaml.safe_load(one(command, "config.yaml").read_text())["dataset"]
+    assert dataset["roles"] == {"age in years": "confounder"}
 
 
 def test_nothing_is_said_of_the_table(command: Command) -> None:

@@ -12,7 +12,7 @@ command = pytest.fixture(make_command)
 
 WRITE = {"_target_": "ssc_sweep.study.folder.write_text", "path": "written", "text": "x"}
 OPEN = {"_target_": "builtins.open", "file": "written", "mode": "w"}
-OURS = {"_target_": "ssc_sweep.findings.callback.PrintFindings"}
+OURS = {"_target_": "ssc_sweep.findings.callback.NoteEnd"}
 TPE = {"_target_": "optuna.samplers.TPESampler"}
 
 # What hydra.callbacks holds -> what the line must say.
@@ -39,7 +39,7 @@ SAMPLERS = {
     "a class": ({"_target_": "optuna.storages.RDBStorage", "url": "sqlite:///written"}, "RDBStorage is not allowed"),
 }
 NO_SAMPLER = {
-    "our callback": (OURS, "PrintFindings is not allowed"),
+    "our callback": (OURS, "NoteEnd is not allowed"),
     "a crossover": ({"_target_": "optuna.samplers.nsgaii.UniformCrossover"}, "makes no sampler"),
     "postponed": (TPE | {"_partial_": True}, "makes no sampler"),
 }
@@ -58,7 +58,7 @@ PLUGINS = {
     "hydra.sweeper._target_=ssc_sweep.study.folder.write_text": ["write_text is no sweeper or launcher"],
     "hydra.sweeper._target_=os.system": ["os.system is no sweeper or launcher", "hydra/sweeper=<name>"],
     "hydra.launcher._target_=os.system": ["os.system is no sweeper or launcher", "hydra/launcher=<name>"],
-    "hydra.launcher._target_=ssc_sweep.findings.callback.PrintFindings": ["PrintFindings is no sweeper or launcher"],
+    "hydra.launcher._target_=ssc_sweep.findings.callback.NoteEnd": ["NoteEnd is no sweeper or launcher"],
     "hydra.launcher._target_=ssc_sweep.study.sweeper.HypothesisSweeper": ["another kind of plugin"],
     "~hydra.sweeper.params hydra.sweeper._target_=ssc_sweep.study.launcher.StackLauncher": ["hydra.sweeper"],
     "+hydra.sweeper.x=1": ["hydra.sweeper cannot be used", "'x'"],

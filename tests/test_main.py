@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from ssc_sweep.study import plan
+from ssc_sweep.study import plan, sweeper
 from tests.command import TINY, Command, make_command
 
 command = pytest.fixture(make_command)
@@ -146,14 +146,114 @@ def test_one_run_twice_with_two_seeds_is_one_arm(command: Command) -> None:
 
 
 def test_another_config_in_a_finished_folder_is_refused(command: Command) -> None:
-    assert command("-m", *TINY, "seeds=1", "hypothesis=lr").code == 0
+    assert command(*TINY, "arm=mine").code == 0
     plan = (command.folder / "outputs/s/study.yaml").read_text()
     before = stamps(command.folder)
-    ended = command("-m", *TINY, "seeds=1", "hypothesis=lr", "epochs=2")
+    ended = command(*TINY, "arm=mine", "epochs=2")
     assert ended.code == 2
     assert ended.err.startswith("error:") and ended.err.count("\n") == 1 and "not overwritten" in ended.err
     assert stamps(command.folder) == before
     assert (command.folder / "outputs/s/study.yaml").read_text() == plan
+
+
+# The words of the first command, those of the second, and what differs.
+TWO_COMMANDS = {
+    "a hypothesis": (["-m", "hypothesis=ema", "seeds=1"], ["-m", "hypothesis=ema", "seeds=2", "epochs=2"], "epochs=1"),
+    "a grid": (
+        ["-m", "optimizer.lr=1e-4,1e-3"], ["-m", "optimizer.lr=1e-2,1e-1", "clip_norm=2"],
+        "clip_norm=1.0, and this command has clip_norm=2",
+    ),
+    "seeds": (["-m", "seeds=1"], ["-m", "seed=1,2", "model=mean_teacher"], "model._target_="),
+    "a run": ([], ["epochs=2"], "epochs=1, and this command has epochs=2"),
+    "a run of another seed": ([], ["seed=1", "stats_mode=precomputed"], "stats_mode.mode=ema"),
+    "a run, then a study": (["optimizer.lr=1e-4"], ["-m", "hypothesis=ema"], "optimizer.lr=0.0001"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWO_COMMANDS)
+def test_two_commands_may_not_share_a_study(command: Command, name: str) -> None:
+    first, second, said = TWO_COMMANDS[name]
+    assert command(*TINY, *first).code == 0
+    study, done = (command.folder / "outputs/s/study.yaml").read_text(), command.done()
+    ended = command(*TINY, *second)
+    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert "two different commands on one name" in ended.err and said in ended.err
+    assert command.done() == done and (command.folder / "outputs/s/study.yaml").read_text() == study
+
+
+MORE = {
+    "seeds": (["-m", "seeds=1"], ["-m", "seeds=2"], 2),
+    "points": (["-m", "optimizer.lr=1e-4,1e-3"], ["-m", "optimizer.lr=1e-3,1e-2"], 3),
+    "one point": (["-m", "clip_norm=1,2"], ["-m", "clip_norm=3"], 3),
+    "another axis": (["-m", "optimizer.lr=1e-4,1e-3"], ["-m", "split=file_order,shuffled"], 4),
+    "an axis of a group": (["-m", "seeds=1", "split=shuffled"], ["-m", "seeds=1", "split=file_order,shuffled"], 3),
+    "hypotheses": (["-m", "hypothesis=ema", "seeds=1"], ["-m", "hypothesis=ema,lr", "seeds=1"], 4),
+    "an arm named by hand": ([], ["arm=mine", "epochs=2"], 2),
+    "named arms alone": (["arm=a"], ["arm=b", "batch.size=15"], 2),
+    "named, then not": (["arm=a", "epochs=2"], ["seed=3"], 2),
+    "a value written in another way": (["clip_norm=0.5"], ["clip_norm=5e-1"], 1),
+    "a study, then one seed more": (["-m", "seeds=1"], ["seed=5"], 2),
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_a_study_may_grow(command: Command, name: str) -> None:
+    first, second, runs = MORE[name]
+    assert command(*TINY, *first).code == 0
+    ended = command(*TINY, *second)
+    assert ended.code == 0, ended.err
+    assert len(command.done()) == runs
+
+
+def test_a_seed_and_a_value_have_one_name_however_they_are_written(command: Command) -> None:
+    assert command(*TINY, "optimizer.lr=0.0001").code == command(*TINY, "optimizer.lr=1e-4").code == 0
+    assert len(command.done()) == 1
+    assert command("-m", *TINY, "seed=007,7", "study=t").code == 0
+    assert [path.parent.name for path in (command.folder / "outputs/t").rglob("DONE")] == ["seed=7"]
+
+
+def test_a_control_that_is_solved_beside_an_arm_that_learns(command: Command) -> None:
+    (command.folder / "hypothesis").mkdir()
+    text = "{letter: X, claim: c, expect: improves, arms: [{model: mean_teacher}]}"
+    (command.folder / "hypothesis" / "teach.yaml").write_text(text)
+    words = [word for word in TINY if not word.startswith("model")]
+    ended = command("-m", "--config-dir=.", *words, "model=linear", "hypothesis=teach", "seeds=3")
+    assert ended.code == 0, ended.err
+    assert "X teach" in ended.out and "6 runs: 6 finished" in ended.out
+    assert (command.folder / "outputs/s/report.html").is_file()
+
+
+@pytest.mark.parametrize("words", [[], ["-m", "seeds=2"]])
+@pytest.mark.parametrize("name", ["study.yaml", ".plan.lock"])
+def test_a_folder_in_the_place_of_a_file(command: Command, words: list[str], name: str) -> None:
+    (command.folder / "outputs/s" / name).mkdir(parents=True)
+    ended = command(*words, *TINY)
+    assert ended.code == 2 and ended.err.startswith("error: ") and ended.err.count("\n") == 1
+    assert name in ended.err and command.done() == []
+
+
+@pytest.mark.parametrize("words", [[], ["-m", "seed=900,901"]])
+@pytest.mark.parametrize("content", ["", "{}", "[1]", "overrides: 3", "overrides: [1]", "a: [", None])
+def test_a_best_that_is_none(command: Command, words: list[str], content: str | None) -> None:
+    path = command.folder / "outputs/s/best.yaml"
+    path.parent.mkdir(parents=True)
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_text(content)
+    ended = command(*words, "experiment=best", "study=s")
+    assert ended.code == 2 and ended.err.count("\n") == 1 and "best.yaml is damaged" in ended.err
+
+
+def test_a_number_is_a_name_of_an_arm(command: Command) -> None:
+    assert command(*TINY, "arm=1").code == 0
+    assert command.done() == ["1/seed=0"]
+
+
+def test_a_large_study_says_what_takes_so_long(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "MANY_RUNS", 2)
+    ended = command("-m", *TINY, "seeds=2")
+    assert ended.code == 0 and ended.err.startswith("2 runs: each is checked before the first one trains\n")
 
 
 @pytest.mark.parametrize("name", ["12", "1e3", "a/b", "'it\\'s, one = two'"])
@@ -232,11 +332,11 @@ def test_the_exit_code_of_a_process(tmp_path: Path) -> None:
 
 
 def test_an_arm_has_one_config_whatever_its_seeds(command: Command) -> None:
-    assert command("-m", "hypothesis=lr", *TINY, "seed=0,1").code == 0
-    ended = command("-m", "hypothesis=lr", *TINY, "seed=2,3", "epochs=2")
+    assert command(*TINY, "arm=a", "seed=0").code == 0
+    ended = command(*TINY, "arm=a", "seed=2", "epochs=2")
     assert ended.code == 2
     assert "an arm has one config" in ended.err
-    assert not [name for name in command.done() if name.endswith(("seed=2", "seed=3"))]
+    assert command.done() == ["a/seed=0"]
 
 
 @pytest.mark.parametrize("asked", ["hypothesis=lr", "experiment=test_matrix", "experiment=search"])
@@ -262,7 +362,7 @@ def test_a_refused_start_does_not_show_what_an_earlier_one_found(
     monkeypatch.setattr(plan, "STARTED", "2030-01-01T00:00:00")  # as if another process came later
     refused = command("-m", *TINY, "seed=0,1", "epochs=2")
     assert (refused.code, refused.out) == (2, "")
-    assert "another config" in refused.err
+    assert "two different commands" in refused.err
 
 
 def test_a_study_that_goes_on_says_so(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,9 +26,16 @@ class Outer(Section):
         ({"inner": {"size": 0}}, "x.inner.size=0 is out of bounds: allowed is a whole number >= 1."),
         ({"inner": {"size": True}}, "x.inner.size=true is out of bounds: allowed is a whole number >= 1."),
         ({"inner": {"size": 1.5}}, "x.inner.size=1.5 is out of bounds: allowed is a whole number >= 1."),
-        ({"inner": {"size": "3"}}, "x.inner.size='3' (text) is out of bounds: allowed is a whole number >= 1."),
+        (
+            {"inner": {"size": "3"}},
+            "x.inner.size='3' (text) is out of bounds: allowed is a whole number >= 1. Leave its quotes out; a "
+            "number of the environment is ${oc.decode:${oc.env:<NAME>}}.",
+        ),
         ({"inner": {}}, "x.inner.size is missing: give x.inner.size=<a whole number >= 1>."),
-        ({"inner": {"size": 1, "sise": 2}}, "x.inner.sise is unknown: allowed is size (Inner). See --help."),
+        (
+            {"inner": {"size": 1, "sise": 2}},
+            "x.inner.sise is unknown: allowed is size (Inner). Did you mean x.inner.size?",
+        ),
         ({"inner": None}, "x.inner=null is out of bounds: allowed is a group of keys."),
         ({"inner": {"size": 1}, "rate": 0}, "x.rate=0 is out of bounds: allowed is a number > 0, or null."),
         (
@@ -65,7 +72,10 @@ def load(rows: Count, noise: float = 1.0, kind: Literal["a", "b"] = "a", rest=No
     [
         ({}, "dataset.rows is missing: give dataset.rows=<a whole number >= 1>."),
         ({"rows": 1, "noise": "x"}, "dataset.noise=x is out of bounds: allowed is a number."),
-        ({"rows": 1, "nois": 2}, "dataset.nois is unknown: allowed is rows, noise, kind, rest (load). See --help."),
+        (
+            {"rows": 1, "nois": 2},
+            "dataset.nois is unknown: allowed is rows, noise, kind, rest (load). Did you mean dataset.noise?",
+        ),
     ],
 )
 def test_a_signature_is_a_schema(values: dict[str, Any], said: str) -> None:

@@ -1,5 +1,6 @@
 """python -m ssc_sweep: compose a config, then run it; with -m, a study of many."""
 
+import io
 import os
 import secrets
 import shlex
@@ -11,18 +12,21 @@ from typing import NoReturn
 
 import hydra
 import yaml
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ssc_sweep.admission import admitting, own_choices
+from ssc_sweep.admission import admitting
+from ssc_sweep.command_line import at_home, check_options, own_choices
 from ssc_sweep.config import HYDRA_TARGETS, UNNAMED_STUDY, conf_dir
 from ssc_sweep.config_folders import spare_plain_keys
-from ssc_sweep.errors import Unsuccessful, UserError
+from ssc_sweep.errors import FindingsFailed, Unsuccessful, UserError
 from ssc_sweep.explain import explain, is_known
-from ssc_sweep.study.plan import without_password
+from ssc_sweep.findings.callback import show_ended
+from ssc_sweep.study.plan import new_command, without_password
 from ssc_sweep.study.workers import dismiss
 
 # What Hydra raises for wrong input too. An error of these that `explain` does not know is a fault of ours.
@@ -36,29 +40,72 @@ def run(cfg: DictConfig) -> float:
     """Train the run of `cfg` and return its RMSE (NaN if it diverged), as Hydra's launchers and sweepers want it."""
     composed = HydraConfig.get()
     alone = composed.mode != RunMode.MULTIRUN
-    many = any(word.startswith("seeds=") for word in composed.overrides.task)
-    if alone and (many or "hypothesis" in cfg or "n_trials" in cfg):
-        leave(
-            UserError(
-                f"{' '.join(sys.argv[1:])} asks for a study of many runs, not for one run: add -m, as in "
-                f"'python -m ssc_sweep -m {shlex.join(sys.argv[1:])}'."
-            )
-        )
-    # Imported here: torch takes a second that --help and wrong overrides should not cost.
-    from ssc_sweep.study.single import run_one
-
     try:
+        if alone:
+            check_alone(cfg, composed)
+        # Imported here: torch takes a second that --help and wrong overrides should not cost.
+        from ssc_sweep.study.single import run_one
+
         return run_one(cfg, composed)
     except (UserError, Unsuccessful) as error:
         if alone:
             # Hydra would add lines of its own to an exception that leaves a run.
             leave(error)
         raise
+    except (HydraException, OmegaConfBaseException) as error:
+        if alone:
+            leave(UserError(explain(error, sys.argv[1:])))
+        raise
+
+
+def check_alone(cfg: DictConfig, composed: HydraConf) -> None:
+    """Check that a command without -m asks for one run.
+
+    Raises:
+        UserError: it asks for a study or a search.
+    """
+    words = OmegaConf.to_container(composed.overrides.task, resolve=False)
+    assert isinstance(words, list)
+    if any(str(word).startswith("seeds=") for word in words) or "hypothesis" in cfg or "n_trials" in cfg:
+        raise UserError(
+            f"{' '.join(sys.argv[1:])} asks for a study of many runs, not for one run: add -m, as in "
+            f"python -m ssc_sweep -m {shlex.join(sys.argv[1:])}"
+        )
+    space = composed.runtime.choices.get("search_space")
+    if space is not None:
+        raise UserError(
+            f"search_space={space} is what a search varies, and this is one run: leave it out, or search with "
+            "python -m ssc_sweep -m experiment=search."
+        )
+
+
+def run_and_show() -> None:
+    """Run, then show what the studies have found that have ended, those that broke off included.
+
+    Raises:
+        FindingsFailed: nothing else went wrong.
+    """
+    new_command()
+    try:
+        run()
+    except KeyboardInterrupt:
+        raise  # who stops a command does not wait for its findings
+    except BaseException:
+        try:
+            show_ended()
+        except FindingsFailed as failed:
+            complain(failed)
+        raise
+    show_ended()
+
+
+def complain(error: Exception) -> None:
+    print("error:", without_password(" ".join(str(error).split())), file=sys.stderr)
 
 
 def leave(error: Exception) -> NoReturn:
     """End the program with one line: exit code 1 where runs failed or a search missed its target, 2 for wrong input."""
-    print("error:", without_password(" ".join(str(error).split())), file=sys.stderr)
+    complain(error)
     sys.exit(1 if isinstance(error, Unsuccessful) else 2)
 
 
@@ -67,13 +114,22 @@ def main() -> None:
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     # Makes Hydra hand errors to us instead of printing them itself and leaving with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = own_choices(sys.argv[1:])
     os.environ[UNNAMED_STUDY] = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
     signal.signal(signal.SIGTERM, terminate)
+    # A terminal that cannot show a sign, such as a line of the table, gets a question mark for it.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
+        check_options(sys.argv[1:])
+        sys.argv[1:] = at_home(own_choices(sys.argv[1:]))
         spare_plain_keys()
         with admitting(sys.argv[1:]):
-            run()
+            run_and_show()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as in --help | head. What else is printed at the end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except (UserError, Unsuccessful) as error:
         if wants_traceback:
             raise

@@ -7,6 +7,7 @@ the user's own is admitted by the name of its package, on the command line (admi
 """
 
 import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -44,10 +45,15 @@ def admitting(words: Sequence[str]) -> Iterator[None]:
     """Admit the packages that the environment and these words of a command line name, and no others.
 
     Processes that are started from here inherit them by their environment.
+
+    Raises:
+        UserError: a word names a package that is not there.
     """
     global _admitted
     before, variable = _admitted, os.environ.get(VARIABLE)
     named = [name for word in words if word.lstrip("+").startswith("admit=") for name in _split(word.partition("=")[2])]
+    for name in named:
+        _check_there(name)
     _admitted = frozenset([*_split(variable or ""), *named])
     os.environ[VARIABLE] = ",".join(sorted(_admitted))
     try:
@@ -77,28 +83,22 @@ def admitted() -> frozenset[str]:
     return _admitted
 
 
-def own_choices(words: Sequence[str]) -> list[str]:
-    """The words of a command line, with the choice `own` for a group whose target the user names himself.
+def _look_here() -> None:
+    """Let the folder where the command is typed be searched, as `python -m` has it; the installed command has not."""
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
 
-    model._target_=my_package.MyModel model.width=8 means model=own with these keys, not the keys of another model: so
-    those become additions, which Hydra takes without having seen them before.
 
-    >>> own_choices(["model._target_=mine.M", "model.width=8", "epochs=3"])
-    ['++model._target_=mine.M', '++model.width=8', 'epochs=3', 'model=own']
-    """
-    # Hydra takes admit=a,b for a sweep.
-    words = [
-        f"admit=[{word.partition('=')[2]}]" if word.startswith("admit=") and "," in word and "[" not in word else word
-        for word in words
-    ]
-    for group in ("model", "dataset"):
-        named = any(word.startswith(f"{group}._target_=") for word in words)
-        chosen = [word.partition("=")[2] for word in words if word.startswith(f"{group}=")]
-        if named and not chosen:
-            words.append(f"{group}=own")
-        if chosen == ["own"] or (named and not chosen):
-            words = [f"++{word}" if word.startswith(f"{group}.") and "=" in word else word for word in words]
-    return words
+def _check_there(package: str) -> None:
+    _look_here()
+    importlib.invalidate_caches()
+    if not package.isidentifier():
+        raise UserError(f"admit={package} is no name of a package: allowed is the part before the first dot.")
+    if importlib.util.find_spec(package) is None:
+        raise UserError(
+            f"admit={package}: there is no such package. Looked for {package}.py and {package}/ in {os.getcwd()}, then "
+            f"among the packages of {sys.prefix}."
+        )
 
 
 def find(key: str, name: object, inside: str | None) -> Any:
@@ -126,8 +126,8 @@ def find(key: str, name: object, inside: str | None) -> Any:
             f"{also}. If you trust it, add admit={package} to the command line, or set {VARIABLE}={package}."
         )
     module, _, attribute = name.rpartition(".")
-    if not ours and "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as `python -m` has it; the installed command has not
+    if not ours:
+        _look_here()
     with explained(what):
         found = getattr(importlib.import_module(module), attribute)
     home = str(getattr(found, "__module__", module))

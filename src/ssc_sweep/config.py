@@ -8,11 +8,11 @@ signature of that target is their schema.
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ssc_sweep.errors import UserError
 from ssc_sweep.fingerprint import sha256
@@ -20,7 +20,7 @@ from ssc_sweep.schema import NotNegative, Positive, Section, checked
 
 # The only Python that Hydra itself may call for a config, exact names. Sweepers and launchers are not among it: Hydra
 # makes those of its registered plugins only, and nothing that stands among their arguments.
-HYDRA_TARGETS = ("ssc_sweep.findings.callback.PrintFindings",)
+HYDRA_TARGETS = ("ssc_sweep.findings.callback.NoteEnd",)
 
 # Environment variable with the name of a study that has been given none: made once by the command, so that all
 # processes that work on the study agree on it.
@@ -56,6 +56,15 @@ class Labels(Section):
         description="all: nothing hidden; mcar: hidden at random; mar: more often the larger the first confounder"
     )
     hidden_share: float = Field(ge=0, lt=1, description="share of the training rows whose treatment is hidden")
+
+    @model_validator(mode="after")
+    def _hides_by_some_mechanism(self) -> Self:
+        if self.mechanism == "all" and self.hidden_share:
+            raise ValueError(
+                f"labels.hidden_share={self.hidden_share:g} hides nothing under labels.mechanism=all: choose "
+                "labels=half_mcar or labels=half_mar with it, or leave it out."
+            )
+        return self
 
 
 class Scaling(Section):
@@ -121,6 +130,21 @@ def leaves(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in content.items():
         found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return found
+
+
+def shared_settings(cfg: DictConfig) -> dict[str, Any]:
+    """What the runs of a command have in common before any arm changes it, as it stands in the composed config.
+
+    References are kept as they are written, and so are values that only a grid gives: nothing is resolved or checked.
+    """
+    keys = [key for key in RunConfig.model_fields if key in cfg and key != "seed"]
+    plain = OmegaConf.to_container(OmegaConf.masked_copy(cfg, keys), resolve=False)
+    assert isinstance(plain, dict)
+    # The target is a matter of the rule.
+    dataset = plain["dataset"].items() if isinstance(plain.get("dataset"), dict) else ()
+    return {str(key): value for key, value in plain.items()} | {
+        "dataset": {key: value for key, value in dataset if key not in DATASET_KEYS}
+    }
 
 
 # Keys of a composed config that steer Hydra or the study and leave each of its runs as it is.

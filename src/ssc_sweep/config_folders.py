@@ -38,6 +38,10 @@ def plain_keys() -> frozenset[str]:
     return frozenset({*STUDY_KEYS, *RunConfig.model_fields} - groups)
 
 
+# The user's own folders of configs, of this command.
+_FOLDERS: set[Path] = set()
+
+
 class FileConfigSource(file_config_source.FileConfigSource):
     """Hydra's source of file://. It has the name of that one: Hydra accepts another class only under the same name.
 
@@ -49,6 +53,9 @@ class FileConfigSource(file_config_source.FileConfigSource):
         super().__init__(provider, path)
         if not self.available():
             raise SearchPathException(f"Additional config directory '{self.path}' not found")
+        self.ours = Path(self.path).resolve() == conf_dir().resolve()
+        if not self.ours:
+            _FOLDERS.add(Path(self.path))
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Read a YAML.
@@ -58,8 +65,18 @@ class FileConfigSource(file_config_source.FileConfigSource):
                 looks for configs. A YAML may come from a stranger, and any of these would let it run code or overwrite
                 files. On the command line they are the user's own words.
         """
-        result = super().load_config(config_path)
-        if Path(self.path).resolve() == conf_dir().resolve():
+        name = config_path if config_path.endswith((".yaml", ".yml")) else f"{config_path}.yaml"
+        try:
+            result = super().load_config(config_path)
+        except UnicodeDecodeError as error:
+            raise UserError(f"{self.path}/{name} is not written in UTF-8: save it as UTF-8.") from error
+        if self.ours:
+            for folder in sorted(_FOLDERS):
+                if (folder / name).is_file():
+                    raise UserError(
+                        f"{folder / name} has the name of a file of ssc_sweep, which is read in its place: give "
+                        "yours another name."
+                    )
             return result
         package = result.header.get("package")
         prefix = str(Path(config_path).parent).replace("/", ".") if package is None else package
@@ -78,5 +95,6 @@ class FileConfigSource(file_config_source.FileConfigSource):
 
 def spare_plain_keys() -> None:
     """Make Hydra read folders as this module says, from now on in this process."""
+    _FOLDERS.clear()
     Plugins.instance()  # registers Hydra's own sources
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource

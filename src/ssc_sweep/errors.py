@@ -45,6 +45,10 @@ class TrialsFailed(Unsuccessful):
         )
 
 
+class FindingsFailed(Unsuccessful):
+    """The runs of a study have ended, and its findings cannot be made or written. python -m ssc_sweep.findings can."""
+
+
 class StorageLost(Unsuccessful):
     """The storage of a search went away, or refuses to be written, in the middle of it."""
 

@@ -1,6 +1,5 @@
 """Hydra's messages about the command line in this program's words: what, got, allowed, what to do."""
 
-import difflib
 import re
 import shlex
 import traceback
@@ -9,7 +8,8 @@ from collections.abc import Sequence
 import yaml
 from hydra.core import plugins
 
-from ssc_sweep.config import conf_dir
+from ssc_sweep.config import BY_COLUMN, conf_dir
+from ssc_sweep.schema import did_you_mean
 
 CHOOSE_PLUGIN = "choose one with hydra/sweeper=<name> or hydra/launcher=<name>. See --hydra-help."
 # A message of Hydra -> what to say instead. {words} is the command line; {1}, {2} ... are the groups of the pattern.
@@ -27,16 +27,15 @@ MEANINGS = {
         "{2}._target_={1} is not allowed: Hydra calls nothing there but what the place is for. Leave it out."
     ),
     r"Error locating target '([^']*)'.* full_key: (hydra\.\S+)": "{2}._target_={1} cannot be imported.",
+    r"Could not delete from config\. '(.*?)' does not exist": (
+        "~{1} takes nothing away: there is no key {1}. See --help."
+    ),
     r"Unknown plugin class : '(.*?)'": f"_target_={{1}} is no sweeper or launcher of Hydra: {CHOOSE_PLUGIN}",
-    r"Config group override must be": "{words}: a group has no choice: name one, or leave the word out. See --help.",
     r"Error when parsing index: \d+, string: (.*) out of .* missing EQUAL": (
         "{1} is no override: write key=value, such as batch=b32. See --help."
     ),
     r"Error when parsing index: \d+, string: (.*?) out of \[.* while evaluating '.*?': (.*?) See https": (
         "{1} cannot be read: {2}."
-    ),
-    r"Error when parsing index: \d+, string: (.*?) out of \[.*\]\.? (.*?) See https": (
-        "{1} cannot be read: {2}. Close what is open, and quote text with brackets or commas."
     ),
 }
 WRONG_TYPE = re.compile(
@@ -44,6 +43,11 @@ WRONG_TYPE = re.compile(
     r"full_key: (?P<key>\S+)"
 )
 KINDS = {"Integer": "a whole number", "'int'": "a whole number", "Float": "a number", "'float'": "a number"}
+UNREADABLE = re.compile(r"Error when parsing index: \d+, string: (.*?) out of \[.*\]\.? (.*?) See https")
+NO_CHOICE = re.compile(r"Config group override must be")
+NOT_THERE = re.compile(r"Key '\w+' is not in struct.* full_key: (\S+)")
+NO_REFERENCE = re.compile(r"Interpolation key '([^']*)' not found(?:.* full_key: (\S+))?")
+NO_VARIABLE = re.compile(r"Environment variable '([^']*)' not found")
 UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
 UNKNOWN_CHOICE = re.compile(r"Could not find '([^']+)/([^'/]*)' Available options in '[^']+': (.*?) Config search path")
 
@@ -58,11 +62,6 @@ def known_keys() -> list[str]:
         if isinstance(content, dict) and "@package" not in file.read_text():
             keys += [f"{file.parent.name}.{key}" for key in content]
     return list(dict.fromkeys(keys))
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"Did you mean {close[0]}?" if close else "See --help."
 
 
 def _text(error: Exception) -> str:
@@ -85,7 +84,56 @@ def is_known(error: Exception) -> bool:
     """Whether the input caused an error that Hydra has no exception of its own for."""
     if _swaps_plugins(error) or _place(error) is not None:
         return True
-    return any(re.search(pattern, _text(error)) for pattern in MEANINGS)
+    return any(re.search(pattern, _text(error)) for pattern in (*MEANINGS, NO_CHOICE.pattern, UNREADABLE.pattern))
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+
+
+def _no_choice(words: Sequence[str]) -> str:
+    """The word that gives a group a number, true or null where Hydra wants the name of a choice."""
+    for word in words:
+        group, sign, given = word.lstrip("+").partition("=")
+        choices = _choices(group)
+        for value in given.split(",") if sign and choices else []:
+            if value in ("null", ""):
+                return f"{word}: a group has no choice: name one, or leave the word out. See --help."
+            if value not in choices:
+                known = f"allowed is {' | '.join(choices)}"
+                return f"{group}={value} is unknown: {known}. {_closest_choice(value, choices)}"
+    return f"{shlex.join(words)}: a group has no choice: name one, or leave the word out. See --help."
+
+
+def _closest_choice(value: str, choices: Sequence[str]) -> str:
+    """batch=32 means b32, though the names have little in common."""
+    ends = [choice for choice in choices if value.isdigit() and choice.strip("abcdefghijklmnopqrstuvwxyz_") == value]
+    return f"Did you mean {ends[0]}?" if ends else did_you_mean(value, choices)
+
+
+def _unreadable(word: str, reason: str) -> str:
+    """What to write instead of a word that is outside Hydra's grammar."""
+    key, _, value = word.partition("=")
+    if key.endswith("dataset.delimiter"):
+        return f"{word} cannot be read: a delimiter has a name, comma | semicolon | tab | pipe."
+    if found := re.fullmatch(rf"\+*dataset\.({'|'.join(BY_COLUMN)})\.(.+)", key):
+        whole = shlex.quote(f"dataset.{found[1]}={{{found[2]}: {value}}}")
+        return f"{word} cannot be read: a column's name with spaces or signs goes into braces, {whole}."
+    if "Exception" in reason or "mismatched" in reason or "extraneous" in reason:
+        # The words of Hydra's parser say nothing to those who do not know its grammar.
+        quoted = key + f'="{value}"'
+        return (
+            f"{word} cannot be read: text with brackets, commas, spaces or signs needs quotes inside those of the "
+            f"shell, {shlex.quote(quoted)}. Close what is open."
+        )
+    return f"{word} cannot be read: {reason}. Close what is open, and quote text with brackets or commas."
+
+
+def _reference(found: re.Match[str], words: Sequence[str]) -> str:
+    """What is wrong with ${...}."""
+    name = found[1]
+    word = next((word for word in words if f"${{{name}}}" in word), found[2] or "a value")
+    return f"{word} refers to {name}, which is no key: allowed is ${{<key>}} of a key that is there. See --cfg job."
 
 
 def explain(error: Exception, words: Sequence[str]) -> str:
@@ -93,9 +141,20 @@ def explain(error: Exception, words: Sequence[str]) -> str:
     if _swaps_plugins(error):
         return f"hydra.sweeper or hydra.launcher has the _target_ of another kind of plugin: {CHOOSE_PLUGIN}"
     text = _text(error)
+    if NO_CHOICE.search(text):
+        return _no_choice(words)
+    if found := NO_VARIABLE.search(text):
+        return f"the environment variable {found[1]} is not set, and ${{oc.env:{found[1]}}} reads it: set it."
+    if found := NO_REFERENCE.search(text):
+        return _reference(found, words)
+    if (found := NOT_THERE.search(text)) and f"~{found[1]}" in words:
+        why = "there is no such key" if "." in found[1] else "every command needs it"
+        return f"~{found[1]} cannot take {found[1]} away: {why}. Leave that word out."
     for pattern, meaning in MEANINGS.items():
         if found := re.search(pattern, text):
             return meaning.format(found[0], *found.groups(), words=shlex.join(words))
+    if found := UNREADABLE.search(text):
+        return _unreadable(found[1], found[2])
     if place := _place(error):
         return f"{place} cannot be used: {text.rstrip('.')}. See --cfg hydra for its values."
     if found := WRONG_TYPE.search(text):
@@ -110,5 +169,6 @@ def explain(error: Exception, words: Sequence[str]) -> str:
         return f"{found[1]} is unknown. {did_you_mean(found[1], known_keys())}"
     if found := UNKNOWN_CHOICE.search(text):
         group, name, options = found[1], found[2], found[3].split()
-        return f"{group}={name} is unknown: allowed is {' | '.join(options)}. {did_you_mean(name, options)}"
+        hint = did_you_mean(name, options, "A choice of your own needs --config-dir=<the folder that holds its group>.")
+        return f"{group}={name} is unknown: allowed is {' | '.join(options)}. {hint}"
     return text

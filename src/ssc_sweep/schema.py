@@ -10,8 +10,9 @@ same kinds of annotation:
     def load(rows: Annotated[int, Field(ge=1, description="rows of the cohort")]) -> Cohort: ...
 """
 
+import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
@@ -86,16 +87,51 @@ def admits(annotation: Any, value: object) -> bool:
     return True
 
 
-def refusal(key: str, value: object, annotation: Any) -> str:
+def did_you_mean(word: str, known: Sequence[str], otherwise: str = "See --help.") -> str:
+    """The known word that is most like this one, as a question; what to say `otherwise` where none is."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"Did you mean {close[0]}?" if close else otherwise
+
+
+def refusal(key: str, value: object, annotation: Any, metadata: Iterable[object] = ()) -> str:
     """The line that refuses a value."""
-    return f"{key}={shown(value)} is out of bounds: allowed is {words(annotation)}."
+    line = f"{key}={shown(value)} is out of bounds: allowed is {words(annotation, metadata)}."
+    if _looks_like_a_number(value):
+        line += " Leave its quotes out; a number of the environment is ${oc.decode:${oc.env:<NAME>}}."
+    elif value == "":
+        line += " Nothing follows the =; a shell keeps ; | & # for itself unless they are quoted."
+    elif isinstance(value, str) and _wants_a_list(annotation):
+        line += f" Write {key}=[{value}]."
+    elif isinstance(value, str) and (hint := did_you_mean(value, _literals(annotation), "")):
+        line += f" {hint}"
+    return line
+
+
+def _plain(annotation: Any) -> Any:
+    """The annotation without what Annotated adds to it."""
+    return _plain(get_args(annotation)[0]) if get_origin(annotation) is Annotated else annotation
+
+
+def _wants_a_list(annotation: Any) -> bool:
+    return get_origin(_plain(annotation)) in (tuple, list)
+
+
+def _literals(annotation: Any) -> list[str]:
+    """The words that an annotation names."""
+    inner = _plain(annotation)
+    parts = get_args(inner) if get_origin(inner) in (Union, UnionType) else (inner,)
+    return [str(word) for part in parts if get_origin(_plain(part)) is Literal for word in get_args(_plain(part))]
+
+
+def _looks_like_a_number(value: object) -> bool:
+    return isinstance(value, str) and value.replace(".", "", 1).replace("-", "", 1).isdigit()
 
 
 def shown(value: object) -> str:
     """A value as the config has it; text that looks like something else is quoted."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str) and (value == "" or value.replace(".", "", 1).replace("-", "", 1).isdigit()):
+    if isinstance(value, str) and (value == "" or _looks_like_a_number(value)):
         return f"'{value}' (text)"
     return str(value)
 
@@ -143,12 +179,21 @@ def _line(schema: type[BaseModel], error: ValidationError, prefix: str) -> str:
     key = ".".join(part for part in (prefix, *at_field) if part)
     name = at_field[-1] if at_field else prefix
     if first["type"] == "extra_forbidden":
-        return f"{key} is unknown: allowed is {', '.join(_keys(owner)) or 'no key'} ({owner.__name__}). See --help."
+        above = key.removesuffix(name)
+        hint = did_you_mean(key, [f"{above}{known}" for known in _keys(owner)])
+        return f"{key} is unknown: allowed is {', '.join(_keys(owner)) or 'no key'} ({owner.__name__}). {hint}"
     if first["type"] == "missing":
         return f"{key} is missing: give {key}=<{words(field.annotation, field.metadata) if field else name}>."
     if field is None:
         return f"{key or 'config'}={shown(first['input'])} is out of bounds: allowed is a group of keys."
-    return f"{key}={shown(first['input'])} is out of bounds: allowed is {words(field.annotation, field.metadata)}."
+    annotation: Any = field.annotation
+    if get_origin(_plain(annotation)) is dict and len(first["loc"]) > len(at_field):
+        # Of a mapping, such as the kinds of columns: the one key that is wrong.
+        below = first["loc"][len(at_field)]
+        return refusal(f"{key}.{below}", first["input"], get_args(_plain(annotation))[1])
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])  # what a section says of its values together
+    return refusal(key, first["input"], annotation, field.metadata)
 
 
 def _keys(owner: type[BaseModel]) -> list[str]:

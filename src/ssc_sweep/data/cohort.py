@@ -86,6 +86,9 @@ class Adjustment:
 class Cohort:
     """n rows in the order of their source.
 
+    Lists are taken for arrays, and treatments also as whole floats (NaN: unknown), bools, or names out of
+    `treatments`; they are kept as codes.
+
     Attributes:
         x: covariates, shape (n, d_x); a category's codes, NaN where a value is missing.
         t: treatment, shape (n,), codes 0 ... K-1 into `treatments`, HIDDEN where the source does not know it.
@@ -113,6 +116,11 @@ class Cohort:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("x", "y"):
+            values = np.asarray(getattr(self, name))
+            self._demand(values.dtype.kind in "fiub", f"{name} has dtype {values.dtype}, not numbers")
+            object.__setattr__(self, name, values.astype(np.float64, copy=False))
+        object.__setattr__(self, "t", self._codes(np.asarray(self.t)))
         rows, columns = len(self.t), len(self.columns)
         self._demand(self.x.shape == (rows, columns), f"x has shape {self.x.shape}, not ({rows}, {columns})")
         self._demand(
@@ -123,9 +131,25 @@ class Cohort:
         self._demand(not np.isinf(self.x).any(), "x has infinities: allowed are numbers, and NaN for a gap")
         names = [column.name for column in self.columns]
         self._demand(len(set(names)) == columns, "two columns have one name")
-        self._demand(self.t.dtype.kind == "i", f"t has dtype {self.t.dtype}, not int64 codes")
         inside = rows == 0 or (self.t.min() >= HIDDEN and self.t.max() < len(self.treatments))
         self._demand(inside, f"t has codes outside 0 to {len(self.treatments) - 1} ({HIDDEN}: unknown)")
+
+    def _codes(self, t: np.ndarray) -> Ints:
+        """Treatments as int64 codes."""
+        self._demand(t.ndim == 1, f"t has shape {t.shape}, not (rows,)")
+        if t.dtype.kind in "iub":
+            return t.astype(np.int64, copy=False)
+        if t.dtype.kind == "f":
+            gaps = np.isnan(t)
+            whole = bool((gaps | (t == np.round(t))).all()) and not np.isinf(t).any()
+            self._demand(whole, "t holds numbers that are no codes, such as 0.5")
+            return np.where(gaps, HIDDEN, t).astype(np.int64)
+        codes = {name: code for code, name in enumerate(self.treatments)} | {None: HIDDEN, "": HIDDEN}
+        # NaN, which data frames have for a gap, equals not even itself.
+        words = [None if value != value else value for value in t.tolist()]
+        strange = next((word for word in words if word not in codes), None)
+        self._demand(strange is None, f"t holds {strange!r}, which is not among its treatments {self.treatments}")
+        return np.array([codes[word] for word in words], dtype=np.int64)
 
     def _demand(self, holds: bool, otherwise: str) -> None:
         if not holds:

@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
+import numpy as np
+
 from ssc_sweep import admission
 from ssc_sweep.config import RunConfig
-from ssc_sweep.data.cohort import Cohort
+from ssc_sweep.data.cohort import HIDDEN, Cohort
 from ssc_sweep.data.splitting import DataSplit, encode, hide_and_check, same_rows_for_all_seeds
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.schema import check_arguments
 
 
@@ -34,7 +36,24 @@ def load(node: Mapping[str, Any]) -> Cohort:
             cohort = function(**arguments)
     if not isinstance(cohort, Cohort):
         raise UserError(f"{named} returned {type(cohort).__name__}: a data set's function returns a Cohort.")
+    if not ours:
+        _check_treatments(cohort)
     return cohort
+
+
+def _check_treatments(cohort: Cohort) -> None:
+    """Check that each treatment of a user's cohort has a row: codes 1 and 2, or -1 and 1, would be misread.
+
+    Raises:
+        DoesNotFit: one has none.
+    """
+    for code, name in enumerate(cohort.treatments):
+        if not (cohort.t == code).any():
+            found = ", ".join(map(str, np.unique(cohort.t)[:6]))
+            raise DoesNotFit(
+                f"the data set {cohort.name} has no row of treatment '{name}', whose code is {code}; its t holds "
+                f"{found}. Codes are 0 to {len(cohort.treatments) - 1}, and {HIDDEN} says that a treatment is unknown."
+            )
 
 
 def _returns_a_cohort(function: object) -> bool:

@@ -10,6 +10,9 @@ from urllib.parse import quote
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder, write_text
 
+# What every page of ours holds: findings/templates/page.html.j2.
+MARK = b'<meta name="generator" content="ssc_sweep">'
+
 
 def _study(path: Path) -> StudyFolder:
     """Check that the path is a study's folder.
@@ -38,23 +41,30 @@ def find(paths: Sequence[Path]) -> tuple[list[StudyFolder], list[UserError]]:
     return folders, wrong
 
 
-# Stands in the head of every page of ours (templates/page.html.j2).
-OURS = '<meta name="generator" content="ssc_sweep">'
+def _check_ours(index: Path) -> None:
+    """Check that an index of ours may be written here.
 
-
-def _may_write(index: Path) -> bool:
-    """Whether there is no such file yet, or it is one that this command has made."""
-    return not index.is_file() or OURS in index.read_text(encoding="utf-8", errors="replace")
+    Raises:
+        UserError: there is a file of this name that we have not made.
+    """
+    if index.exists() and MARK not in index.read_bytes():
+        raise UserError(
+            f"{index} was not made by ssc_sweep, and is not overwritten: move it, or give the studies one by one."
+        )
 
 
 def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
     """Make the findings of each study again, and an index where there are several; return the pages.
 
-    A file index.html that somebody else has made stays as it is.
+    Raises:
+        UserError: a page cannot be written, or an index.html that somebody else has made is in its place.
     """
     # Imported here: pandas, scipy and matplotlib take time that a wrong path should not cost.
     from ssc_sweep.findings.report import build, environment
 
+    parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
+    if len(folders) > 1:
+        _check_ours(parent / "index.html")
     built = [build(folder) for folder in folders]
     for study, _, _ in built:
         out = int(study.runs["left_out"].notna().sum())
@@ -63,11 +73,6 @@ def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
             print(f"{name}: {out} of {len(study.runs)} runs are left out; its report says why.", file=sys.stderr)
     pages = [folder.path / "report.html" for folder in folders]
     if len(folders) > 1:
-        parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
-        index = parent / "index.html"
-        if not _may_write(index):
-            print(f"left out: {index} is not of ssc_sweep and stays. To get an index, move it.", file=sys.stderr)
-            return pages
         studies = [
             {
                 "name": study.folder.path.relative_to(parent).as_posix(),
@@ -77,13 +82,13 @@ def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
             }
             for study, verdicts, _ in built
         ]
-        write_text(index, environment().get_template("index.html.j2").render(studies=studies))
-        pages.append(index)
+        write_text(parent / "index.html", environment().get_template("index.html.j2").render(studies=studies))
+        pages.append(parent / "index.html")
     return pages
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Exit codes: 0 done, 2 none of the paths is a study, or a page cannot be written.
+    """Run the command line. Exit codes: 0 done, 1 a page cannot be written, 2 none of the paths is a study.
 
     Paths that are no study are named and passed over, so that outputs/* works whatever else lies there.
     """
@@ -93,18 +98,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "for several, also an index.html beside them. Nothing is trained.",
     )
     parser.add_argument("study", nargs="+", type=Path, help="folder of a study, such as outputs/<study>")
-    try:
-        folders, wrong = find(parser.parse_args(arguments).study)
-        for error in wrong:
-            print("left out:" if folders else "error:", " ".join(str(error).split()), file=sys.stderr)
-        if not folders:
-            return 2
-        pages = rebuild(folders)
-    except UserError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+    folders, wrong = find(parser.parse_args(arguments).study)
+    for error in wrong:
+        print("left out:" if folders else "error:", " ".join(str(error).split()), file=sys.stderr)
+    if not folders:
         return 2
-    for page in pages:
-        print(page)
+    try:
+        pages = rebuild(folders)
+    except (UserError, OSError) as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 1
+    try:
+        for page in pages:
+            print(page)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -1,33 +1,72 @@
-"""Hydra callback: when a study has ended, read it back from disk and show it."""
+"""When a study has ended, read it back from disk and show it.
+
+Hydra calls the callback after every sweeper, and after a study that broke off. It swallows whatever a callback raises,
+so this one only notes which study has ended; `ssc_sweep.__main__` then has the findings made by `show_ended`.
+"""
 
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
-from ssc_sweep.errors import UserError
-from ssc_sweep.study.plan import started_here, study_folder
+from ssc_sweep.errors import FindingsFailed, UserError
+from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.study.naming import study_folder
+from ssc_sweep.study.plan import begun_here, started_here
+
+# Studies that have ended and have not been shown.
+_ended: list[StudyFolder] = []
 
 
-class PrintFindings(Callback):
-    """Named in conf/config.yaml; runs after every sweeper, and after a study that broke off."""
+class NoteEnd(Callback):
+    """Named in conf/config.yaml."""
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         try:
-            folder = study_folder(config.outputs, config.study)
-            # Where this command was refused, the findings of an earlier one would look like its answer.
-            if not folder.study.exists() or not started_here(folder) or not folder.runs():
-                return
-        except UserError:
+            _ended.append(study_folder(config.outputs, config.study))
+        except (UserError, OmegaConfBaseException):
             return  # the sweeper has refused it already
-        # Imported here: pandas, scipy and matplotlib take time that a wrong override should not cost.
-        from ssc_sweep.findings.report import build
-        from ssc_sweep.findings.search import print_search
-        from ssc_sweep.findings.table import print_places, print_study
 
-        study, verdicts, search = build(folder)
-        if search is not None:
-            print_search(search)
-        if search is None or study.plan.hypotheses:  # those that were tested on the winner of a search
-            print_study(study.without_search(), verdicts)
-        print_places(study)
+
+def show_ended() -> None:
+    """Print and write the findings of the studies that have ended in this process.
+
+    Raises:
+        FindingsFailed: a study is gone, or its findings cannot be written. What could be read of it has been printed.
+    """
+    while _ended:
+        _show(_ended.pop())
+
+
+def _show(folder: StudyFolder) -> None:
+    if not folder.study.exists():
+        if begun_here(folder):
+            raise FindingsFailed(
+                f"{folder.study} is gone: the study's folder was removed or moved while its runs trained. Start the "
+                "same command again."
+            )
+        return
+    try:
+        # Where this command was refused, the findings of an earlier one would look like its answer.
+        if not started_here(folder) or not folder.runs():
+            return
+    except UserError:
+        return  # the sweeper has refused it already
+    # Imported here: pandas, scipy and matplotlib take time that a wrong override should not cost.
+    from ssc_sweep.findings.report import examine, write
+    from ssc_sweep.findings.search import print_search
+    from ssc_sweep.findings.table import print_places, print_study
+
+    found = examine(folder)
+    if found.search is not None:
+        print_search(found.search)
+    if found.search is None or found.study.plan.hypotheses:  # those that were tested on the winner of a search
+        print_study(found.study.without_search(), found.verdicts)
+    try:
+        write(found)
+    except (UserError, OSError) as error:
+        raise FindingsFailed(
+            f"the runs are there, their report is not: {error} Then: python -m ssc_sweep.findings {folder.path}"
+        ) from error
+    print_places(found.study)

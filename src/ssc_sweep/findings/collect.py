@@ -157,17 +157,17 @@ def collect(folder: StudyFolder) -> Study:
     Raises:
         UserError: it cannot be written.
     """
-    study, summary = _read(folder, every_column=False)
+    study, summary = summarised(folder, every_column=False)
     write_text(folder.summary, summary)
     return study
 
 
 def read(folder: StudyFolder) -> Study:
     """Read the study, every column of its histories, and write nothing."""
-    return _read(folder, every_column=True)[0]
+    return summarised(folder, every_column=True)[0]
 
 
-def _read(folder: StudyFolder, every_column: bool) -> tuple[Study, str]:
+def summarised(folder: StudyFolder, every_column: bool = False) -> tuple[Study, str]:
     """The study and the text of its summary.csv; everything after this works on what was read back from that."""
     content, remarks = _read_study_yaml(folder)
     planned = _arms(content)

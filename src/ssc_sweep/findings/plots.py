@@ -10,9 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
+
+# isort: split
+# Before matplotlib, which it imports without what the user has set for it.
+from ssc_sweep.findings.style import styled
+
+# isort: split
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -26,22 +31,6 @@ MOST_ARMS = len(COLOURS)  # more arms than this beside the control go into a fig
 MOST_VECTORS = 200  # more points than this are drawn as pixels: as shapes each adds to the size of the page
 
 WIDTH = 4.8  # inches; 346 points, so that 11-point letters stay legible on a screen of 400 pixels
-STYLE: dict[Any, Any] = {
-    "font.size": 11,
-    "axes.titlesize": 11.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 10.5,
-    "svg.fonttype": "none",  # letters stay letters: a smaller file, and text that can be searched
-    "svg.hashsalt": "ssc_sweep",  # the same data give the same file
-    "font.family": "sans-serif",
-    "text.parse_math": False,  # a dollar in a unit or a label is a dollar
-}
 
 
 @dataclass(frozen=True)
@@ -101,7 +90,7 @@ def strip(arms: Sequence[ArmRuns], target: float, mean_predictor: float, unit: s
         mean_predictor: RMSE of predicting the mean; NaN for none.
         unit: of all RMSE.
     """
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(WIDTH, 1.35 + 0.62 * len(arms)), layout="constrained")
         ax = figure.add_subplot()
         known = np.concatenate([arm.rmse.dropna().to_numpy(dtype=float) for arm in arms])
@@ -151,7 +140,7 @@ def _quartiles(history: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
     """One panel a column (column -> title): median over seeds by epoch, band between the quartiles."""
-    with mpl.rc_context(STYLE):
+    with styled():
         rows = max(len(panels), 1)
         figure = Figure(figsize=(WIDTH, 0.5 + 0.24 * len(arms) + 1.75 * rows), layout="constrained")
         axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
@@ -218,7 +207,7 @@ def forest(rows: Sequence[tuple[str, float, float, float, bool]], title: str) ->
     Args:
         rows: name, estimate, low, high, and whether it is drawn open; infinite ends are not drawn.
     """
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(rows)), layout="constrained")
         ax = figure.add_subplot()
         ax.axvline(0, color="#444444", lw=1)
@@ -254,14 +243,14 @@ def sparkline(values: ArrayLike) -> str:
 
 
 def as_svg(figure: Figure) -> str:
-    with mpl.rc_context(STYLE):
+    with styled():
         text = io.StringIO()
         figure.savefig(text, format="svg", dpi=160, metadata={"Date": None})
         return text.getvalue()
 
 
 def as_png(figure: Figure) -> bytes:
-    with mpl.rc_context(STYLE):
+    with styled():
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=160)
         return content.getvalue()

@@ -12,10 +12,16 @@ from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+# isort: split
+# Before matplotlib, which it imports without what the user has set for it.
+from ssc_sweep.findings import style  # noqa: F401
+
+# isort: split
 from matplotlib.figure import Figure
 
 from ssc_sweep.findings import plots
-from ssc_sweep.findings.collect import Study, collect
+from ssc_sweep.findings.collect import Study, summarised
 from ssc_sweep.findings.comparison import effects, probe_table, published, score_table
 from ssc_sweep.findings.diagnosis import Answer
 from ssc_sweep.findings.files import Unreadable
@@ -273,18 +279,48 @@ def render(
     return environment().get_template("report.html.j2").render(content)
 
 
-def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict], Search | None]:
-    """Read the study and write summary.csv, verdicts.csv, figures/ and report.html; return what was read."""
-    study = collect(folder)
-    verdicts = judge_arms(study)
-    table = pd.DataFrame([v.row() for v in verdicts], columns=list(VERDICT_COLUMNS))
-    write_text(folder.path / "verdicts.csv", as_csv(table))
+@dataclass(frozen=True)
+class Findings:
+    """What a study has found: as it was read, and the text of its summary.csv."""
+
+    study: Study
+    summary: str
+    verdicts: list[ArmVerdict]
+    search: Search | None
+
+
+def examine(folder: StudyFolder) -> Findings:
+    """Read the study and judge it; nothing is written."""
+    study, summary = summarised(folder)
     try:
         search = read_search(study)
     except Unreadable as error:
         study, search = replace(study, remarks=(*study.remarks, f"{error}.")), None
+    return Findings(study, summary, judge_arms(study), search)
+
+
+def write(found: Findings) -> None:
+    """Write summary.csv, verdicts.csv, figures/ and report.html.
+
+    Raises:
+        UserError: one of them cannot be written.
+    """
+    study, verdicts, search = found.study, found.verdicts, found.search
+    write_text(study.folder.summary, found.summary)
+    table = pd.DataFrame([v.row() for v in verdicts], columns=list(VERDICT_COLUMNS))
+    write_text(study.folder.path / "verdicts.csv", as_csv(table))
     # The trials of a search are too many to draw one by one.
     drawn = [] if search and not verdicts else draw(study.without_search() if search else study)
     page = render(study, verdicts, drawn, answer_all(study, verdicts), search)
-    write_text(folder.path / "report.html", page)
-    return study, verdicts, search
+    write_text(study.folder.path / "report.html", page)
+
+
+def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict], Search | None]:
+    """Read the study, write its findings, and return what was read.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    found = examine(folder)
+    write(found)
+    return found.study, found.verdicts, found.search

@@ -2,14 +2,19 @@
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
+
+# isort: split
+# Before matplotlib, which it imports without what the user has set for it.
+from ssc_sweep.findings.style import styled
+
+# isort: split
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from ssc_sweep.findings.plots import COLOURS, CONTROL_COLOUR, STYLE, WIDTH, plain_log
+from ssc_sweep.findings.plots import COLOURS, CONTROL_COLOUR, WIDTH, plain_log
 from ssc_sweep.findings.search import complete, confirmations, importance
 from ssc_sweep.findings.search_reading import Search
 from ssc_sweep.study.search.record import FINISHED
@@ -19,7 +24,7 @@ BLUE, VERMILION, _, _, _, ORANGE, GREY = COLOURS
 STATES = {TrialState.COMPLETE: (BLUE, "o"), TrialState.PRUNED: (ORANGE, "v"), TrialState.FAIL: (VERMILION, "X")}
 
 
-@mpl.rc_context(STYLE)
+@styled()
 def best_so_far(search: Search) -> Figure:
     """Lowest score up to each trial, with the confirmed mean of each confirmed trial and its interval."""
     figure, axes = _figure(search, "trial", "RMSE")
@@ -39,7 +44,7 @@ def best_so_far(search: Search) -> Figure:
     return figure
 
 
-@mpl.rc_context(STYLE)
+@styled()
 def all_trials(search: Search) -> Figure:
     """Every seed of every trial against the target; at the bottom those trials that have no score."""
     figure, axes = _figure(search, "trial", "RMSE of each seed")
@@ -57,7 +62,7 @@ def all_trials(search: Search) -> Figure:
     return figure
 
 
-@mpl.rc_context(STYLE)
+@styled()
 def parallel_coordinates(search: Search) -> Figure:
     """One line a trial through its parameters, dark where its RMSE is low."""
     figure = Figure(figsize=(1.5 * WIDTH, 4), layout="constrained")
@@ -84,7 +89,7 @@ def parallel_coordinates(search: Search) -> Figure:
     return figure
 
 
-@mpl.rc_context(STYLE)
+@styled()
 def importances(search: Search) -> Figure:
     """How well each parameter tells the best trials from the others, by Optuna's importance API."""
     figure = Figure(figsize=(WIDTH, 3), layout="constrained")
@@ -95,7 +100,7 @@ def importances(search: Search) -> Figure:
     return figure
 
 
-@mpl.rc_context(STYLE)
+@styled()
 def pareto(search: Search) -> Figure | None:
     """The first two objectives of every trial, the Pareto front in colour; None for a search of one objective."""
     if len(search.study.directions) < 2:

@@ -12,7 +12,7 @@ from ssc_sweep.findings.files import Unreadable, one_line
 from ssc_sweep.study.folder import CONFIRM, TRIAL, of_search
 from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import CONFIRMED, ENDING, NOT_ENDED, Record, fresh_seeds, read
-from ssc_sweep.study.search.storage import DATABASE
+from ssc_sweep.study.search.storage import DATABASE, address
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def read_search(of: Study) -> Search | None:
     if not path.exists() or of.rule is None:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = f"sqlite:///{path.resolve()}"
+    storage = address(path)
     try:
         names = optuna.get_all_study_names(storage)
         if not names:

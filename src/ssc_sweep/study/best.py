@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import yaml
 from hydra import compose
 from omegaconf import DictConfig
 
@@ -10,7 +11,7 @@ from ssc_sweep.config import RunConfig, check, leaves, without_seed
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import as_override
-from ssc_sweep.study.plan import study_folder
+from ssc_sweep.study.naming import study_folder
 
 EXPERIMENT = "experiment=best"
 
@@ -79,4 +80,26 @@ def with_best(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:
             f"{EXPERIMENT}: there is no {path}. Name the folder of a search that has ended, e.g. study=mine; "
             "python -m ssc_sweep -m experiment=search study=mine makes one."
         )
-    return [*read_yaml(path)["overrides"], *overrides]
+    return [*_overrides(path), *overrides]
+
+
+def _overrides(path: Path) -> list[str]:
+    """The winner's overrides.
+
+    Raises:
+        UserError: the file cannot be read, or holds none.
+    """
+    try:
+        found = read_yaml(path)["overrides"]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        raise _damaged(path) from error
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise _damaged(path)
+    return found
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(
+        f"{path} is damaged: it holds no list of overrides. The command that made it writes it again: python -m "
+        f"ssc_sweep -m experiment=search study={path.parent.name}."
+    )

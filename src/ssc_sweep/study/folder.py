@@ -72,7 +72,11 @@ def _writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock on this file; wait where another process does. It goes when the process goes, however that ends."""
+    """Hold the lock on this file; wait where another process does. It goes when the process goes, however that ends.
+
+    Raises:
+        CannotWrite: its folder cannot be written.
+    """
     lock = FileLock(path)
     with _writing(path):
         lock.acquire()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import OmegaConf
 from pydantic import Field
@@ -96,6 +97,23 @@ def as_override(key: str, value: Any) -> str:
         value = QuotedString(value, Quote.single)
     text = value_text(value) if isinstance(value, float) else Override._get_value_element_as_str(value)
     return f"{key}={text}"
+
+
+def canonical(overrides: Sequence[str]) -> list[str]:
+    """The overrides with their values as they were read, so that one value has one name however it is written.
+
+    >>> canonical(["optimizer.lr=0.0001", "optimizer.lr=1e-4"])
+    ['optimizer.lr=1e-4', 'optimizer.lr=1e-4']
+    """
+    return [_canonical(override) for override in OverridesParser.create().parse_overrides(list(overrides))]
+
+
+def _canonical(override: Override) -> str:
+    if override.is_delete():
+        return str(override.input_line)
+    value = override.value()
+    text = value_text(value) if isinstance(value, float) else override.get_value_element_as_str()
+    return f"{override.get_key_element()}={text}"
 
 
 def folder_name(overrides: Sequence[str]) -> str:

@@ -16,8 +16,9 @@ from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each, with
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import Names, checked
 from ssc_sweep.study.folder import RunFolder, StudyFolder, yaml_text
-from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, folder_name
-from ssc_sweep.study.plan import Plan, leads_out, read_plan, started_here, study_folder, write_plan
+from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, canonical, folder_name
+from ssc_sweep.study.naming import arm_name, study_folder
+from ssc_sweep.study.plan import Plan, read_plan, started_here, write_plan
 from ssc_sweep.study.rule import Rule
 
 
@@ -136,10 +137,8 @@ def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
         raise UserError("a hypothesis has arms, which this sweeper does not know: leave hydra/sweeper=... out.")
     steering = tuple(f"{key}{sign}" for key in (*STUDY_KEYS, "seed") for sign in "=.")
     changes = [text for text in overrides if not text.startswith(steering)]
-    arm = cfg.arm or (folder_name(changes) if changes else CONTROL)
     study = study_folder(cfg.outputs, cfg.study)
-    if leads_out(str(arm)):
-        raise UserError(f"arm={arm} leads out of study={cfg.study}: give a name, e.g. arm=mine.")
+    arm = arm_name(cfg.arm, cfg.study) or (folder_name(canonical(changes)) if changes else CONTROL)
     return Job(check(cfg), study.run(arm, cfg.seed), tuple(overrides), study, own_scores(cfg))
 
 
@@ -159,7 +158,7 @@ def run_overrides(arm: Arm, seed: int, study: StudyFolder) -> list[str]:
     return [*arm.overrides, *(as_override(key, value) for key, value in place.items()), f"seed={seed}"]
 
 
-def describe(jobs: Sequence[Job], rule: Rule) -> None:
+def describe(jobs: Sequence[Job], rule: Rule, settings: dict[str, Any] | None = None) -> None:
     """Add to study.yaml this start, and the arms and seeds that no sweeper of ours has planned."""
     study = jobs[0].study
     before = read_plan(study) if study.study.exists() else None
@@ -171,4 +170,4 @@ def describe(jobs: Sequence[Job], rule: Rule) -> None:
             new[folder, job.config.seed] = Arm(folder, folder, None, None, job.overrides)
     if new or not started_here(study):
         arms = tuple({folder: arm for (folder, _), arm in new.items()}.values())
-        write_plan(study, Plan(tuple(sorted({seed for _, seed in new})), arms, rule))
+        write_plan(study, Plan(tuple(sorted({seed for _, seed in new})), arms, rule, settings=settings))

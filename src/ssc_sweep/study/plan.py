@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import Any
 
 import yaml
 
-from ssc_sweep.config import PACKAGE, UNNAMED_STUDY
+from ssc_sweep.config import PACKAGE, UNNAMED_STUDY, leaves
 from ssc_sweep.errors import UserError
+from ssc_sweep.schema import shown
 from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.rule import Rule
 
 STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process
+_begun: set[Path] = set()  # folders of the studies that this command has started, or gone on with
 PROVENANCE = ("command", "started", "git", "versions", "machine")
 PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", "optuna", "causaldata")
 
@@ -31,12 +34,19 @@ class Plan:
 
     Hypotheses, arms and the rule that judges them are fixed before the first run starts; the rule is None only in the
     findings of a study.yaml that has none that can be used.
+
+    Attributes:
+        settings: what all runs have in common before an arm or a grid changes it; None where each arm is named by
+            itself, as in a search.
+        varied: keys and groups that a grid varies.
     """
 
     seeds: tuple[int, ...]
     arms: tuple[Arm, ...]
     rule: Rule | None
     hypotheses: dict[str, HypothesisConf] = field(default_factory=dict)
+    settings: dict[str, Any] | None = None
+    varied: tuple[str, ...] = ()
 
 
 def _git_commit() -> str | None:
@@ -86,11 +96,22 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
     """Write study.yaml. A study that is started again keeps its provenance; it gains that start, and what it lacks.
 
     Raises:
-        UserError: it was started under another rule, or the folder cannot be written.
+        UserError: it was started under another rule or with other settings, or the folder cannot be written.
     """
     folder.make()
     with locked(folder.path / ".plan.lock"):
         _write_plan(folder, plan)
+    _begun.add(folder.path.resolve())
+
+
+def new_command() -> None:
+    """Forget what an earlier command in this process has begun."""
+    _begun.clear()
+
+
+def begun_here(folder: StudyFolder) -> bool:
+    """Whether this command has written the study's study.yaml, whatever became of it."""
+    return folder.path.resolve() in _begun
 
 
 def check_rule(folder: StudyFolder, rule: Rule) -> None:
@@ -101,6 +122,40 @@ def check_rule(folder: StudyFolder, rule: Rule) -> None:
     """
     if folder.study.exists():
         _same_rule(folder, read_plan(folder), rule)
+
+
+def check_settings(folder: StudyFolder, settings: dict[str, Any] | None, varied: Sequence[str] = ()) -> None:
+    """Check that a study which is started again has the settings that it had before, but for what a grid varies.
+
+    Raises:
+        UserError: it has others; two different commands must not share a name.
+    """
+    if folder.study.exists():
+        _same_settings(folder, _read(folder), settings, varied)
+
+
+def _same_settings(
+    folder: StudyFolder, content: dict[str, Any], settings: dict[str, Any] | None, varied: Sequence[str]
+) -> None:
+    before = content.get("settings")
+    if not isinstance(before, dict) or settings is None:
+        return
+    old, new = leaves(before), leaves(settings)
+    free = (*_varied(content), *varied)
+    for key in {**old, **new}:
+        if old.get(key, "absent") == new.get(key, "absent") or any(f"{key}.".startswith(f"{one}.") for one in free):
+            continue
+        was, now = (f"{key}={shown(values[key])}" if key in values else f"no {key}" for values in (old, new))
+        raise UserError(
+            f"{folder.path} was begun with {was}, and this command has {now}: two different commands on one name. "
+            "Choose another study=<name>, or give the settings as they were; a single run may be an arm of its own: "
+            "arm=<name>."
+        )
+
+
+def _varied(content: dict[str, Any]) -> tuple[str, ...]:
+    found = content.get("varied")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _same_rule(folder: StudyFolder, before: Plan, rule: Rule) -> None:
@@ -116,10 +171,14 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
     arms = list(plan.arms)
     seeds = set(plan.seeds)
     hypotheses = dict(plan.hypotheses)
+    settings, varied = plan.settings, plan.varied
     if folder.study.exists():
         content = _read(folder)
         before, origin = _plan(folder, content), _origin(content)
         _same_rule(folder, before, plan.rule)
+        _same_settings(folder, content, settings, varied)
+        settings = before.settings if before.settings is not None else settings
+        varied = tuple(dict.fromkeys((*before.varied, *varied)))
         known = {(arm.folder, arm.label, arm.hypothesis) for arm in before.arms}
         arms = [*before.arms, *(a for a in arms if (a.folder, a.label, a.hypothesis) not in known)]
         seeds |= set(before.seeds)
@@ -132,6 +191,8 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
         "rule": plan.rule.model_dump(),
         "seeds": sorted(seeds),
         "hypotheses": {name: conf.model_dump() for name, conf in hypotheses.items()},
+        "settings": settings,
+        "varied": list(varied),
         "arms": [asdict(arm) | {"overrides": list(arm.overrides)} for arm in arms],
     }
     write_yaml(folder.study, content)
@@ -153,8 +214,11 @@ def _plan(folder: StudyFolder, content: dict[str, Any]) -> Plan:
             arms=tuple(Arm(**arm | {"overrides": tuple(arm["overrides"])}) for arm in content["arms"]),
             rule=Rule.read(content["rule"], "rule"),
             hypotheses={name: HypothesisConf.read(conf, name) for name, conf in content["hypotheses"].items()},
+            # What an older version did not write is not compared.
+            settings=dict(settings) if (settings := content.get("settings")) is not None else None,
+            varied=_varied(content),
         )
-    except (KeyError, TypeError, AttributeError, UserError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
         raise _damaged(folder, error) from error
 
 
@@ -168,7 +232,7 @@ def _damaged(folder: StudyFolder, error: Exception) -> UserError:
 def _read(folder: StudyFolder) -> dict[str, Any]:
     try:
         return dict(read_yaml(folder.study))
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+    except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
         raise _damaged(folder, error) from error
 
 
@@ -191,29 +255,8 @@ def started_here(folder: StudyFolder) -> bool:
     return _names_this_process(_origin(_read(folder)))
 
 
-def study_folder(outputs: object, study: object) -> StudyFolder:
-    """The folder of a study; a name that YAML reads as a number is a name all the same.
-
-    Raises:
-        UserError: there is no name, or it leads out of `outputs`.
-    """
-    for key, value in (("outputs", outputs), ("study", study)):
-        if value is None or not str(value).strip():
-            raise UserError(f"{key}={'null' if value is None else value} is empty: give a folder, e.g. {key}=mine.")
-    if leads_out(str(study)):
-        raise UserError(
-            f"study={study} leads out of outputs={outputs}: give a name, e.g. study=mine, and outputs=<folder>."
-        )
-    return StudyFolder(Path(str(outputs)) / str(study))
-
-
 def how_to_resume(folder: StudyFolder) -> list[str]:
     """For a study that was given no name, a line that says how to go on with it."""
     if folder.path.name != os.environ.get(UNNAMED_STUDY):
         return []
     return [f"study {folder.path.name}; to go on after a break: the same command with study={folder.path.name}"]
-
-
-def leads_out(name: str) -> bool:
-    """Whether a folder of this name may lie outside the one it is put in."""
-    return Path(name).is_absolute() or ".." in Path(name).parts

@@ -10,13 +10,14 @@ from hydra.conf import HydraConf
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from ssc_sweep.config import shared_settings
 from ssc_sweep.errors import RunsFailed
 from ssc_sweep.study.best import with_best
 from ssc_sweep.study.classical import effects_csv
 from ssc_sweep.study.conduct import conduct
 from ssc_sweep.study.folder import write_text
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
-from ssc_sweep.study.plan import how_to_resume
+from ssc_sweep.study.plan import check_settings, how_to_resume
 from ssc_sweep.study.prepare import Prepared
 from ssc_sweep.study.progress import say
 from ssc_sweep.study.rule import read_rule
@@ -36,23 +37,28 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
         cfg = compose(hydra.job.config_name, overrides)
     job = make_job(cfg, overrides)
     running = read_running(cfg)
+    # An arm that was named by hand may differ from the others.
+    settings = shared_settings(cfg) if cfg.arm is None else None
+    alone = hydra.mode != RunMode.MULTIRUN
+    if alone:
+        check_settings(job.study, settings)
 
     def begin(prepared: Prepared) -> None:
-        if hydra.mode == RunMode.MULTIRUN:
+        if not alone:
             describe([job], read_rule(cfg))
             return
         estimates = effects_csv(job.config) if cfg.effects else None
-        describe([job], read_rule(cfg))
+        describe([job], read_rule(cfg), settings)
         say([*prepared.notes, *how_to_resume(job.study)])
         if estimates is not None:
             write_text(job.study.effects, estimates)
 
-    (outcome,) = conduct([job], running, hire, begin, quiet=hydra.mode == RunMode.MULTIRUN)
+    (outcome,) = conduct([job], running, hire, begin, quiet=not alone)
     if outcome is None:  # dry_run=true
         return math.nan
     if outcome.error is not None:
         raise RunsFailed(1, 1, outcome.error)
-    if hydra.mode != RunMode.MULTIRUN:
+    if alone:
         print(_line(job, outcome))
     return outcome.value
 

@@ -9,6 +9,7 @@ Arms whose configs are equal are trained once. Every job is composed and checked
 
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,9 +22,9 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from ssc_sweep.config import RunConfig, check, one_choice_each
+from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
 from ssc_sweep.errors import RunsFailed, UserError
 from ssc_sweep.schema import Count, checked
 from ssc_sweep.study.best import with_best
@@ -31,7 +32,9 @@ from ssc_sweep.study.folder import StudyFolder, write_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
 from ssc_sweep.study.job import Job, Outcome, Status, ended, own_scores, run_overrides
 from ssc_sweep.study.launcher import StackLauncher
-from ssc_sweep.study.plan import Plan, how_to_resume, study_folder, write_plan
+from ssc_sweep.study.naming import study_folder
+from ssc_sweep.study.overrides import MOST_RUNS, axis_values, last_words, named_seeds, too_many, values_of
+from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, write_plan
 from ssc_sweep.study.progress import say
 from ssc_sweep.study.rule import read_rule
 from ssc_sweep.study.running import KEYS as RUNNING
@@ -44,6 +47,7 @@ SHOWN = 20  # failed runs that are named on the terminal
 OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs")
 # Keys that are the same for every run of a study.
 ONE_FOR_ALL = ("seeds", "study", "outputs", "target", "rule", "admit", "scores", "effects", *RUNNING)
+MANY_RUNS = 2_000  # from here on that takes so long that it is announced
 
 
 @dataclass
@@ -55,17 +59,6 @@ class HypothesisSweeperConf:
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="hypothesis", node=HypothesisSweeperConf, provider="ssc_sweep")
-
-
-def _values(override: Override) -> list[str]:
-    """The values of a sweep, or the one value of a plain override, as they stand in an override."""
-    if override.is_sweep_override():
-        if not override.is_discrete_sweep():
-            raise UserError(f"{override.input_line} is a range without steps: name its values, e.g. a,b,c.")
-        return list(override.sweep_string_iterator())
-    value = override.value()
-    # Hydra's own way to choose several of a group, hypothesis=[lr,ema], means the same here.
-    return [str(item) for item in value] if isinstance(value, list) else [override.get_value_element_as_str()]
 
 
 class HypothesisSweeper(Sweeper):
@@ -93,12 +86,22 @@ class HypothesisSweeper(Sweeper):
             RunsFailed: some runs raised; the others are finished.
         """
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
-        arguments = with_best(self.config, arguments)
+        space = self.config.hydra.runtime.choices.get("search_space")
+        if space is not None:
+            raise UserError(f"search_space={space} is what a search varies: add experiment=search, or leave it out.")
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*(f"{k}={v}" for k, v in self.params.items()), *arguments])
-        # As everywhere on a command line, the last word on a key counts; an experiment's come first.
-        plan = self.plan(list({override.get_key_element(): override for override in overrides}.values()))
+        typed = parser.parse_overrides(with_best(self.config, arguments))
+        said = {override.get_key_element().lstrip("+") for override in typed}
+        brought = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
+        # The command line wins over what an experiment brings.
+        brought = [override for override in brought if override.get_key_element().lstrip("+") not in said]
+        self._take_over(brought)
+        plan = self.plan(last_words([*brought, *typed]))
         folder = study_folder(self.config.outputs, self.config.study)
+        check_settings(folder, plan.settings, plan.varied)
+        runs = len(plan.seeds) * len({arm.folder for arm in plan.arms})
+        if runs >= MANY_RUNS:
+            say([f"{runs:,} runs: each is checked before the first one trains"])
         jobs = self.jobs(plan, folder)
         if isinstance(self.launcher, StackLauncher):
             raise_failures(jobs, self.launcher.train(jobs, lambda prepared: self.begin(plan, folder, prepared)))
@@ -115,11 +118,20 @@ class HypothesisSweeper(Sweeper):
     def begin(self, plan: Plan, folder: StudyFolder, prepared: "Prepared") -> None:
         """Say what is to be known, and write down the study: the last step before the first run."""
         assert self.config is not None
-        estimates = self.effects() if self.config.effects else None
+        estimates = self.effects() if checked("effects", bool, self.config.effects) else None
         say([*prepared.notes, *how_to_resume(folder)])
         write_plan(folder, plan)
         if estimates is not None:
             write_text(folder.effects, estimates)
+
+    def _take_over(self, brought: Sequence[Override]) -> None:
+        """Put what an experiment brings for the whole study where the command line would have put it."""
+        assert self.config is not None
+        for override in brought:
+            key = override.get_key_element().lstrip("+")
+            # What a YAML says of `admit` counts for nothing.
+            if key.split(".")[0] in ONE_FOR_ALL and key != "admit" and not override.is_sweep_override():
+                OmegaConf.update(self.config, key, override.value(), merge=False)
 
     def effects(self) -> str:
         """What classical estimators say of the study's data, as CSV.
@@ -137,7 +149,7 @@ class HypothesisSweeper(Sweeper):
 
     def plan(self, overrides: Sequence[Override]) -> Plan:
         """Expand overrides into arms and seeds."""
-        assert self.config is not None
+        assert self.config is not None and self.hydra_context is not None
         own = {o.key_or_group: o for o in overrides if o.key_or_group in OWN_KEYS}
         self.steering = [str(o.input_line) for o in overrides if o.key_or_group in RUNNING]
         rest = [o for o in overrides if o.key_or_group not in (*OWN_KEYS, *RUNNING)]
@@ -162,18 +174,30 @@ class HypothesisSweeper(Sweeper):
         hypotheses |= brought
         swept = [o for o in rest if o.is_sweep_override()]
         fixed = tuple(str(o.input_line) for o in rest if not o.is_sweep_override())
-        axes = [[f"{o.get_key_element()}={value}" for value in _values(o)] for o in swept]
+        axes = [
+            [f"{o.get_key_element()}={value}" for value in axis_values(o, self.hydra_context.config_loader)]
+            for o in swept
+        ]
+        seeds = self._seeds(own, bool(hypotheses))
+        points = math.prod(map(len, axes))
+        runs = points * (1 + sum(len(conf.arms) for conf in hypotheses.values())) * len(seeds)
+        if runs > MOST_RUNS:
+            raise too_many(f"this study would have {runs:,} runs or more")
         arms: list[Arm] = []
         # Groups whose target is the user's own: Hydra has not seen their keys in any YAML.
         unlisted = tuple(group for group, choice in self.config.hydra.runtime.choices.items() if choice == "own")
         for point in itertools.product(*axes):
             arms.extend(arms_at(fixed, point, hypotheses, str(self.config.arm or CONTROL), unlisted))
+        common = self._compose(fixed)
         return Plan(
-            seeds=self._seeds(own, bool(hypotheses)), arms=self._merge_equal(arms),
+            seeds=seeds,
+            arms=self._merge_equal(arms),
             # The winner of a search brings its rule along.
-            rule=read_rule(self._compose(fixed)),
+            rule=read_rule(common),
             hypotheses=hypotheses,
-        )  # fmt: skip
+            settings=shared_settings(common) if self.config.arm is None else None,
+            varied=tuple(o.key_or_group for o in swept),
+        )
 
     def jobs(self, plan: Plan, folder: StudyFolder) -> list[Job]:
         """Every run; arms that share a folder are trained once."""
@@ -195,7 +219,7 @@ class HypothesisSweeper(Sweeper):
         if override is None:
             chosen = self.config.hydra.runtime.choices.get("hypothesis")
             return [] if chosen is None else [str(chosen)]
-        names = _values(override)
+        names = values_of(override)
         if not names:
             allowed = self.hydra_context.config_loader.get_group_options("hypothesis")
             raise UserError(f"{override.input_line} names no hypothesis: allowed is {' | '.join(allowed)}.")
@@ -209,7 +233,7 @@ class HypothesisSweeper(Sweeper):
         """
         assert self.config is not None
         choice = self.config.hydra.runtime.choices.get("experiment")
-        chosen = [value for override in overrides for value in _values(override)] or ([str(choice)] if choice else [])
+        chosen = [value for override in overrides for value in values_of(override)] or ([str(choice)] if choice else [])
         found = {}
         for name in chosen:
             composed = self._compose([f"experiment={name}"])
@@ -226,14 +250,10 @@ class HypothesisSweeper(Sweeper):
     def _seeds(self, own: dict[str, Override], study_of_hypotheses: bool) -> tuple[int, ...]:
         assert self.config is not None
         if "seed" in own:
-            seeds = _values(own["seed"])
-            wrong = [value for value in seeds if not value.isdecimal()]
-            if wrong:
-                raise UserError(f"seed={wrong[0]} is out of bounds: allowed is a whole number >= 0, or several: 0,1,2.")
-            if not seeds:
-                raise UserError(f"{own['seed'].input_line} has no values: give seeds, such as seed=0,1,2.")
-            return tuple(dict.fromkeys(int(value) for value in seeds))
+            return named_seeds(own["seed"])
         count = checked("seeds", Count, self.config.seeds)
+        if count > MOST_RUNS:
+            raise too_many(f"seeds={count}")
         if study_of_hypotheses or "seeds" in own:
             return tuple(range(count))
         return (int(self.config.seed),)

@@ -1,5 +1,7 @@
 """What a search refuses: one line, exit code 2, nothing trained. And what a space file may say."""
 
+import sys
+
 import pytest
 
 from ssc_sweep.study.folder import read_yaml
@@ -49,6 +51,7 @@ BAD = {
     "storage='postgresql://nobody@127.0.0.1:1/none?password=secret'": "cannot be reached",
     "storage=postgresql://nobody:secret@host:port/none": "cannot be reached",
     "hydra.sweeper.max_failure_rate=2": "max_failure_rate=2.0 is out of bounds",
+    "hydra/sweeper/sampler=motpe": "hydra.sweeper.sampler cannot be used",
     "hydra/sweeper/sampler=grid": "and optimizer.lr has infinitely many",
     "hydra.sweeper.objectives=[rmse,beauty]": "beauty is unknown",
     "covariates=glob(nothing*)": "covariates=glob(nothing*)",
@@ -150,3 +153,10 @@ def test_null_in_a_space_is_a_value(command: Command) -> None:
     config = read_yaml(command.folder / "outputs/s/trial=0000/seed=0/config.yaml")
     assert config["clip_norm"] == {"null": None, 1.5: 1.5}[trial.params["clip_norm"]]
     assert config["dataset_size"]["rows"] is None and "dataset_size.rows" not in trial.params
+
+
+def test_a_sampler_whose_package_is_not_there(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    ended = command(*SMALL, EASY, "n_trials=2", "hydra/sweeper/sampler=cmaes")
+    assert ended.code == 2 and ended.err.count("\n") == 1 and "ssc_sweep[cmaes]" in ended.err
+    assert command.files() == []

@@ -1,5 +1,9 @@
 """Storages: which one is the folder's own, what is shown of a password, one that cannot be written or goes away."""
 
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -9,9 +13,10 @@ from optuna.exceptions import StorageInternalError
 from ssc_sweep.errors import StorageLost, UserError
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.plan import without_password
-from ssc_sweep.study.search.storage import kept_in, shared_address
+from ssc_sweep.study.search import storage
+from ssc_sweep.study.search.storage import address, kept_in, open_storage, shared_address
 from tests.command import Command, make_command
-from tests.study.search.test_sweep import IMPOSSIBLE, SMALL, load
+from tests.study.search.test_sweep import EASY, IMPOSSIBLE, SMALL, load
 
 command = pytest.fixture(make_command)
 
@@ -103,3 +108,46 @@ def test_a_storage_that_goes_away_ends_the_search(command: Command, monkeypatch:
     monkeypatch.setattr(optuna.Study, "tell", gone)
     ended = command(*SMALL, IMPOSSIBLE, "n_trials=2")
     assert ended.code == 1 and "outputs/s/search.db was lost" in ended.err.splitlines()[-1]
+
+
+def test_a_search_is_kept_in_its_own_folder_whatever_its_path(command: Command) -> None:
+    for name in ("A", "B"):
+        ended = command(*SMALL, EASY, "n_trials=2", f'outputs="x/which? 50%41 #{{1}}/{name}"')
+        assert ended.code == 0, ended.err
+        assert "2 complete" in ended.out
+    files = [path.relative_to(command.folder / "x").parts for path in command.folder.rglob("search.db")]
+    assert sorted(files) == [("which? 50%41 #{1}", name, "s", "search.db") for name in ("A", "B")]
+
+
+@pytest.mark.parametrize("how", [shutil.copytree, shutil.move])
+def test_a_search_goes_on_in_a_folder_of_another_name(command: Command, how: Callable[..., object]) -> None:
+    assert command(*SMALL, IMPOSSIBLE, "n_trials=2").code == 1
+    how(command.folder / "outputs/s", command.folder / "outputs/other")
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=3", "study=other")
+    assert ended.code == 1 and "n_trials=3 trials are done" in ended.err
+    file = address(command.folder / "outputs/other/search.db")
+    assert optuna.get_all_study_names(file) == ["s"]
+    assert len(optuna.load_study(study_name="s", storage=file).trials) == 3
+
+
+def test_a_locked_file_is_waited_for_and_never_given_up(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command(*SMALL, IMPOSSIBLE, "n_trials=2").code == 1
+    monkeypatch.setattr(storage, "WAIT_S", 1)
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect('outputs/s/search.db', isolation_level=None)\n"
+        "c.execute('BEGIN EXCLUSIVE'); print('locked', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=command.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdin is not None and holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == "locked\n"
+        with pytest.raises(UserError) as raised:
+            open_storage(None, StudyFolder(command.folder / "outputs/s"))
+    finally:
+        holder.stdin.close()
+        holder.wait()
+        holder.stdout.close()
+    assert "search.db is locked by" in str(raised.value) and "waited 1 s" in str(raised.value)
+    assert "remove" not in str(raised.value)

@@ -6,6 +6,7 @@ so Optuna is imported only where a search begins: see `ssc_sweep.study.search.sw
 """
 
 import functools
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -100,7 +101,7 @@ class SearchSweeper(Sweeper):
         for name in self.plugin:
             if name not in known:
                 raise UserError(f"hydra.sweeper.{name} is unknown: allowed is {', '.join(known)}.")
-        from optuna.samplers import BaseSampler, GridSampler
+        from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler
 
         from ssc_sweep.study.search.sweep import Search
 
@@ -116,6 +117,12 @@ class SearchSweeper(Sweeper):
             raise UserError(
                 f"hydra.sweeper.sampler._target_={self.sampler._target_} makes no sampler: choose one with "
                 "hydra/sweeper/sampler=<name>. See --hydra-help."
+            )
+        # Optuna looks for it when the first points have been tried.
+        if isinstance(sampler, CmaEsSampler) and importlib.util.find_spec("cmaes") is None:
+            raise UserError(
+                "hydra/sweeper/sampler=cmaes needs the package cmaes, which is not installed: pip install "
+                "'ssc_sweep[cmaes]', or choose another sampler."
             )
         self.search = Search(settings, sampler, self.plugin)
         self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)

@@ -1,5 +1,6 @@
 """Where a search is kept: its Optuna storage."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from ssc_sweep.errors import StorageLost, UserError
@@ -19,6 +21,7 @@ from ssc_sweep.study.plan import without_password
 from ssc_sweep.study.search.pruner import WorstTenth
 
 DATABASE = "search.db"
+WAIT_S = 20  # for another process that writes search.db
 # Of a study in search.db that is kept elsewhere: where.
 COPY_OF = "copy_of"
 # What a storage raises that is busy, or gone, in the middle of a search.
@@ -47,17 +50,24 @@ def shared_address(storage: object, folder: StudyFolder) -> str | None:
     return None if own else storage
 
 
+def address(file: Path) -> str:
+    """The address of an SQLite file, whatever signs its path has."""
+    return URL.create("sqlite", database=str(file.resolve())).render_as_string()
+
+
 def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
     """Open the storage: an address that Optuna knows, journal:<file>, or search.db in the study's folder.
 
     Raises:
         UserError: it cannot be reached.
     """
-    url = storage or f"sqlite:///{(folder.path / DATABASE).resolve()}"
+    url = storage or address(folder.path / DATABASE)
     shown = without_password(url)
     try:
         if url.startswith("journal:"):
             return JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
+        if storage is None:
+            return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": WAIT_S}})
         return optuna.storages.get_storage(url)
     except ImportError as error:
         ours = url.partition("://")[0] in ("postgresql", "postgresql+psycopg")
@@ -65,17 +75,43 @@ def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
         raise UserError(f"storage={shown} needs a driver that is not installed: {advice}") from error
     except (OSError, SQLAlchemyError, ValueError) as error:
         reason = _reason(error)
+        if storage is None and "locked" in reason:
+            raise UserError(
+                f"{folder.path / DATABASE} is locked by {_holder(folder.path / DATABASE)}; waited {WAIT_S} s. Start "
+                "again when that one has ended."
+            ) from error
         if storage is None:
             raise UserError(
-                f"{folder.path / DATABASE} cannot be used: {reason}. Choose another study=<name>, or remove that file."
+                f"{folder.path / DATABASE} cannot be used: {reason}. Bring it back from a copy, or choose another "
+                "study=<name>."
             ) from error
         raise UserError(f"storage={shown} cannot be reached: {reason}. {ALLOWED}") from error
 
 
+def _holder(file: Path) -> str:
+    """Which process holds a lock on this file, as far as the system tells: Linux does."""
+    table = Path("/proc/locks")
+    if not table.exists():
+        return "another process"
+    inode = str(file.stat().st_ino)
+    # 1: POSIX  ADVISORY  WRITE 18088 fe:00:3033620 0 EOF
+    locks = [line.split() for line in table.read_text().splitlines()]
+    holders = [words[-4] for words in locks if len(words) >= 8 and words[-3].rpartition(":")[2] == inode]
+    own = str(os.getpid())
+    for process in holders:
+        if process not in (own, "0"):  # 0: of another container
+            return f"process {process}"
+    return "another process"
+
+
 def open_study(
-    storage: str | None, folder: StudyFolder, name: str, sampler: BaseSampler, described: dict[str, Any]
+    storage: str | None, folder: StudyFolder, named: str | None, sampler: BaseSampler, described: dict[str, Any]
 ) -> optuna.Study:
     """Create the study, or load it and make sure that it is the search described.
+
+    Args:
+        named: its name in the storage, where one was given; else that of the study that is in its search.db, or of
+            its folder.
 
     Raises:
         UserError: the storage cannot be reached, or holds another search of this name.
@@ -86,8 +122,10 @@ def open_study(
         if own is not None:
             _check_place(storage, folder, own)
         try:
+            # A study is itself, whatever its folder is called by now.
+            here = [] if own is None else optuna.get_all_study_names(own)
             study = optuna.create_study(
-                study_name=name,
+                study_name=named or (here[0] if len(here) == 1 else folder.path.name),
                 storage=own if storage is None else open_storage(storage, folder),
                 sampler=sampler,
                 pruner=WorstTenth(),
@@ -161,7 +199,7 @@ def copy_to_folder(study: optuna.Study, folder: StudyFolder, kept: str) -> None:
     """Put a copy of a study that is `kept` elsewhere into search.db of its folder, where the report reads it."""
     target = folder.path / DATABASE
     beside = folder.path / f".{DATABASE}.{uuid.uuid4().hex}"
-    storage = RDBStorage(f"sqlite:///{beside.resolve()}")
+    storage = RDBStorage(address(beside))
     optuna.copy_study(
         from_study_name=study.study_name,
         from_storage=study._storage,

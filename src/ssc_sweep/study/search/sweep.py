@@ -29,7 +29,8 @@ from ssc_sweep.data.source import Data
 from ssc_sweep.errors import DoesNotFit, TargetMissed, TrialsFailed, UserError
 from ssc_sweep.study.folder import TRIAL, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
-from ssc_sweep.study.plan import Plan, check_rule, study_folder, write_plan
+from ssc_sweep.study.naming import study_folder
+from ssc_sweep.study.plan import Plan, check_rule, write_plan
 from ssc_sweep.study.rule import read_rule
 from ssc_sweep.study.running import read_running
 from ssc_sweep.study.search.claims import Claims
@@ -100,8 +101,8 @@ class Search(OptunaSweeperImpl):
             "rule": self.rule.model_dump(),
             **self.settings.described(),
         }
-        name = str(self.study_name or self.folder.path.name)
-        self.study = open_study(self.storage, self.folder, name, self.sampler, described)
+        named = None if self.study_name is None else str(self.study_name)
+        self.study = open_study(self.storage, self.folder, named, self.sampler, described)
         write_plan(self.folder, Plan((), (), self.rule))  # this start, though it may have nothing left to train
         with kept_in(self.storage, self.folder):
             self.record = begin(self.study, self.rule, self.settings.confirm_seeds)

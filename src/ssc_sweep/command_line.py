@@ -1,0 +1,80 @@
+"""The words of a command line, before Hydra reads them: options that are none, the user's own targets, ~ for home."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.types import Quote, QuotedString
+
+from ssc_sweep.errors import UserError
+from ssc_sweep.schema import did_you_mean
+
+# key=~/folder, quoted or not. One that is swept, a,b, is left as it is.
+HOME = re.compile(r"(?P<key>[^=]+)=(?P<quote>['\"]?)(?P<path>~(/[^,]*)?)(?P=quote)")
+
+
+def check_options(words: Sequence[str]) -> None:
+    """Check the words that begin with a dash, as Hydra's own parser does, which would print its whole usage.
+
+    Raises:
+        UserError: one of them is no option, or an option lacks its value.
+    """
+    parser = get_args_parser()
+    known = [name for action in parser._actions for name in action.option_strings]
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message[0].upper()}{message[1:]}. See --hydra-help.")
+
+    setattr(parser, "error", refuse)  # noqa: B010 - argparse has no other way to keep it from ending the process
+    if "--version" in words:
+        return  # parsing it would print
+    _, rest = parser.parse_known_intermixed_args(list(words))
+    for word in rest:
+        if not word.startswith("-"):
+            continue  # words that follow the first unknown one
+        bare = word.lstrip("-")
+        hint = f"Write {bare}, without dashes." if "=" in bare else did_you_mean(word, known, "See --hydra-help.")
+        raise UserError(f"{word} is no option. {hint}")
+
+
+def own_choices(words: Sequence[str]) -> list[str]:
+    """The words of a command line, with the choice `own` for a group whose target the user names himself.
+
+    model._target_=my_package.MyModel model.width=8 means model=own with these keys, not the keys of another model: so
+    those become additions, which Hydra takes without having seen them before.
+
+    >>> own_choices(["model._target_=mine.M", "model.width=8", "epochs=3"])
+    ['++model._target_=mine.M', '++model.width=8', 'epochs=3', 'model=own']
+    """
+    # Hydra takes admit=a,b for a sweep.
+    words = [
+        f"admit=[{word.partition('=')[2]}]" if word.startswith("admit=") and "," in word and "[" not in word else word
+        for word in words
+    ]
+    for group in ("model", "dataset"):
+        named = any(word.startswith(f"{group}._target_=") for word in words)
+        chosen = [word.partition("=")[2] for word in words if word.startswith(f"{group}=")]
+        if named and not chosen:
+            words.append(f"{group}=own")
+        if chosen == ["own"] or (named and not chosen):
+            words = [f"++{word}" if word.startswith(f"{group}.") and "=" in word else word for word in words]
+    return words
+
+
+def at_home(words: Sequence[str]) -> list[str]:
+    """The words with the user's home folder in place of a ~ that begins a value. Hydra cannot read a bare ~.
+
+    >>> at_home(["epochs=3"])
+    ['epochs=3']
+    """
+    return [_at_home(word) for word in words]
+
+
+def _at_home(word: str) -> str:
+    found = HOME.fullmatch(word)
+    if found is None:
+        return word
+    path = QuotedString(str(Path(found["path"]).expanduser()), Quote.single)
+    return f"{found['key']}={path.with_quotes()}"

@@ -1,0 +1,61 @@
+"""What a study and an arm may be called: their names are folders."""
+
+from pathlib import Path
+
+from ssc_sweep.errors import UserError
+from ssc_sweep.schema import shown
+from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.study.hypothesis import LONGEST_NAME
+
+
+def study_folder(outputs: object, study: object) -> StudyFolder:
+    """The folder of a study; a name that YAML reads as a number is a name all the same.
+
+    Raises:
+        UserError: there is no name, or it leads out of `outputs`.
+    """
+    parent = Path(_name("outputs", outputs, "a folder")).expanduser()
+    name = _name("study", study, "a name")
+    if leads_out(name) or not Path(name).parts:
+        raise UserError(f"study={name} leads out of outputs={outputs}: give a name, e.g. study=mine.")
+    return StudyFolder(parent / name)
+
+
+def arm_name(arm: object, study: object) -> str | None:
+    """The folder of an arm that was named by hand; None where it was not.
+
+    Raises:
+        UserError: it is no name, or leads out of the study.
+    """
+    if arm is None or arm == "":
+        return None
+    name = _name("arm", arm, "a name")
+    if leads_out(name) or not Path(name).parts:
+        raise UserError(f"arm={name} leads out of study={study}: give a name, e.g. arm=mine.")
+    return name
+
+
+def _name(key: str, value: object, what: str) -> str:
+    """A value as a folder's name.
+
+    Raises:
+        UserError: it is empty, no text and no number, or too long for a file system.
+    """
+    if value is None or not str(value).strip():
+        raise UserError(f"{key}={shown(value)} is empty: give {what}, e.g. {key}=mine.")
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UserError(f"{key}={shown(value)} is no name: allowed is text or a number, e.g. {key}=mine.")
+    name = str(value)
+    longest = max(len(part.encode()) for part in name.split("/"))
+    if longest > LONGEST_NAME:
+        raise UserError(
+            f"{key}={name[:20]}... is too long: a folder's name may have {LONGEST_NAME} bytes, and one has {longest}."
+        )
+    if any(ord(sign) < 32 for sign in name):
+        raise UserError(f"{key}={name!r} has a line break or another control character: allowed is {what} without.")
+    return name
+
+
+def leads_out(name: str) -> bool:
+    """Whether a folder of this name may lie outside the one it is put in."""
+    return Path(name).is_absolute() or ".." in Path(name).parts

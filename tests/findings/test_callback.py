@@ -1,0 +1,113 @@
+"""Findings that cannot be made or written: what is known is printed, one line says what is wrong, exit code 1."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ssc_sweep.findings import plots, report
+from ssc_sweep.findings.__main__ import main as rebuild
+from ssc_sweep.study import execute
+from tests.command import TINY, Command, make_command
+
+command = pytest.fixture(make_command)
+
+
+def in_the_way(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir()
+
+
+@pytest.mark.parametrize("name", ["report.html", "summary.csv", "verdicts.csv", "figures/arms-seeds.svg"])
+def test_a_file_that_cannot_be_written(command: Command, name: str) -> None:
+    in_the_way(command.folder / "outputs/s" / name)
+    ended = command("-m", *TINY, "seeds=2")
+    assert ended.code == 1
+    assert "2 runs: 2 finished" in ended.out
+    assert ended.err.splitlines()[-1].startswith("error: the runs are there, their report is not: cannot write")
+    assert "Traceback" not in ended.err and command.done() == ["control/seed=0", "control/seed=1"]
+    (command.folder / "outputs/s" / name).rmdir()
+    assert command("-m", *TINY, "seeds=2").code == 0
+
+
+def test_findings_that_fail_in_an_unknown_way(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours is no success: it is raised, with its traceback."""
+
+    def fails(*_: object) -> str:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(report, "render", fails)
+    with pytest.raises(ZeroDivisionError):
+        command("-m", *TINY, "seeds=2")
+
+
+def test_runs_that_failed_and_findings_that_failed_are_both_named(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> object:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(execute, "_train_stack", fails)
+    in_the_way(command.folder / "outputs/s/report.html")
+    ended = command("-m", *TINY, "seeds=2")
+    assert ended.code == 1
+    errors = [line for line in ended.err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 2 and "their report is not" in errors[0] and "2 of 2 runs failed" in errors[1]
+
+
+def test_a_study_that_is_removed_while_it_trains(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = execute._train_stack
+
+    def removes(*arguments: object) -> object:
+        shutil.rmtree(command.folder / "outputs/s")
+        return train(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(execute, "_train_stack", removes)
+    ended = command("-m", *TINY, "seeds=2")
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("error: outputs/s/study.yaml is gone")
+
+
+@pytest.mark.parametrize("module", ["ssc_sweep", "ssc_sweep.findings"])
+def test_figures_do_not_depend_on_settings_of_the_user(command: Command, module: str) -> None:
+    """An unknown backend, a matplotlibrc in the folder and one of the user's own, a terminal without signs."""
+    assert command("-m", *TINY, "seeds=2").code == 0
+    study = command.folder / "outputs/s"
+    before = {path.name: path.read_bytes() for path in (study / "figures").iterdir()}
+    shutil.rmtree(study / "figures")
+    (command.folder / "matplotlibrc").write_text("font.size: 30\naxes.formatter.use_locale: True\nbackend: nosuch\n")
+    own = {"MPLBACKEND": "nosuch", "MATPLOTLIBRC": str(command.folder), "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    words = ["-m", *TINY, "seeds=2"] if module == "ssc_sweep" else [str(study)]
+    call = [sys.executable, "-m", module, *words]
+    kept = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
+    ended = subprocess.run(call, cwd=command.folder, env=kept | own, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert {path.name: path.read_bytes() for path in (study / "figures").iterdir()} == before
+
+
+def test_a_style_of_the_process_is_left_as_it_was() -> None:
+    import matplotlib as mpl
+
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        figure = plots.forest([("a", 1.0, 0.5, 1.5, False)], "effect")
+        (axes,) = figure.axes
+        assert axes.get_facecolor() == (1, 1, 1, 1) and axes.xaxis.label.get_size() == 11
+        assert mpl.rcParams["font.size"] == 30
+
+
+def test_a_foreign_index_is_not_overwritten(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    for study in ("a", "b"):
+        assert command("-m", *TINY, "seeds=1", f"study={study}").code == 0
+    outputs = command.folder / "outputs"
+    folders = [str(outputs / "a"), str(outputs / "b")]
+    (outputs / "index.html").write_text("my own")
+    (outputs / "a" / "report.html").unlink()
+    assert rebuild(folders) == 1
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "index.html was not made by ssc_sweep" in said.err and said.out == ""
+    assert (outputs / "index.html").read_text() == "my own"
+    (outputs / "index.html").unlink()
+    assert rebuild(folders) == rebuild(folders) == 0

@@ -1,0 +1,55 @@
+"""The words of a command line, before Hydra reads them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ssc_sweep.command_line import at_home, check_options
+from ssc_sweep.errors import UserError
+from tests.command import TINY, Command, make_command
+
+command = pytest.fixture(make_command)
+
+
+def test_home_is_put_in_the_place_of_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    words = ["outputs=~/x", "outputs='~/x'", "+storage=~", "outputs=a~/x", "a=~/x,~/y", "~study", "-m"]
+    assert at_home(words) == [
+        "outputs='/home/me/x'", "outputs='/home/me/x'", "+storage='/home/me'", "outputs=a~/x", "a=~/x,~/y", "~study",
+        "-m",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["outputs=~/my out", "outputs='~/my out'"])
+@pytest.mark.parametrize("more", [["-m", "seeds=2"], []])
+def test_outputs_below_home(command: Command, monkeypatch: pytest.MonkeyPatch, word: str, more: list[str]) -> None:
+    monkeypatch.setenv("HOME", str(command.folder / "home"))
+    ended = command(*more, *TINY, word)
+    assert ended.code == 0, ended.err
+    assert (command.folder / "home" / "my out" / "s" / "study.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["-m", "a=1"], ["--help"], ["a=1", "--multirun", "b=2"], ["--version"], ["-cn", "x"]]
+)
+def test_options_of_hydra_pass(words: list[str]) -> None:
+    check_options(words)
+
+
+def test_an_option_without_its_value_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--config-dir.*expected one argument"):
+        check_options(["--config-dir"])
+
+
+@pytest.mark.parametrize("module", ["ssc_sweep", "ssc_sweep.findings"])
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, module: str) -> None:
+    """As in --help | head -1: the pipe is closed before anything is printed."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        call = [sys.executable, "-m", module, "--help"]
+        ended = subprocess.run(call, cwd=tmp_path, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.stderr == ""
