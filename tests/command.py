@@ -14,8 +14,8 @@ from ssc_sweep.study.job import Job, Outcome
 from ssc_sweep.study.running import Running
 from ssc_sweep.study.workers import hire
 
-# A study that takes a moment: 30 training rows, three updates.
-TINY = ("dataset=synthetic", "dataset.rows=60", "epochs=1", "batch.size=10", "model.width=8", "study=s")
+# A study that takes a moment: 30 training rows, three updates, no worker processes.
+TINY = ("dataset=synthetic", "dataset.rows=60", "epochs=1", "batch.size=10", "model.width=8", "study=s", "workers=0")
 
 
 @dataclass(frozen=True)

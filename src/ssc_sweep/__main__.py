@@ -86,17 +86,21 @@ def run_and_show() -> None:
         FindingsFailed: nothing else went wrong.
     """
     new_command()
+    stopped = False
     try:
         run()
     except KeyboardInterrupt:
-        raise  # who stops a command does not wait for its findings
-    except BaseException:
-        try:
-            show_ended()
-        except FindingsFailed as failed:
-            complain(failed)
+        stopped = True  # who stops a command does not wait for its findings
         raise
-    show_ended()
+    finally:
+        failing = sys.exc_info()[0] is not None
+        try:
+            if not stopped:
+                show_ended()
+        except FindingsFailed as failed:
+            if not failing:
+                raise
+            complain(failed)
 
 
 def complain(error: Exception) -> None:

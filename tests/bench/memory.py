@@ -38,7 +38,7 @@ def peak(rows: int, runs: int) -> float:
     optimizer = partial(optimizer_of(config.optimizer), lr=[1e-3] * runs, weight_decay=[0.0] * runs)
     schedule = Schedule(1, config.batch.size, False, 1.0, probes=True)
     stack = assemble(splits, torch.float32, torch.device("cpu"))
-    train(model.to(torch.float32), stack, optimizer, schedule, lambda _: None)
+    train(model.to(torch.float32), stack, optimizer, schedule, lambda: None)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

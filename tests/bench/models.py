@@ -38,7 +38,7 @@ def side_by_side(config: RunConfig) -> float:
     optimizer = partial(optimizer_of(config.optimizer), lr=[1e-3] * RUNS, weight_decay=[0.0] * RUNS)
     ends = [time.perf_counter()]
     schedule = Schedule(2, config.batch.size, False, 1.0, probes=False)
-    train(model, rows, optimizer, schedule, lambda _: ends.append(time.perf_counter()))
+    train(model, rows, optimizer, schedule, lambda: ends.append(time.perf_counter()))
     return 1e3 * (ends[2] - ends[1])
 
 

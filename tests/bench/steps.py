@@ -61,7 +61,7 @@ def train_ours(rows: StackRows, config: RunConfig, runs: int, probes: bool, epoc
     ends = [time.perf_counter()]
     schedule = Schedule(epochs, batch_size=BATCH, drop_last=False, clip_norm=1.0, probes=probes)
     # Told after an epoch's steps and before its probes: the time between two calls holds one epoch and one measuring.
-    train(model, rows, optimizer, schedule, lambda _: ends.append(time.perf_counter()))
+    train(model, rows, optimizer, schedule, lambda: ends.append(time.perf_counter()))
     return [*ends, time.perf_counter()]
 
 

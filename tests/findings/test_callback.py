@@ -50,7 +50,7 @@ def test_runs_that_failed_and_findings_that_failed_are_both_named(
     def fails(*_: object) -> object:
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr(execute, "_train_stack", fails)
+    monkeypatch.setattr(execute, "_train", fails)
     in_the_way(command.folder / "outputs/s/report.html")
     ended = command("-m", *TINY, "seeds=2")
     assert ended.code == 1
@@ -59,13 +59,13 @@ def test_runs_that_failed_and_findings_that_failed_are_both_named(
 
 
 def test_a_study_that_is_removed_while_it_trains(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = execute._train_stack
+    train = execute._train
 
     def removes(*arguments: object) -> object:
         shutil.rmtree(command.folder / "outputs/s")
         return train(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(execute, "_train_stack", removes)
+    monkeypatch.setattr(execute, "_train", removes)
     ended = command("-m", *TINY, "seeds=2")
     assert ended.code == 1
     assert ended.err.splitlines()[-1].startswith("error: outputs/s/study.yaml is gone")

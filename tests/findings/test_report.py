@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from ssc_sweep.findings import report, views
-from ssc_sweep.findings.__main__ import _may_write, main
+from ssc_sweep.findings.__main__ import main
 from ssc_sweep.findings.collect import collect
 from ssc_sweep.findings.judging import rmse_of
 from ssc_sweep.findings.report import build, judge_arms, render, snippet
@@ -259,24 +259,12 @@ def test_command_rebuilds_and_makes_an_index(
         (damaged.path.parent / "whole" / name).unlink()
     assert main(paths) == 0
     index = damaged.path.parent / "index.html"
-    assert _may_write(index)  # the next one takes its place
     shown = capsys.readouterr()
     assert shown.out.split() == [f"{path}/report.html" for path in paths] + [str(index)]
     assert shown.err == "damaged: 3 of 23 runs are left out; its report says why.\n"
     links = [link["href"] for link in Page(index.read_text()).all("a")]
     assert links == ["./damaged/report.html", "./whole/report.html"]
     assert all((damaged.path.parent / "whole" / name).exists() for name in ("report.html", "verdicts.csv"))
-
-
-def test_an_index_of_somebody_else_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = [str(make_study(tmp_path / name, seeds=1).path) for name in ("a", "b")]
-    index = tmp_path / "index.html"
-    index.write_text("<h1>My own page</h1>")
-    assert main(paths) == 0
-    shown = capsys.readouterr()
-    assert index.read_text() == "<h1>My own page</h1>"
-    assert shown.out.split() == [f"{path}/report.html" for path in paths]
-    assert shown.err == f"left out: {index} is not of ssc_sweep and stays. To get an index, move it.\n"
 
 
 def test_what_is_no_study_is_passed_over_and_named(whole: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:

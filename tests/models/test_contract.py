@@ -79,7 +79,7 @@ def trained(configs: list[RunConfig]) -> tuple[Predictor, StackRows]:
     optimizer = partial(optimizer_of(configs[0].optimizer), lr=lr, weight_decay=decay)
     first = configs[0]
     schedule = Schedule(first.epochs, first.batch.size, first.batch.drop_last, first.clip_norm, first.probes)
-    train(model, rows, optimizer, schedule, lambda _: None)
+    train(model, rows, optimizer, schedule, lambda: None)
     return model, rows
 
 

@@ -62,7 +62,7 @@ def epochs(history: pd.DataFrame, column: str) -> pd.DataFrame:
 def ends(history: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
     """A column in the first and the last epoch of each run that has it in both."""
     if column not in history:
-        return pd.Series(dtype=float), pd.Series(dtype=float)
+        history = history.iloc[:0].assign(**{column: float("nan")})
     rows = history[history["kind"] == "epoch"].sort_values("epoch")
     runs = rows.groupby(["arm", "seed"])[column]
     both = pd.DataFrame({"first": runs.first(skipna=False), "last": runs.last(skipna=False)}).dropna()

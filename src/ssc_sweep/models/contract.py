@@ -95,6 +95,8 @@ class Predictor(nn.Module, ABC):
     probes: ClassVar[tuple[Probe, ...]] = ()
     # Packages beside those of the project -> the extra that installs them.
     needs: ClassVar[Mapping[str, str]] = {}
+    # Whether a prediction passes each row through the networks once for every treatment.
+    every_treatment: ClassVar[bool] = False
     # Predictions are clamped to +- this many units of the outcome.
     outcome_limit: float = float("inf")
 

@@ -55,6 +55,7 @@ class FlowSSC(Learner):
         clamp: predictions are clamped to +- this, in the outcome's unit; None: never.
     """
 
+    every_treatment = True
     probes: ClassVar[tuple[Probe, ...]] = (
         Probe("ll_x", "log density of x under the flow that never learns", "nats"),
         *(

@@ -47,7 +47,9 @@ class StackRayConf:
     mem_gb: float = 4
 
 
-for _name, _node in (("stack_slurm", StackSlurmConf), ("stack_ray", StackRayConf)):
+_slurm = OmegaConf.structured(StackSlurmConf)
+OmegaConf.set_struct(_slurm.parameters, False)  # their names are submitit's
+for _name, _node in (("stack_slurm", _slurm), ("stack_ray", OmegaConf.structured(StackRayConf))):
     ConfigStore.instance().store(group="hydra/launcher", name=_name, node=_node, provider="ssc_sweep")
 
 
@@ -112,7 +114,7 @@ class RayLauncher(_ClusterLauncher):
     def __init__(self, address: str | None, tasks: int | None, max_retries: int, mem_gb: float) -> None:
         from joblib import cpu_count
 
-        super().__init__(int(tasks or cpu_count()), max_retries, mem_gb)
+        super().__init__(cpu_count() if tasks is None else tasks, max_retries, mem_gb)
         self.address = address
 
     def crew(self, jobs: Sequence[Job]) -> Crew:  # noqa: ARG002

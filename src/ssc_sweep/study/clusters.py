@@ -21,12 +21,13 @@ CHECK_S = 15.0  # between two questions to Slurm about tasks that have left no r
 OURS = {"name": "ssc_sweep", "cpus_per_task": 1}
 
 
-def train_there(stack: Stack, threads: int) -> list[Outcome]:
-    """What a task of a cluster does.
+def train_there(stack: Stack, threads: int, folder: str) -> list[Outcome]:
+    """What a task of a cluster does, in the folder where the command was given: its paths may be relative.
 
     Raises:
         CannotWrite: a folder cannot be written.
     """
+    os.chdir(folder)
     import torch
 
     from ssc_sweep.study.execute import run_stack
@@ -115,7 +116,8 @@ class Slurm:
 
     def send(self, stacks: Sequence[Stack]) -> list[Sent]:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        jobs = self.executor.map_array(train_there, stacks, [self.threads] * len(stacks))
+        here = os.getcwd()
+        jobs = self.executor.map_array(train_there, stacks, [self.threads] * len(stacks), [here] * len(stacks))
         tasks = [_Task(stack, job, time.monotonic()) for stack, job in zip(stacks, jobs, strict=True)]
         self.sent += tasks
         return list(tasks)
@@ -177,7 +179,12 @@ class Ray:
         self.slots, self.resends = slots, resends
         here = {"num_cpus": slots} if address is None else {"address": address}
         try:
-            ray.init(include_dashboard=False if address is None else None, log_to_driver=False, **here)
+            ray.init(
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **here,
+            )
         except (ConnectionError, ValueError, RuntimeError) as error:
             text = " ".join(str(error).split())
             raise UserError(f"hydra.launcher.address={address}: no Ray instance answers there: {text}") from error
@@ -186,7 +193,7 @@ class Ray:
         self.sent: list[_Remote] = []
 
     def send(self, stacks: Sequence[Stack]) -> list[Sent]:
-        tasks = [_Remote(self.task.remote(stack, 1)) for stack in stacks]
+        tasks = [_Remote(self.task.remote(stack, 1, os.getcwd())) for stack in stacks]
         self.sent += tasks
         return list(tasks)
 

@@ -49,7 +49,7 @@ def conduct(
     prepared = prepare(jobs)
     device = running.device if elsewhere else chosen_device(running.device)
     to_do = sum(len(group.jobs) for group in prepared.groups)
-    alone = not elsewhere and (to_do <= 1 or running.workers == 0)
+    alone = to_do == 0 or (not elsewhere and (to_do == 1 or running.workers == 0))
     workers = 1 if alone else slots(running, device)
     budget = free_memory() / 2 if running.memory_budget is None else running.memory_budget * GIB
     arms = [str(job.folder.path.parent) for job in jobs]
@@ -58,6 +58,7 @@ def conduct(
         show(jobs, prepared, parts, workers, device)
         shown(len(parts))
         return [None] * len(jobs)
+    crew = None if alone else hire(workers)  # before anything is written: it may be refused
     begin(prepared)
     best = _Best() if keeps == "best" else None
     if best is not None:
@@ -65,7 +66,7 @@ def conduct(
             best(jobs[index], outcome)
     with progress_bar(len(jobs), sum(job.config.epochs for job in jobs), quiet) as advance:
         advance(sum(jobs[index].config.epochs for index in prepared.ended), len(prepared.ended))
-        crew = ThisProcess(lambda epochs: advance(epochs, 0), decide) if alone else hire(workers)
+        crew = crew or ThisProcess(lambda epochs: advance(epochs, 0), decide)
         asks = decide is not None and crew.asks
         stacks = [Stack(tuple(jobs[i] for i in part.jobs), device, asks, admission.admitted()) for part in parts]
         dispatch = Dispatch(crew, advance, decide, running.enough, best)

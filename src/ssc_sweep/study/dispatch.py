@@ -4,6 +4,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,21 +61,18 @@ class Dispatch:
         """
         self._waiting.extend((stack, 0) for stack in stacks)
         looked = time.monotonic()
-        try:
-            while self._waiting or self._flying or self._held:
+        with ExitStack() as broken_off:
+            broken_off.callback(self.crew.stop)
+            while (self._waiting or self._flying or self._held) and not self._enough():
                 self._send()
                 self._look()
-                if self._enough():
-                    self.crew.stop()
-                    break
                 if self._held and time.monotonic() - looked > HELD_S:
                     looked = time.monotonic()
                     self._look_at_held()
                 if self._flying or self._held:
                     time.sleep(LOOK_S)
-        except BaseException:
-            self.crew.stop()
-            raise
+            if not self._enough():
+                broken_off.pop_all()
         self.crew.tidy()
 
     def _send(self) -> None:

@@ -12,28 +12,35 @@ from ssc_sweep.data.splitting import DataSplit, same_rows_for_all_seeds
 from ssc_sweep.training.measure import ROWS_AT_ONCE
 from ssc_sweep.training.stack import SHUFFLED_AT_ONCE
 
-# Copies of the weights: the weights, their gradients, two moments, and what is left of the state that is written.
-COPIES = 4.5
-# Numbers that are alive for each output of a layer and row: while a loss is differentiated, while rows are measured.
-TRAINED, MEASURED = 6.0, 3.0
+# Fitted to the measured peaks of eleven kinds of stack: `python -m tests.bench.peak`. Copies of the weights (gradients
+# and moments come one after another, the first memory to be freed is used again); numbers that are alive for each
+# output of a layer and row that is measured; what any stack takes.
+COPIES, ACTIVE, ANY_STACK = 2.8, 0.8, 15 * 2**20
 
 
-def of_stack(config: RunConfig, data: DataSplit, parameters: Sequence[Tensor]) -> tuple[int, int]:
-    """Bytes that (each run of a stack, all of its runs together) take. `parameters`: those of a model of one run."""
+def of_stack(
+    config: RunConfig, data: DataSplit, parameters: Sequence[Tensor], every_treatment: bool
+) -> tuple[int, int]:
+    """Bytes that (each run of a stack, all of its runs together) take.
+
+    Args:
+        parameters: those of a model of one run.
+        every_treatment: see `Predictor.every_treatment`.
+    """
     size = 8 if config.precision.dtype == "float64" else 4
     weights = sum(p.numel() for p in parameters)
     outputs = sum(p.numel() // p.shape[-2] for p in parameters if p.ndim > 1 and p.shape[-2] > 1)
-    treatments = len(data.cohort.treatments)
-    active = outputs * max(config.batch.size * TRAINED, min(ROWS_AT_ONCE, len(data.val.t)) * treatments * MEASURED)
+    passes = len(data.cohort.treatments) if every_treatment else 1
+    active = outputs * max(config.batch.size, min(ROWS_AT_ONCE, len(data.val.t))) * passes * ACTIVE
     columns = data.train.x.shape[1] + data.train.y.shape[1] + 1
     rows = sum(len(part.t) for part in (data.train, data.val, data.test) if part is not None) * columns
     shuffled = len(data.train.t) * columns
     # As they were split, in double precision, and as the model has them.
     loaded = rows * (8 + size)
-    each, once = size * (weights * COPIES + active), 0
+    each, once = size * (weights * COPIES + active), ANY_STACK
     each += size * min(shuffled, SHUFFLED_AT_ONCE)
     if same_rows_for_all_seeds(config):
-        once = loaded
+        once += loaded
     else:
         each += loaded
     return int(each), int(once)

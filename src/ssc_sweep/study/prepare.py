@@ -174,6 +174,6 @@ def _group(jobs: tuple[int, ...], config: RunConfig, data: DataSplit) -> Group:
     size = config.batch.size
     steps = config.epochs * (rows // size if config.batch.drop_last else math.ceil(rows / size))
     weights = sum(p.numel() for p in parameters)
-    each, once = of_stack(config, data, parameters)
+    each, once = of_stack(config, data, parameters, model.every_treatment)
     stored = weights * (8 if config.precision.dtype == "float64" else 4)
     return Group(jobs, not choice.stacks, steps, weights * (1 + size / 16), each, once, stored, len(data.val.t))

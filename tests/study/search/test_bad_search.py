@@ -96,7 +96,7 @@ def test_a_search_db_that_is_none_is_named(command: Command) -> None:
     folder.mkdir(parents=True)
     (folder / "search.db").write_text("junk")
     ended = command(*SMALL, EASY, "n_trials=1")
-    assert ended.code == 2 and "outputs/s/search.db cannot be used" in ended.err and "remove that file" in ended.err
+    assert ended.code == 2 and "outputs/s/search.db cannot be used" in ended.err and "from a copy" in ended.err
 
 
 def test_an_empty_space_is_bad_input(command: Command) -> None:
