@@ -1,11 +1,12 @@
 # make sweep   three suspected causes against the failing run: 60 runs, a table, a study folder
 # make test    the whole test suite          make lint    style, types, structure
+# make faults  kills, full disks, damaged files, random words and tables: an hour; N=10: ten minutes
 # make bench   speed against a straightforward implementation, side by side
 
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: sweep test lint bench
+.PHONY: sweep test lint bench faults
 
 sweep: .venv/installed
 	$(BIN)/python -m ssc_sweep -m hypothesis=lr,batch,ema
@@ -19,10 +20,17 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+N ?= 60
+faults: .venv/installed
+	$(BIN)/python -m tests.faults $(N)
+	SSC_SWEEP_EXAMPLES=1000 $(BIN)/python -m pytest tests/test_faults.py -k property
+
 bench: .venv/installed
 	$(BIN)/python -m tests.bench.steps
 	$(BIN)/python -m tests.bench.models
 	$(BIN)/python -m tests.bench.memory
+	$(BIN)/python -m tests.bench.peak
+	$(BIN)/python -m tests.bench.workers
 	$(BIN)/python -m tests.bench.load
 	$(BIN)/python -m tests.bench.report
 	$(BIN)/python -m tests.bench.search

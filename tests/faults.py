@@ -1,0 +1,173 @@
+"""What kills, full disks, damaged files and hostile input do: python -m tests.faults [minutes], or make faults.
+
+    kills      SIGKILL of the command or of a worker at random moments, then the same command: the summary is that of
+               an undisturbed study to the last bit, in both precisions; nothing is trained twice; no leftover but logs
+    disks      a file system of 3 MB; a folder that cannot be written; a run's folder removed
+    damage     every file of a study cut in turn
+    starts     200 starts and stops leave no process and no file
+
+A short form of each is in tests/test_faults.py, which also has the property tests of random words and random tables;
+SSC_SWEEP_EXAMPLES=1000 makes them long.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+TINY = ("-m", "dataset_size=n100", "covariates=confounders", "model.width=16", "epochs=10", "seed=range(0,16)",
+        "optimizer.lr=1e-4,1e-3", "workers=2", "study=s", "save_weights=none")  # fmt: skip
+UNSTEADY = ["seconds", "stack", "overrides"]
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """A command of ours in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ssc_sweep", *words], cwd=folder, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def ended(folder: Path, *words: str) -> tuple[int, str]:
+    """(exit code, what stood on stderr) of a command."""
+    process = start(folder, *words)
+    _, err = process.communicate()
+    return process.returncode, err
+
+
+def of_session(session: int) -> list[psutil.Process]:
+    """The processes of a session that live."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def summary(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "outputs/s/summary.csv").drop(columns=UNSTEADY)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob(".*") if path.is_file()]
+
+
+def kills(folder: Path, times: int, draw: random.Random, *words: str) -> None:
+    """Kill the command or one of its workers `times` times; the study must come out as if nobody had."""
+    whole = folder / "whole"
+    whole.mkdir()
+    begin = time.monotonic()
+    code, err = ended(whole, *TINY, *words)
+    assert code == 0, err
+    length = time.monotonic() - begin
+    for i in range(times):
+        place = folder / f"kill_{i}"
+        place.mkdir()
+        process = start(place, *TINY, *words)
+        while not list(place.glob("outputs/s/**/config.yaml")) and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, length / 3))
+        workers = [p for p in of_session(process.pid) if p.pid != process.pid and "forkserver" in " ".join(p.cmdline())]
+        victim = process.pid if i % 2 or not workers else draw.choice(workers).pid
+        with suppress(ProcessLookupError):  # it was quicker
+            os.kill(victim, signal.SIGKILL)
+        process.communicate()
+        before = {path: path.stat().st_mtime_ns for path in place.glob("outputs/s/**/DONE")}
+        code, err = ended(place, *TINY, *words)
+        assert code == 0, err
+        assert {path: path.stat().st_mtime_ns for path in before} == before, "trained twice"
+        pd.testing.assert_frame_equal(summary(place), summary(whole), check_exact=True)
+        assert leftovers(place) == [], leftovers(place)
+        shutil.rmtree(place)
+    shutil.rmtree(whole)
+
+
+def disks(folder: Path) -> None:
+    """A disk of 3 MB, where root may mount one: one line, finished runs stay, and with room the study goes on."""
+    small = folder / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)], capture_output=True)
+    if mounted.returncode:
+        print("disks: no right to mount a small file system; left out", file=sys.stderr)
+        return
+    words = (*TINY, "save_weights=all", "epochs=1", "model.width=128", f"outputs={small}")
+    try:
+        code, err = ended(folder, *words)
+        assert code in (1, 2) and "Traceback" not in err, err
+        assert [line for line in err.splitlines() if line.startswith("error: ")], err
+        subprocess.run(["mount", "-o", "remount,size=300m", str(small)], check=True)
+        code, err = ended(folder, *words)
+        assert code == 0, err
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def damage(folder: Path) -> None:
+    """Cut every file of a small study in turn to half of its length: noticed, or made again; never a traceback."""
+    words = (*TINY[:-3], "seed=0,1", "epochs=2", "workers=0", "study=s")
+    assert ended(folder, *words)[0] == 0
+    whole = folder / "outputs.whole"
+    shutil.move(folder / "outputs", whole)
+    for path in sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file() and p.parent.name != "figures"):
+        shutil.copytree(whole, folder / "outputs")
+        target = folder / "outputs" / path
+        target.write_bytes(target.read_bytes()[: target.stat().st_size // 2])
+        code, err = ended(folder, *words)
+        assert code in (0, 1, 2) and "Traceback" not in err, (path, err)
+        assert code == 0 or err.splitlines()[-1].startswith("error: "), (path, err)
+        shutil.rmtree(folder / "outputs")
+    shutil.rmtree(whole)
+
+
+def starts(folder: Path, times: int, draw: random.Random) -> None:
+    """Start and stop, over and over: no process and no file stays."""
+    for _ in range(times):
+        process = start(folder, *TINY)
+        time.sleep(draw.uniform(0, 6))
+        process.send_signal(draw.choice([signal.SIGINT, signal.SIGTERM]))
+        _, err = process.communicate(timeout=20)
+        assert process.returncode in (0, 130, 143, -2, -15), (process.returncode, err)
+        for _ in range(100):
+            if not of_session(process.pid):
+                break
+            time.sleep(0.05)
+        assert of_session(process.pid) == []
+        assert not [path for path in leftovers(folder) if not path.name.startswith(".lock")], leftovers(folder)
+        shutil.rmtree(folder / "outputs", ignore_errors=True)
+
+
+def main() -> None:
+    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    seed = random.randrange(10**6)
+    draw = random.Random(seed)
+    print(f"seed {seed}")
+    share = max(1, int(50 * min(1.0, minutes / 60)))
+    parts: dict[str, Callable[[Path], None]] = {
+        f"kills, float32, {share}": lambda place: kills(place, share, draw),
+        f"kills, float64, {share}": lambda place: kills(place, share, draw, "precision=float64"),
+        "disks": disks,
+        "damage": damage,
+        f"starts, {4 * share}": lambda place: starts(place, 4 * share, draw),
+    }
+    for name, part in parts.items():
+        begin = time.monotonic()
+        with tempfile.TemporaryDirectory() as place:
+            part(Path(place))
+        print(f"{name}: held, {time.monotonic() - begin:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
