@@ -43,7 +43,8 @@ def of_run(tensor: Tensor, run: int) -> Tensor:
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 2e-5)])
 @pytest.mark.parametrize("limit", [LIMIT, float("inf")])
-def test_stack_equals_torch(name: str, dtype: torch.dtype, tolerance: float, limit: float) -> None:
+@pytest.mark.parametrize("together", [False, True], ids=["run by run", "together, as on a GPU"])
+def test_stack_equals_torch(name: str, dtype: torch.dtype, tolerance: float, limit: float, together: bool) -> None:
     make_ours: Callable[..., Optimizer]
     make_ours, make_theirs = PAIRS[name]
     draw = np.random.default_rng(99)
@@ -51,6 +52,8 @@ def test_stack_equals_torch(name: str, dtype: torch.dtype, tolerance: float, lim
 
     ours = [nn.Parameter(p.clone()) for p in start]
     optimizer = make_ours(ours, lr=LR, weight_decay=DECAY)
+    assert not optimizer.together
+    optimizer.together = together
     clipped = []
     for step in range(STEPS):
         values = gradients(step, dtype)

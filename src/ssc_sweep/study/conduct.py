@@ -34,7 +34,7 @@ def conduct(
 
     Args:
         jobs: with distinct folders.
-        hire: makes those who train; not called where one run is all there is to train, or workers=0.
+        hire: makes those who train; not called for a job by itself, or with workers=0.
         begin: called when every job has been checked, before anything is written or trained.
         decide: may stop a stack between two epochs; its runs are then pruned. Needs probes=true.
         quiet: show no progress.
@@ -49,7 +49,8 @@ def conduct(
     prepared = prepare(jobs)
     device = running.device if elsewhere else chosen_device(running.device)
     to_do = sum(len(group.jobs) for group in prepared.groups)
-    alone = to_do == 0 or (not elsewhere and (to_do == 1 or running.workers == 0))
+    # A run of a study is trained with one thread, also where it is the last one: then it is the same run.
+    alone = to_do == 0 or (not elsewhere and (len(jobs) == 1 or running.workers == 0))
     workers = 1 if alone else slots(running, device)
     budget = free_memory() / 2 if running.memory_budget is None else running.memory_budget * GIB
     arms = [str(job.folder.path.parent) for job in jobs]

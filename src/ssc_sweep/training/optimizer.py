@@ -4,6 +4,9 @@ The arithmetic is torch's own fused kernels - those behind torch.optim.Adam(fuse
 run's slices of the parameters. They divide the gradients by `grad_scale` as they read them, so that clipping costs no
 pass over memory of its own. They are called directly, because torch's functions around them count the steps of every
 tensor one by one, which takes longer than a small network's arithmetic.
+
+On a GPU a call a run would leave it waiting: there all runs of a parameter are updated by one chain of operations, with
+the same arithmetic.
 """
 
 from abc import ABC, abstractmethod
@@ -44,18 +47,25 @@ class Optimizer(ABC):
 
     def __init__(self, parameters: Sequence[nn.Parameter], lr: Sequence[float], weight_decay: Sequence[float]) -> None:
         self.lr, self.weight_decay = list(lr), list(weight_decay)
-        self.parameters = by_run([p.detach() for p in parameters], self.runs)
+        self.whole = [p.detach().view(self.runs, -1) for p in parameters]
+        self.parameters = by_run(self.whole, self.runs)
+        self.together = self.whole[0].device.type != "cpu"
+        # One number a run, (R, 1), where the parameters are.
+        self.rates, self.decays = (self.whole[0].new_tensor(values).unsqueeze(1) for values in (lr, weight_decay))
 
     @property
     def runs(self) -> int:
         return len(self.lr)
 
-    def state_like(self, parameters: Sequence[nn.Parameter]) -> Slices:
-        """Zeros for a moment of every parameter, by run."""
-        return by_run([torch.zeros_like(p, requires_grad=False) for p in parameters], self.runs)
+    def zeros(self) -> list[Tensor]:
+        """A moment of every parameter, (R, size) each."""
+        return [torch.zeros_like(whole) for whole in self.whole]
 
     def step(self, gradients: Sequence[Tensor], divisor: Tensor) -> None:
         """Update every run by its gradients, (R, size) for each parameter, divided by its `divisor` (R,)."""
+        if self.together:
+            self.update_together([gradient / divisor.unsqueeze(1) for gradient in gradients])
+            return
         if divisor.dtype == torch.float64:
             # The kernels read grad_scale in float32: a float64 run would lose half of its digits.
             for gradient in gradients:
@@ -69,11 +79,16 @@ class Optimizer(ABC):
     def update(self, run: int, gradients: list[Tensor], scale: Tensor) -> None:
         """Update run `run` by gradients / scale, with its learning rate and weight decay."""
 
+    @abstractmethod
+    def update_together(self, gradients: list[Tensor]) -> None:
+        """Update every run by its gradients, (R, size) for each parameter."""
+
 
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015); weight decay is added to the gradient."""
 
     kernel: ClassVar[Callable[..., None]] = torch._fused_adam_
+    decoupled: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -86,7 +101,8 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
-        self.first, self.second = self.state_like(parameters), self.state_like(parameters)
+        self.moments = self.zeros(), self.zeros()
+        self.first, self.second = (by_run(moment, self.runs) for moment in self.moments)
         # One counter for all tensors of all runs: they take their steps together.
         self.count = torch.zeros((), dtype=torch.float32, device=parameters[0].device)
 
@@ -112,11 +128,24 @@ class Adam(Optimizer):
             grad_scale=scale,
         )
 
+    def update_together(self, gradients: list[Tensor]) -> None:
+        first_share, second_share = (1 - beta ** self.count.double() for beta in (self.beta1, self.beta2))
+        for values, gradient, first, second in zip(self.whole, gradients, *self.moments, strict=True):
+            if self.decoupled:
+                values.mul_(1 - self.rates * self.decays)
+            else:
+                gradient = gradient + self.decays * values
+            first.lerp_(gradient, 1 - self.beta1)
+            second.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
+            # The shares are numbers without a dimension: they do not make float32 float64.
+            values.sub_(self.rates * (first / first_share) / ((second / second_share).sqrt() + self.eps))
+
 
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
     kernel = torch._fused_adamw_
+    decoupled = True
 
 
 class SGD(Optimizer):
@@ -127,7 +156,8 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.momentum = momentum
-        self.velocity = self.state_like(parameters)
+        self.velocities = self.zeros()
+        self.velocity = by_run(self.velocities, self.runs)
 
     def update(self, run: int, gradients: list[Tensor], scale: Tensor) -> None:
         torch._fused_sgd_(
@@ -144,3 +174,8 @@ class SGD(Optimizer):
             is_first_step=False,
             grad_scale=scale,
         )
+
+    def update_together(self, gradients: list[Tensor]) -> None:
+        for values, gradient, velocity in zip(self.whole, gradients, self.velocities, strict=True):
+            velocity.mul_(self.momentum).add_(gradient + self.decays * values)
+            values.sub_(self.rates * velocity)
