@@ -138,12 +138,12 @@ def main() -> None:
         if wants_traceback:
             raise
         leave(error)
+    except BrokenExecutor as error:  # a worker of one of Hydra's own launchers
+        leave(Unsuccessful(f"a worker process was killed, or ran out of memory ({type(error).__name__}). {GO_ON}"))
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, *PLAIN) as error:
         if wants_traceback or (type(error) in PLAIN and not is_known(error)):
             raise
         leave(UserError(explain(error, sys.argv[1:])))
-    except BrokenExecutor as error:  # a worker of one of Hydra's own launchers
-        leave(Unsuccessful(f"a worker process was killed, or ran out of memory ({type(error).__name__}). {GO_ON}"))
     except KeyboardInterrupt as stop:
         print(f"\nstopped. {GO_ON}", file=sys.stderr)
         sys.exit(143 if isinstance(stop, Terminated) else 130)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ssc_sweep.study import clusters
 from tests.command import TINY, Command, make_command
 from tests.study.test_workers import begin, failing, wait_for
 
@@ -23,8 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other processes find the models of the tests."""
+    """Other processes find the models of the tests, and a lost task is noticed soon."""
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.setattr(clusters, "CHECK_S", 1.0)
 
 
 STUDY = ("-m", *TINY, "seed=range(0,6)", "optimizer.lr=1e-4,1e-2")

@@ -58,6 +58,14 @@ def test_a_worker_that_is_killed_from_outside_costs_nothing(command: Command, mo
     assert (command.folder / "mark").exists() and len(command.done()) == 4
 
 
+def test_a_dead_worker_of_a_launcher_of_hydras_is_one_line(command: Command) -> None:
+    words = ("-m", *TINY, *failing("Killed"), "seed=range(0,3)", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    process = begin(command.folder, *words)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1 and "Traceback" not in err, err
+    assert err.splitlines()[-1].startswith("error: a worker process was killed, or ran out of memory"), err
+
+
 def test_retry_trains_failed_runs_again(command: Command) -> None:
     assert command(*STUDY, *failing("Raises")).code == 1
     before = {run: (command.folder / "outputs/s" / run / "DONE").stat().st_mtime_ns for run in command.done()}
@@ -147,7 +155,7 @@ def test_two_processes_share_a_study_and_train_each_run_once(tmp_path: Path, com
 
 
 def test_a_run_that_another_process_trains_is_waited_for(tmp_path: Path) -> None:
-    words = ("-m", *TINY, "epochs=30", *failing("Sleeps"), "workers=1", "seed=0,1")
+    words = ("-m", *TINY, "epochs=8", *failing("Sleeps"), "workers=1", "seed=0,1")
     first = begin(tmp_path, *words)
     wait_for(first, tmp_path, "outputs/s/**/.progress")
     second = begin(tmp_path, *words)

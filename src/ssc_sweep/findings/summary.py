@@ -29,5 +29,6 @@ def read_summary(source: Path | io.StringIO) -> pd.DataFrame:
     table = pd.read_csv(source, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
     for name in TEXT:
         table[name] = table[name].map(uncell, na_action="ignore")
-    table["overrides"] = table["overrides"].fillna("")
+    # A column without any text is one of numbers by now.
+    table["overrides"] = table["overrides"].astype(object).fillna("")
     return table

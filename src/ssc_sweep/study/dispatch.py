@@ -70,7 +70,7 @@ class Dispatch:
                     looked = time.monotonic()
                     self._look_at_held()
                 if self._flying or self._held:
-                    time.sleep(LOOK_S)
+                    time.sleep(LOOK_S * max(1, len(self._flying) / 4))  # thousands of tasks are not asked all the time
             if not self._enough():
                 broken_off.pop_all()
         self.crew.tidy()

@@ -21,7 +21,7 @@ from typing import Protocol
 from ssc_sweep.study.channel import Direct
 from ssc_sweep.study.job import GoOn, Outcome, Stack
 
-PRELOADED = ["ssc_sweep.__main__", "ssc_sweep.study.execute"]
+PRELOADED = ["ssc_sweep.__main__", "ssc_sweep.study.execute", "scipy.stats"]
 
 
 class Lost(Exception):

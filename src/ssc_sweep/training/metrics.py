@@ -4,7 +4,6 @@ Shapes: n rows, d_y outcomes, K treatments, Q levels. `log_prob` is log P(T=k | 
 """
 
 import numpy as np
-from scipy.stats import rankdata
 
 from ssc_sweep.data.cohort import Floats, Ints
 
@@ -55,6 +54,9 @@ def auroc(t: Ints, log_prob: Floats) -> float:
 def _above(t: Ints, log_prob: Floats, low: int, high: int) -> float:
     """P(score of `high` is larger in a row of `high` than in one of `low`), by ranks (Mann & Whitney)."""
     rows = (t == low) | (t == high)
+    # Imported here: scipy.stats takes most of a second, which the first run should not wait for.
+    from scipy.stats import rankdata
+
     # Log probabilities underflow at neither end where their difference is taken.
     score = log_prob[rows, high] if log_prob.shape[1] > 2 else log_prob[rows, high] - log_prob[rows, low]
     mine = t[rows] == high
