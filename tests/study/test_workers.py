@@ -11,7 +11,11 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from hydra import compose, initialize_config_dir
 
+from ssc_sweep.config import conf_dir
+from ssc_sweep.study.job import Stack, Status, make_job
+from ssc_sweep.study.workers import Workers
 from tests.command import TINY, Command, make_command
 
 command = pytest.fixture(make_command)
@@ -214,3 +218,19 @@ def test_files_get_the_mode_that_umask_gives(command: Command) -> None:
         os.umask(before)
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in command.folder.glob("outputs/s/*/seed=0/*")}
     assert set(modes.values()) == {"0o664"}, modes
+
+
+def test_a_worker_that_dies_while_it_waits_is_replaced(tmp_path: Path) -> None:
+    with initialize_config_dir(str(conf_dir())):
+        jobs = [make_job(compose("config", [*TINY, f"outputs={tmp_path}", "arm=a", f"seed={i}"]), ()) for i in range(2)]
+    crew = Workers(1)
+    try:
+        for job in jobs:
+            (sent,) = crew.send([Stack((job,))])
+            while not sent.over():
+                time.sleep(0.02)
+            assert [outcome.status for outcome in sent.outcomes()] == [Status.FINISHED]
+            os.kill(crew._idle[0].pid.result(), signal.SIGKILL)
+            time.sleep(0.5)
+    finally:
+        crew.stop()

@@ -69,12 +69,18 @@ def _load_once(source: str) -> Cohort:
 
 
 class Data:
-    """Cohorts and splits by what they depend on. Rows that runs share are one array for all of them."""
+    """Cohorts and splits by what they depend on. Rows that runs share are one array for all of them.
 
-    def __init__(self) -> None:
+    Args:
+        keep: also keep the rows of one seed: who trains a stack needs them, who checks thousands of runs does not.
+    """
+
+    def __init__(self, keep: bool = True) -> None:
+        self.keep = keep
         self._cohorts: dict[str, Cohort] = {}
         self._encoded: dict[str, DataSplit] = {}
         self._splits: dict[str, DataSplit] = {}
+        self._unseen: dict[str, int] = {}
 
     def cohort(self, node: Mapping[str, Any]) -> Cohort:
         source = json.dumps(node, sort_keys=True, default=str)
@@ -87,24 +93,19 @@ class Data:
     @property
     def notes(self) -> tuple[str, ...]:
         """What to tell the user of how the data were read."""
-        unseen: dict[str, int] = {}
-        for data in self._encoded.values():
-            for name, count in data.unseen.items():
-                column = f"{data.cohort.name}: {name}"
-                unseen[column] = max(count, unseen.get(column, 0))
         read = [note for cohort in self._cohorts.values() for note in cohort.notes]
         lines = [
             f"{column}: up to {count} measured rows have a level that no training row has"
-            for column, count in unseen.items()
+            for column, count in self._unseen.items()
         ]
         return (*read, *lines)
 
-    def split(self, config: RunConfig) -> DataSplit:
-        """The rows of a run.
+    def key(self, config: RunConfig) -> str:
+        """What the rows of a run depend on: runs with equal keys have equal rows."""
+        return self._keys(config)[1]
 
-        Raises:
-            UserError: they cannot be loaded. DoesNotFit: the config does not fit them.
-        """
+    def _keys(self, config: RunConfig) -> tuple[str, str]:
+        """What (the encoded rows, these with their hidden treatments) depend on."""
         node = json.dumps(config.dataset, sort_keys=True, default=str)
         rows = f"{node} {config.dataset_size} {config.split} {config.covariates} {config.scaling}"
         if not same_rows_for_all_seeds(config):
@@ -112,9 +113,28 @@ class Data:
         seen = f"{rows} {config.labels} {config.batch.size}"
         if config.labels.mechanism != "all":
             seen += f" {config.seed}"
-        if seen not in self._splits:
-            cohort = self.cohort(config.dataset)
-            if rows not in self._encoded:
-                self._encoded[rows] = encode(cohort, config)
-            self._splits[seen] = hide_and_check(self._encoded[rows], config)
-        return self._splits[seen]
+        return rows, seen
+
+    def split(self, config: RunConfig) -> DataSplit:
+        """The rows of a run.
+
+        Raises:
+            UserError: they cannot be loaded. DoesNotFit: the config does not fit them.
+        """
+        rows, seen = self._keys(config)
+        if seen in self._splits:
+            return self._splits[seen]
+        encoded = self._encoded[rows] if rows in self._encoded else self._encode(config)
+        found = hide_and_check(encoded, config)
+        if self.keep or same_rows_for_all_seeds(config):
+            self._encoded[rows] = encoded
+            if self.keep or config.labels.mechanism == "all":
+                self._splits[seen] = found
+        return found
+
+    def _encode(self, config: RunConfig) -> DataSplit:
+        encoded = encode(self.cohort(config.dataset), config)
+        for name, count in encoded.unseen.items():
+            column = f"{encoded.cohort.name}: {name}"
+            self._unseen[column] = max(count, self._unseen.get(column, 0))
+        return encoded

@@ -18,7 +18,7 @@ import yaml
 from ssc_sweep.config import PACKAGE, UNNAMED_STUDY, leaves
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import shown
-from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
+from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, remove_leftovers, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.rule import Rule
 
@@ -100,6 +100,8 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
     """
     folder.make()
     with locked(folder.path / ".plan.lock"):
+        for place in (folder.path, folder.path / "figures"):
+            remove_leftovers(place)
         _write_plan(folder, plan)
     _begun.add(folder.path.resolve())
 

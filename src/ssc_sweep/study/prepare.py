@@ -64,15 +64,22 @@ def stack_key(config: RunConfig, data: DataSplit) -> str:
 
     Seeds, rows, learning rate, weight decay and statistics mode may differ.
     """
+    return _of_config(config) + _of_rows(data)
+
+
+def _of_config(config: RunConfig) -> str:
+    """The part of a stack's key that the runs of an arm have in common."""
     check_targets(config)
     alone = "" if choose(config.model).stacks else repr(config)
+    schedule = (config.batch, config.epochs, config.clip_norm, config.precision, config.probes)
+    return json.dumps([config.model, shared(config.optimizer), repr(schedule), alone], sort_keys=True)
+
+
+def _of_rows(data: DataSplit) -> str:
+    """The part that depends on rows."""
     tested = None if data.test is None else data.test.x.shape
     shapes = (data.train.x.shape, data.val.x.shape, tested, data.train.y.shape[1], len(data.cohort.treatments))
-    hidden = bool((data.train.t_seen == HIDDEN).any())
-    schedule = (config.batch, config.epochs, config.clip_norm, config.precision, config.probes)
-    return json.dumps(
-        [config.model, shared(config.optimizer), repr(shapes), hidden, repr(schedule), alone], sort_keys=True
-    )
+    return f"{shapes} {bool((data.train.t_seen == HIDDEN).any())}"
 
 
 @dataclass(frozen=True)
@@ -145,23 +152,30 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
         UserError: a config does not fit its data, or a folder holds a run of another config.
     """
     assert len({job.folder for job in jobs}) == len(jobs), "two jobs with one folder would overwrite each other"
-    data = Data()
+    data = Data(keep=False)
     for scores in dict.fromkeys(job.scores for job in jobs):
         of_your_own(scores)
     before: dict[int, Outcome] = {}
     members: dict[str, list[int]] = {}
     samples: dict[str, tuple[RunConfig, DataSplit]] = {}
     arms: dict[Path, str] = {}
+    of_arms: dict[Path, str] = {}
+    of_rows: dict[str, str] = {}
     for index, job in enumerate(jobs):
         outcome = ended(job)
         _same_arm(job, arms)
         if outcome is not None and not (outcome.status is Status.FAILED and job.retry):
             before[index] = outcome
             continue
-        rows = data.split(job.config)
-        key = stack_key(job.config, rows)
+        arm, rows = job.folder.path.parent, data.key(job.config)
+        if arm not in of_arms:
+            of_arms[arm] = _of_config(job.config)
+        if rows not in of_rows:
+            of_rows[rows] = _of_rows(data.split(job.config))
+        key = of_arms[arm] + of_rows[rows]
         members.setdefault(key, []).append(index)
-        samples.setdefault(key, (job.config, rows))
+        if key not in samples:
+            samples[key] = job.config, data.split(job.config)
     groups = tuple(_group(tuple(members[key]), *samples[key]) for key in members)
     return Prepared(before, groups, data.notes)
 

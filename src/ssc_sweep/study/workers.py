@@ -95,12 +95,10 @@ class _Worker:
 class _Local:
     """A stack in a worker."""
 
-    def __init__(self, worker: _Worker, stack: Stack, give_back: Callable[[_Worker, bool], None]) -> None:
-        # Imported here: the parent need not load what workers do.
-        from ssc_sweep.study.execute import run_stack
-
-        self.worker, self.give_back = worker, give_back
-        self.future = worker.pool.submit(run_stack, stack)
+    def __init__(
+        self, worker: _Worker, future: "Future[list[Outcome]]", give_back: Callable[[_Worker, bool], None]
+    ) -> None:
+        self.worker, self.future, self.give_back = worker, future, give_back
 
     def over(self) -> bool:
         return self.future.done()
@@ -128,10 +126,23 @@ class Workers:
         start_server()
 
     def send(self, stacks: Sequence[Stack]) -> list[Sent]:
-        while len(self._idle) < len(stacks):
-            self._idle.append(_Worker(self.threads))
-            self._all.append(self._idle[-1])
-        return [_Local(self._idle.pop(), stack, self._give_back) for stack in stacks]
+        return [self._send(stack) for stack in stacks]
+
+    def _send(self, stack: Stack) -> Sent:
+        # Imported here: the parent need not load what workers do.
+        from ssc_sweep.study.execute import run_stack
+
+        while True:
+            worker = self._idle.pop() if self._idle else self._start()
+            try:
+                return _Local(worker, worker.pool.submit(run_stack, stack), self._give_back)
+            except BrokenProcessPool:  # it was killed while it had nothing to do
+                self._give_back(worker, False)
+
+    def _start(self) -> _Worker:
+        worker = _Worker(self.threads)
+        self._all.append(worker)
+        return worker
 
     def _give_back(self, worker: _Worker, whole: bool) -> None:
         if whole:
