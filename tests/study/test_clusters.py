@@ -149,7 +149,7 @@ def test_the_script_can_be_seen_without_sending_it(command: Command) -> None:
 
 
 def test_a_run_that_kills_every_task_fails_alone(command: Command) -> None:
-    words = ("-m", *TINY, *failing("Killed"), "seed=range(0,3)", *LOCAL, "hydra.launcher.max_retries=1")
+    words = ("-m", *TINY, *failing("Killed"), "seed=range(0,3)", *LOCAL, "hydra.launcher.max_retries=0")
     ended = command(*words)
     assert ended.code == 1 and "1 of 3 runs failed, the first with ProcessLost" in ended.err, ended.err
     assert len(command.done()) == 2
