@@ -32,9 +32,11 @@ UNSTEADY = ["seconds", "stack", "overrides"]
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     """A command of ours in a session of its own."""
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    env.pop("HYDRA_FULL_ERROR", None)  # who sets it asks for tracebacks
     return subprocess.Popen(
         [sys.executable, "-m", "ssc_sweep", *words], cwd=folder, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,
     )  # fmt: skip
 
 

@@ -89,6 +89,7 @@ def test_enough_failures_end_a_study(command: Command) -> None:
 
 def begin(folder: Path, *words: str) -> subprocess.Popen[str]:
     env = os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
+    env.pop("HYDRA_FULL_ERROR", None)  # who sets it asks for tracebacks
     return subprocess.Popen(
         [sys.executable, "-m", "ssc_sweep", *words], cwd=folder, env=env, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
