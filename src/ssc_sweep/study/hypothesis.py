@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import OmegaConf
@@ -87,6 +86,9 @@ class Arm:
 def value_text(value: object) -> str:
     """A value as people write it: 1e-4 rather than 0.0001, null rather than None, true rather than True."""
     if isinstance(value, float) and value and not 1e-3 <= abs(value) < 1e6:
+        # Imported here: --help, which loads this module too, should not wait for numpy.
+        import numpy as np
+
         return str(np.format_float_scientific(value, trim="-", exp_digits=1))
     return Override._get_value_element_as_str(value) if isinstance(value, dict | list | bool | None) else str(value)
 

@@ -4,9 +4,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 
 def say(lines: Iterable[str]) -> None:
     """Print lines on stderr, beside the progress bar."""
@@ -23,6 +20,10 @@ def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Calla
         epochs: the sum of their epochs; the bar and the time left follow it.
         quiet: show nothing.
     """
+    # Imported here: --help, which loads this module too, should not wait for them.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.fields[runs]}/" + f"{total} runs"),
         BarColumn(),
