@@ -5,13 +5,13 @@ the stack's first run, and go when the stack ends.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ssc_sweep.study.folder import write_text
 from ssc_sweep.study.job import GoOn, Stack
 
 LOOK_S = 0.01  # between two looks for an answer
@@ -61,12 +61,12 @@ class Written:
 
     def after_epoch(self) -> None:
         self.epochs += 1
-        _put(self.folder.progress, str(self.epochs))
+        write_text(self.folder.progress, str(self.epochs))
 
     def go_on(self, epoch: int, rmse: Sequence[float | None]) -> bool:
         if not self.asks:
             return True
-        _put(self.folder.question, json.dumps([epoch, list(rmse)]))
+        write_text(self.folder.question, json.dumps([epoch, list(rmse)]))
         while (answer := _get(self.folder.answer)) is None or answer[0] != epoch:
             time.sleep(LOOK_S)
         return bool(answer[1])
@@ -93,14 +93,8 @@ class Reader:
         if decide is None or (question := _get(self.folder.question)) is None or question[0] == self.answered:
             return
         epoch, rmse = question
-        _put(self.folder.answer, json.dumps([epoch, decide(self.stack.jobs, epoch, rmse)]))
+        write_text(self.folder.answer, json.dumps([epoch, decide(self.stack.jobs, epoch, rmse)]))
         self.answered = epoch
-
-
-def _put(path: Path, text: str) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_text(text)
-    beside.replace(path)
 
 
 def _get(path: Path) -> Any:

@@ -4,6 +4,7 @@ Whatever a study is - hypotheses, a grid, a search - its stacks become tasks of 
 when to use which.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -66,8 +67,9 @@ class _ClusterLauncher(StackLauncher):
         super().__init__()
         self.tasks = Tasks.read({"tasks": tasks, "max_retries": max_retries, "mem_gb": mem_gb}, "hydra.launcher")
 
+    @abstractmethod
     def crew(self, jobs: Sequence[Job]) -> Crew:
-        raise NotImplementedError
+        """Those who train these jobs."""
 
     def script(self, jobs: Sequence[Job], stacks: int) -> None:
         """What a dry run shows besides."""
@@ -96,16 +98,13 @@ class SlurmLauncher(_ClusterLauncher):
         plain = OmegaConf.to_container(parameters) if OmegaConf.is_config(parameters) else parameters
         self.parameters = {"mem_gb": mem_gb, "timeout_min": timeout_min} | dict(plain)  # type: ignore[arg-type]
 
-    def crew(self, jobs: Sequence[Job]) -> Crew:
-        return self._slurm(jobs)
-
-    def _slurm(self, jobs: Sequence[Job]) -> Slurm:
+    def crew(self, jobs: Sequence[Job]) -> Slurm:
         folder, limits = (jobs[0].study.path / "slurm").resolve(), self.tasks
         return Slurm(folder, self.cluster, limits.tasks, limits.max_retries, self.parameters)
 
     def script(self, jobs: Sequence[Job], stacks: int) -> None:
         if stacks and self.cluster == "slurm":
-            print(f"\nWhat Slurm would be given:\n{self._slurm(jobs).script(stacks)}")
+            print(f"\nWhat Slurm would be given:\n{self.crew(jobs).script(stacks)}")
 
 
 class RayLauncher(_ClusterLauncher):

@@ -18,6 +18,10 @@ from ssc_sweep.training.stack import SHUFFLED_AT_ONCE
 COPIES, ACTIVE, ANY_STACK = 2.8, 0.8, 15 * 2**20
 
 
+def bytes_of_a_number(config: RunConfig) -> int:
+    return 8 if config.precision.dtype == "float64" else 4
+
+
 def of_stack(
     config: RunConfig, data: DataSplit, parameters: Sequence[Tensor], every_treatment: bool
 ) -> tuple[int, int]:
@@ -27,7 +31,7 @@ def of_stack(
         parameters: those of a model of one run.
         every_treatment: see `Predictor.every_treatment`.
     """
-    size = 8 if config.precision.dtype == "float64" else 4
+    size = bytes_of_a_number(config)
     weights = sum(p.numel() for p in parameters)
     outputs = sum(p.numel() // p.shape[-2] for p in parameters if p.ndim > 1 and p.shape[-2] > 1)
     passes = len(data.cohort.treatments) if every_treatment else 1

@@ -19,7 +19,7 @@ from ssc_sweep.models.contract import Sizes
 from ssc_sweep.schema import check_arguments
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Job, Outcome, Status, config_text, ended
-from ssc_sweep.study.memory import of_stack
+from ssc_sweep.study.memory import bytes_of_a_number, of_stack
 from ssc_sweep.training.optimizer import Optimizer
 from ssc_sweep.training.scores import of_your_own
 
@@ -189,5 +189,5 @@ def _group(jobs: tuple[int, ...], config: RunConfig, data: DataSplit) -> Group:
     steps = config.epochs * (rows // size if config.batch.drop_last else math.ceil(rows / size))
     weights = sum(p.numel() for p in parameters)
     each, once = of_stack(config, data, parameters, model.every_treatment)
-    stored = weights * (8 if config.precision.dtype == "float64" else 4)
+    stored = weights * bytes_of_a_number(config)
     return Group(jobs, not choice.stacks, steps, weights * (1 + size / 16), each, once, stored, len(data.val.t))

@@ -16,6 +16,7 @@ from ssc_sweep.models.choice import choose
 from ssc_sweep.study.cut import Part
 from ssc_sweep.study.job import Job, Status
 from ssc_sweep.study.prepare import Group, Prepared, optimizer_of, sizes_of
+from ssc_sweep.training.history import FIRST_STEPS
 from ssc_sweep.training.loop import Schedule, subnormals_are_zero, train
 from ssc_sweep.training.stack import StackRows, assemble
 
@@ -23,7 +24,6 @@ TIMED_RUNS, TIMED_STEPS = 4, 10
 # Bytes of a run's folder beside its weights: of every step and epoch that history.csv has a row for, of every row
 # predicted, of the small files. Measured on finished runs.
 HISTORY_ROW, PREDICTED_ROW, SMALL_FILES = 600, 45, 5_000
-RECORDED_STEPS = 50
 
 
 def show(jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers: int, device: str) -> None:
@@ -98,7 +98,7 @@ def _disk(jobs: Sequence[Job], prepared: Prepared) -> float:
     total = 0.0
     for group in prepared.groups:
         config = jobs[group.jobs[0]].config
-        rows = config.epochs + (min(RECORDED_STEPS, group.steps) if config.probes else 0)
+        rows = config.epochs + (min(FIRST_STEPS, group.steps) if config.probes else 0)
         each = SMALL_FILES + HISTORY_ROW * rows + PREDICTED_ROW * group.rows_val
         each += group.weights if jobs[group.jobs[0]].weights else 0
         total += each * len(group.jobs)
