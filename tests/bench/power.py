@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssc_sweep.findings.evidence import Evidence, seeds_needed, weigh
-from ssc_sweep.findings.paired import equivalence, sign_flip
-from ssc_sweep.findings.verdicts import Verdict, judge, judge_study
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.evidence import Evidence, seeds_needed, weigh
+from ssc_sweep.verdicts.judge import Verdict, judge, judge_study
+from ssc_sweep.verdicts.paired import equivalence, sign_flip
+from ssc_sweep.verdicts.rule import Rule
 
 Floats = NDArray[np.float64]
 

@@ -21,10 +21,10 @@ from ssc_sweep.findings.__main__ import main
 from ssc_sweep.findings.collect import collect
 from ssc_sweep.findings.judging import rmse_of
 from ssc_sweep.findings.report import build, judge_arms, render, snippet
-from ssc_sweep.findings.verdicts import Verdict
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import write_plan
+from ssc_sweep.verdicts.judge import Verdict
 from tests.findings.studies import FAST, SLOW, TRACE, fail, finish, make_study
 
 

@@ -12,7 +12,7 @@ from ssc_sweep.findings.table import arm_table, paired_difference, print_study
 from ssc_sweep.study.folder import StudyFolder, write_text, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.plan import Plan, write_plan
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.rule import Rule
 from tests.findings.studies import finish
 
 

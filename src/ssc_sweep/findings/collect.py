@@ -23,7 +23,7 @@ from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder, write_text
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf, Reference
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.plan import PROVENANCE, Plan
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.rule import Rule
 
 # A run with one of these has ended; without an RMSE it is lost, and counts as such in the verdicts.
 ENDED = (Status.FINISHED.value, Status.DIVERGED.value, Status.FAILED.value)

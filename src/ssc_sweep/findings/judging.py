@@ -8,8 +8,8 @@ import pandas as pd
 
 from ssc_sweep.findings.collect import ENDED, Study
 from ssc_sweep.findings.summary import cell
-from ssc_sweep.findings.verdicts import Evidence, Judgement, Verdict, judge_study
 from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.verdicts.judge import Evidence, Judgement, Verdict, judge_study
 
 VERDICT_COLUMNS = (
     "hypothesis", "letter", "arm", "label", "control", "verdict", "seeds_needed", "p_holm", "p_lost_holm",
@@ -126,7 +126,7 @@ def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
     rule = ", ".join(f"{name}={value!r}" for name, value in study.rule.model_dump().items()) if study.rule else ""
     lines = [
         "import pandas as pd",
-        "from ssc_sweep.findings.verdicts import Rule, judge_study",
+        "from ssc_sweep.verdicts.judge import Rule, judge_study",
         "",
         f'runs = pd.read_csv("summary.csv").query("status in {list(ENDED)}")',
         *(['runs["rmse"] /= runs["mean_predictor_rmse"]'] if relative else []),

@@ -15,11 +15,11 @@ from ssc_sweep.findings.diagnosis import (
     does_the_loss_diverge,
     what_happens_to_gradients,
 )
-from ssc_sweep.findings.evidence import Evidence
 from ssc_sweep.findings.judging import ArmVerdict, rmse_of, scaled_rmse_of
-from ssc_sweep.findings.verdicts import Verdict, judge
 from ssc_sweep.findings.watched import watch
 from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.verdicts.evidence import Evidence
+from ssc_sweep.verdicts.judge import Verdict, judge
 
 # Of more factors than this the answer names those that move the result most; the evidence has all.
 MOST_FACTORS = 4

@@ -12,10 +12,10 @@ from rich.table import Table
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.comparison import Cell, effects, finite, published, score_table
 from ssc_sweep.findings.judging import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
-from ssc_sweep.findings.paired import t_interval
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.paired import t_interval
+from ssc_sweep.verdicts.rule import Rule
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.schema import shown
 from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, remove_leftovers, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.rule import Rule
 
 STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process
 _begun: set[Path] = set()  # folders of the studies that this command has started, or gone on with

@@ -36,8 +36,8 @@ from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, axis_values, last_words, named_seeds, too_many, values_of
 from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, write_plan
 from ssc_sweep.study.progress import say
-from ssc_sweep.study.rule import read_rule
 from ssc_sweep.study.running import KEYS as RUNNING
+from ssc_sweep.verdicts.rule import read_rule
 
 if TYPE_CHECKING:
     from ssc_sweep.study.prepare import Prepared

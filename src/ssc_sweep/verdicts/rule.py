@@ -16,7 +16,7 @@ T = TypeVar("T", float, "pd.Series[float]")
 
 
 class Rule(Section):
-    """What counts as working, as a difference, and as certain. How it is applied: `ssc_sweep.findings.verdicts`.
+    """What counts as working, as a difference, and as certain. How it is applied: `ssc_sweep.verdicts.judge`.
 
     How far `alpha` and intervals hold where differences are far from normal: docs/POWER.md.
     """

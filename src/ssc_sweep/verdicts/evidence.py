@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ssc_sweep.findings.paired import EQUAL, SMALLEST_P, Floats, equivalence, fewest, sign_flip, spread
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.paired import EQUAL, SMALLEST_P, Floats, equivalence, fewest, sign_flip, spread
+from ssc_sweep.verdicts.rule import Rule
 
 FEWEST_FOR_A_GUESS = 5  # from fewer pairs nothing is concluded about the spread
 ENOUGH_POWER = 0.8  # chance of a decision at the number of seeds that is called enough

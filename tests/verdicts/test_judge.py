@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.findings import paired, verdicts
-from ssc_sweep.findings.evidence import seeds_needed, weigh
-from ssc_sweep.findings.paired import equivalence, fewest, holm, sign_flip
-from ssc_sweep.findings.verdicts import Judgement, Verdict, judge, judge_study
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts import judge as verdicts
+from ssc_sweep.verdicts import paired
+from ssc_sweep.verdicts.evidence import seeds_needed, weigh
+from ssc_sweep.verdicts.judge import Judgement, Verdict, judge, judge_study
+from ssc_sweep.verdicts.paired import equivalence, fewest, holm, sign_flip
+from ssc_sweep.verdicts.rule import Rule
 from tests.bench.power import log_mean, real_noise
 
 Floats = NDArray[np.float64]

@@ -4,7 +4,7 @@ Model. Arm and control share seeds. Where both runs of a seed have an RMSE, the 
 x_i = log(arm_i) - log(control_i), i = 1 ... n; exp(mean x) is the ratio of the geometric means. A run without an RMSE
 (diverged or failed; NaN here) is *lost*: it gives no difference, counts as not working, loses against a run with one.
 
-The statistics, and why these: `ssc_sweep.findings.paired`.
+The statistics, and why these: `ssc_sweep.verdicts.paired`.
 
 Other parts. Effect size: Cohen's d_z = mean(x) / sd(x) (Cohen 1988; Lakens 2013, Front. Psychol. 4:863). Several arms:
 Holm (1979, Scand. J. Stat. 6, 65-70). No difference: two one-sided t tests against +-log(1 + margin) (Schuirmann 1987,
@@ -15,7 +15,7 @@ and control trade places, so the family stays honest.
 Recompute the verdicts of a study of hypotheses from its summary.csv (report.html has the snippet for any study):
 
     import pandas as pd
-    from ssc_sweep.findings.verdicts import Rule, judge_study
+    from ssc_sweep.verdicts.judge import Rule, judge_study
     runs = pd.read_csv("summary.csv").query("status in ['finished', 'diverged', 'failed']")
     rmse = {arm: table.set_index("seed")["rmse"] for arm, table in runs.groupby("arm")}
     both = {arm: rmse[arm].align(rmse["control"], join="inner") for arm in rmse if arm != "control"}
@@ -31,9 +31,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.findings.evidence import FEWEST_FOR_A_GUESS, Evidence, losses_even, seeds_needed, weigh
-from ssc_sweep.findings.paired import Floats, fewest, holm
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.evidence import FEWEST_FOR_A_GUESS, Evidence, losses_even, seeds_needed, weigh
+from ssc_sweep.verdicts.paired import Floats, fewest, holm
+from ssc_sweep.verdicts.rule import Rule
 
 __all__ = ["Evidence", "Judgement", "Rule", "Verdict", "judge", "judge_study"]
 
