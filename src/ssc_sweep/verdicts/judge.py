@@ -1,65 +1,87 @@
-"""Verdicts: what an arm's runs say against the control's. Pure: arrays in, records out.
+"""Verdicts: what an arm's runs say against the control's. Pure: numbers in, records out.
 
-Model. Arm and control share seeds. Where both runs of a seed have an RMSE, the seed gives one log difference
-x_i = log(arm_i) - log(control_i), i = 1 ... n; exp(mean x) is the ratio of the geometric means. A run without an RMSE
-(diverged or failed; NaN here) is *lost*: it gives no difference, counts as not working, loses against a run with one.
-
-The statistics, and why these: `ssc_sweep.verdicts.paired`.
-
-Other parts. Effect size: Cohen's d_z = mean(x) / sd(x) (Cohen 1988; Lakens 2013, Front. Psychol. 4:863). Several arms:
-Holm (1979, Scand. J. Stat. 6, 65-70). No difference: two one-sided t tests against +-log(1 + margin) (Schuirmann 1987,
-J. Pharmacokinet. Biopharm. 15, 657-680). Lost runs: exact McNemar, i.e. a binomial test of the seeds at which only one
-side was lost. That test joins the Holm family wherever such seeds exist. Which seeds they are does not change when arm
-and control trade places, so the family stays honest.
+Two questions are asked of every arm. Does it work: is the share of its runs below the target above or below
+`works_share`? Does it matter: is its RMSE, seed by seed, better or worse than the control's, or within the margin of
+it? Each is answered by an interval alone, and the sentence follows from the answers. A study of m arms and c controls
+makes 2 m + c claims; every interval has level alpha / (2 m + c), so that all of them hold with chance 1 - alpha
+(Bonferroni). docs/VERDICTS.md has a worked example.
 
 Recompute the verdicts of a study of hypotheses from its summary.csv (report.html has the snippet for any study):
 
     import pandas as pd
     from ssc_sweep.verdicts.judge import Rule, judge_study
-    runs = pd.read_csv("summary.csv").query("status in ['finished', 'diverged', 'failed']")
-    rmse = {arm: table.set_index("seed")["rmse"] for arm, table in runs.groupby("arm")}
-    both = {arm: rmse[arm].align(rmse["control"], join="inner") for arm in rmse if arm != "control"}
-    print(*judge_study(both, Rule(target=15)).items(), sep="\\n")
+    runs = pd.read_csv("summary.csv").query("status in ['finished', 'diverged']")
+    rmse = {arm: dict(zip(table["seed"], table["rmse"])) for arm, table in runs.groupby("arm")}
+    against = {arm: (arm, "control") for arm in rmse if arm != "control"}
+    print(*judge_study(rmse, against, Rule(target=15)).items(), sep="\\n")
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 from ssc_sweep.errors import UserError
-from ssc_sweep.verdicts.evidence import FEWEST_FOR_A_GUESS, Evidence, losses_even, seeds_needed, weigh
-from ssc_sweep.verdicts.paired import Floats, fewest, holm
+from ssc_sweep.verdicts.evidence import (
+    Difference,
+    Matters,
+    Runs,
+    Share,
+    Works,
+    difference,
+    log_differences,
+    share_working,
+)
+from ssc_sweep.verdicts.planning import (
+    FEWEST_FOR_AN_ESTIMATE,
+    out_of_reach,
+    seeds_for_difference,
+    seeds_for_share,
+)
 from ssc_sweep.verdicts.rule import Rule
 
-__all__ = ["Evidence", "Judgement", "Rule", "Verdict", "judge", "judge_study"]
+__all__ = ["Judgement", "Matters", "Rule", "Verdict", "Works", "claims_of", "judge", "judge_study"]
 
 
 class Verdict(StrEnum):
-    """The values are the sentences in the report."""
+    """Both answers in a sentence. The values are the sentences in the report."""
 
     MAKES_IT_WORK = "The change makes it work."
+    WORKS_BETTER = "It works, and better than the control."
+    WORKS_SAME = "It works; the change makes no difference beyond the margin."
+    WORKS_WORSE = "It works, but the change makes it worse."
+    WORKS = "It works; whether the change matters is open."
+    WORKS_APART = "It works. Its rows are not the control's, so no more is compared."
     HELPS = "The change helps, but it still fails."
-    NO_DIFFERENCE = "The change makes no difference beyond the margin."
-    WORSE = "The change makes it worse."
+    FAILS_SAME = "It fails; the change makes no difference beyond the margin."
+    WORSE = "It fails, and the change makes it worse."
+    FAILS = "It fails; whether the change matters is open."
+    FAILS_APART = "It fails. Its rows are not the control's, so no more is compared."
+    HELPS_OPEN = "The change helps; whether it works is open."
+    SAME_OPEN = "The change makes no difference beyond the margin; whether it works is open."
+    WORSE_OPEN = "The change makes it worse; whether it works is open."
+    OPEN_APART = "Whether it works is open. Its rows are not the control's, so no more is compared."
     TOO_FEW_SEEDS = "Too few seeds to tell."
-    CONTROL_WORKS = "The control already works."
 
 
-class Effect(StrEnum):
-    """Which way an arm goes, as far as its runs can tell."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    SAME = "same"
-    OPEN = "open"
-
-
-# A number of seeds from fewer pairs than these is no more than a guess: docs/POWER.md.
-FEWEST_FOR_AN_ESTIMATE = 20
+SENTENCES = {
+    (Works.YES, Matters.BETTER): Verdict.WORKS_BETTER,
+    (Works.YES, Matters.SAME): Verdict.WORKS_SAME,
+    (Works.YES, Matters.WORSE): Verdict.WORKS_WORSE,
+    (Works.YES, Matters.OPEN): Verdict.WORKS,
+    (Works.YES, Matters.APART): Verdict.WORKS_APART,
+    (Works.NO, Matters.BETTER): Verdict.HELPS,
+    (Works.NO, Matters.SAME): Verdict.FAILS_SAME,
+    (Works.NO, Matters.WORSE): Verdict.WORSE,
+    (Works.NO, Matters.OPEN): Verdict.FAILS,
+    (Works.NO, Matters.APART): Verdict.FAILS_APART,
+    (Works.OPEN, Matters.BETTER): Verdict.HELPS_OPEN,
+    (Works.OPEN, Matters.SAME): Verdict.SAME_OPEN,
+    (Works.OPEN, Matters.WORSE): Verdict.WORSE_OPEN,
+    (Works.OPEN, Matters.OPEN): Verdict.TOO_FEW_SEEDS,
+    (Works.OPEN, Matters.APART): Verdict.OPEN_APART,
+}
 
 
 @dataclass(frozen=True)
@@ -68,136 +90,139 @@ class Judgement:
 
     Attributes:
         verdict: the sentence.
-        seeds_needed: for "too few seeds": how many in total would decide with 80% power if the differences seen so
-            far are typical; from fewer than FEWEST_FOR_A_GUESS pairs, how many a claim takes at least. None for other
-            verdicts and where it cannot be said (no spread known, over 100,000).
-        p_holm, p_lost_holm: evidence.p_value and evidence.p_lost, adjusted over all tests of the study.
-        evidence: the numbers.
+        level: chance of being wrong that each interval has.
+        works, control: does the arm work, does its control.
+        matters: the arm against its control.
+        seeds_work, seeds_matter: how many seeds in total would give an answer that is open, with 80% power, if what
+            was seen so far is typical; None where it is not open, or cannot be said.
+        hopeless: whether the answers still open are out of reach of the seeds that a study may have at most.
     """
 
     verdict: Verdict
-    seeds_needed: int | None
-    p_holm: float
-    p_lost_holm: float | None
-    evidence: Evidence
+    level: float
+    works: Share
+    control: Share
+    matters: Difference
+    seeds_work: int | None
+    seeds_matter: int | None
+    hopeless: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether both questions have an answer."""
+        return Works.OPEN is not self.works.answer and Matters.OPEN is not self.matters.answer
 
     @property
     def advice(self) -> str:
-        """For "too few seeds": how many it takes, in a sentence that also says how far that can be trusted."""
-        if self.verdict is not Verdict.TOO_FEW_SEEDS:
+        """How many seeds an open answer takes, in a sentence that also says how far that can be trusted."""
+        told = []
+        if self.works.answer is Works.OPEN:
+            told.append(_about(self.seeds_work, "whether it works"))
+        if self.matters.answer is Matters.OPEN:
+            told.append(_about(self.seeds_matter, "whether it matters"))
+        if not told:
             return ""
-        if self.seeds_needed is None:
-            return "How many would decide cannot be said from these runs."
-        if self.evidence.n_pairs < FEWEST_FOR_A_GUESS:
-            return f"At least {self.seeds_needed} are needed."
-        rough = "; a rough guess" if self.evidence.n_pairs < FEWEST_FOR_AN_ESTIMATE else ""
-        return f"About {self.seeds_needed} would decide (80% power{rough})."
+        rough = "; a rough guess" if self.matters.n < FEWEST_FOR_AN_ESTIMATE else ""
+        return f"Seeds to tell {', '.join(told)} (80% power{rough})."
 
     def row(self) -> dict[str, Any]:
         """All fields in one flat dict: a row of verdicts.csv."""
-        own = {"verdict": self.verdict.value, "seeds_needed": self.seeds_needed}
-        return own | {"p_holm": self.p_holm, "p_lost_holm": self.p_lost_holm} | asdict(self.evidence)
+        return {
+            "verdict": self.verdict.value,
+            "works": self.works.answer.value,
+            "matters": self.matters.answer.value,
+            **{f"works_{name}": value for name, value in asdict(self.works).items() if name != "answer"},
+            "control_works": self.control.answer.value,
+            **{f"control_{name}": value for name, value in asdict(self.control).items() if name != "answer"},
+            **{f"pairs_{name}": value for name, value in asdict(self.matters).items() if name != "answer"},
+            "level": self.level,
+            "seeds_work": self.seeds_work,
+            "seeds_matter": self.seeds_matter,
+        }
 
 
-def judge(arm_rmse: ArrayLike, control_rmse: ArrayLike, rule: Rule) -> Judgement:
+def _about(seeds: int | None, what: str) -> str:
+    return f"{what}: cannot be said" if seeds is None else f"{what}: about {seeds:,}"
+
+
+def claims_of(against: Mapping[str, tuple[str, str]]) -> int:
+    """How many claims a study makes: two an arm, one a control."""
+    return 2 * len(against) + len({control for _, control in against.values()})
+
+
+def judge(arm: Runs, control: Runs, rule: Rule) -> Judgement:
     """Judge one arm that is the only one of its study; `judge_study` says more."""
-    return judge_study({"arm": (arm_rmse, control_rmse)}, rule)["arm"]
+    return judge_study({"arm": arm, "control": control}, {"arm": ("arm", "control")}, rule)["arm"]
 
 
-def judge_study(pairs: Mapping[str, tuple[ArrayLike, ArrayLike]], rule: Rule) -> dict[str, Judgement]:
-    """Judge all arms of a study, Holm-adjusted together.
+def judge_study(
+    rmse: Mapping[str, Runs],
+    against: Mapping[str, tuple[str, str]],
+    rule: Rule,
+    apart: Collection[str] = (),
+    claims: int | None = None,
+    most: int | None = None,
+) -> dict[str, Judgement]:
+    """Judge all arms of a study together.
 
     Args:
-        pairs: name of an arm -> (its RMSE, its control's RMSE), one entry a seed, in the same order of seeds, in the
-            outcome's unit; NaN for a run that diverged or failed. Leave out seeds at which a side has not ended yet.
-        rule: the study's.
+        rmse: of each arm, by seed; in the outcome's unit, or over that of predicting the mean where the rule has no
+            target. NaN for a run that diverged. Leave out runs that failed or have not ended.
+        against: what is judged -> (arm, its control). One without runs is judged too: it stays a claim.
+        apart: of these, arm and control have other validation rows, so that only the share that works is judged.
+        claims: how many claims the study makes in all; None: those of `against`.
+        most: seeds that the study may have; None: any number. Open answers beyond them are hopeless.
 
     Raises:
-        UserError: the two have different shapes, or an RMSE is 0 or negative.
+        UserError: an RMSE is 0 or negative.
     """
-    evidence = {name: weigh(*_checked(name, *pair), rule) for name, pair in pairs.items()}
-    lost = [name for name, seen in evidence.items() if seen.p_lost is not None]
-    tests = [seen.p_value for seen in evidence.values()] + [evidence[name].p_lost for name in lost]
-    adjusted = [float(p) for p in holm(np.array(tests, dtype=np.float64))]
-    p_holm = dict(zip(evidence, adjusted[: len(evidence)], strict=True))
-    p_lost_holm = dict(zip(lost, adjusted[len(evidence) :], strict=True))
-    judgements = {}
-    for name, seen in evidence.items():
-        verdict = decide(seen, p_holm[name], p_lost_holm.get(name), rule)
-        stuck = contradictory(seen, p_holm[name], p_lost_holm.get(name), rule)
-        needed = seeds_needed(seen, len(tests), rule) if verdict is Verdict.TOO_FEW_SEEDS and not stuck else None
-        judgements[name] = Judgement(verdict, needed, p_holm[name], p_lost_holm.get(name), seen)
-    return judgements
+    level = rule.level(claims_of(against) if claims is None else claims)
+    known = {name: _checked(name, runs) for name, runs in rmse.items()}
+    none: Runs = {}
+    shares = {name: share_working(runs, level, rule) for name, runs in known.items()}
+    nothing = share_working(none, level, rule)
+    judged = {}
+    for name, (arm, control) in against.items():
+        x = log_differences(known.get(arm, none), known.get(control, none))
+        seen = difference(x, level, rule)
+        if name in apart:
+            seen = replace(seen, answer=Matters.APART)
+        judged[name] = _judgement(shares.get(arm, nothing), shares.get(control, nothing), seen, level, rule, most)
+    return judged
 
 
-def _checked(name: str, arm_rmse: ArrayLike, control_rmse: ArrayLike) -> tuple[Floats, Floats]:
-    arm, control = np.asarray(arm_rmse, dtype=np.float64), np.asarray(control_rmse, dtype=np.float64)
-    if arm.ndim != 1 or arm.shape != control.shape:
-        raise UserError(
-            f"{name}: RMSE of shape {arm.shape} for the arm and {control.shape} for the control cannot be paired: "
-            "give one number a seed for both, NaN for a run without one."
-        )
-    both = np.concatenate([arm, control])
-    if (both <= 0).any():
-        raise UserError(f"{name}: an RMSE of {both[both <= 0][0]:g} has no logarithm: allowed are numbers above 0.")
-    return np.where(np.isinf(arm), np.nan, arm), np.where(np.isinf(control), np.nan, control)
+def _judgement(works: Share, control: Share, seen: Difference, level: float, rule: Rule, most: int | None) -> Judgement:
+    work = works.answer is Works.OPEN
+    matter = seen.answer is Matters.OPEN
+    hopeless = most is not None and (
+        (not work or out_of_reach(seeds_for_share(works, level, rule, True), works.n, most))
+        and (not matter or out_of_reach(seeds_for_difference(seen, level, rule, True), seen.n, most))
+    )
+    return Judgement(
+        verdict=sentence(works, control, seen),
+        level=level,
+        works=works,
+        control=control,
+        matters=seen,
+        seeds_work=seeds_for_share(works, level, rule) if work else None,
+        seeds_matter=seeds_for_difference(seen, level, rule) if matter else None,
+        hopeless=hopeless and (work or matter),
+    )
 
 
-def decide(evidence: Evidence, p_holm: float, p_lost_holm: float | None, rule: Rule) -> Verdict:
-    """Apply the rule; the first line that holds is the verdict.
+def sentence(works: Share, control: Share, seen: Difference) -> Verdict:
+    """Both answers as a sentence.
 
-    1. The effect is worse -> makes it worse, also where the control works.
-    2. The control works (works_share of its runs, at least as many runs as a claim needs) -> the control already works.
-    3. The effect is the same -> no difference beyond the margin, even where it is certain or crosses the target.
-    4. The effect is better, and works_share of the arm's runs work -> makes it work.
-    5. The effect is better -> helps, but it still fails.
-    6. Else -> too few seeds to tell.
-
-    What the effect is, `effect` says. A claim needs p < alpha, so 6 seeds at alpha = 0.05, more with several arms.
+    "Makes it work" takes an arm that works, a control that is shown not to, and no answer that says otherwise.
     """
-    which = effect(evidence, p_holm, p_lost_holm, rule)
-    if which is Effect.WORSE:
-        return Verdict.WORSE
-    if evidence.n_seeds >= fewest(rule.alpha) and evidence.works_control / evidence.n_seeds >= rule.works_share:
-        return Verdict.CONTROL_WORKS
-    if which is Effect.SAME:
-        return Verdict.NO_DIFFERENCE
-    if which is Effect.BETTER:
-        works = evidence.works / evidence.n_seeds >= rule.works_share
-        return Verdict.MAKES_IT_WORK if works else Verdict.HELPS
-    return Verdict.TOO_FEW_SEEDS
+    from_failing = works.answer is Works.YES and control.answer is Works.NO
+    if from_failing and seen.answer in (Matters.BETTER, Matters.OPEN, Matters.APART):
+        return Verdict.MAKES_IT_WORK
+    return SENTENCES[works.answer, seen.answer]
 
 
-def effect(evidence: Evidence, p_holm: float, p_lost_holm: float | None, rule: Rule) -> Effect:
-    """Say which way the arm goes; the first line that holds is the answer.
-
-    1. The lost runs decide (p_lost_holm < alpha, losses not even), and the pairs (p_holm < alpha) say the opposite ->
-       open: an arm whose other runs are better may yet lose more.
-    2. The lost runs decide -> worse if the arm lost more, better if the control did: a lost run is worse than any
-       number.
-    3. p_tost < alpha, pairs enough for a claim, losses even -> the same.
-    4. p_holm < alpha -> better below ratio 1, worse above; but not in favour of a side that lost clearly more runs,
-       since the differences leave these out.
-    5. Else -> open.
-
-    Losses are even unless one side lost more runs alone than the other, by more than a share 1 - works_share of seeds.
-    """
-    even, lean = losses_even(evidence, rule), evidence.n_lost_alone - evidence.n_lost_alone_control
-    if contradictory(evidence, p_holm, p_lost_holm, rule):
-        return Effect.OPEN
-    if p_lost_holm is not None and p_lost_holm < rule.alpha and not even:
-        return Effect.WORSE if lean > 0 else Effect.BETTER
-    if even and evidence.p_tost < rule.alpha and evidence.n_pairs >= fewest(rule.alpha):
-        return Effect.SAME
-    if p_holm < rule.alpha and evidence.log_mean < 0 and (even or lean < 0):
-        return Effect.BETTER
-    if p_holm < rule.alpha and evidence.log_mean > 0 and (even or lean > 0):
-        return Effect.WORSE
-    return Effect.OPEN
-
-
-def contradictory(evidence: Evidence, p_holm: float, p_lost_holm: float | None, rule: Rule) -> bool:
-    """Whether the lost runs say one thing for certain and the others the opposite; more seeds do not change that."""
-    if p_lost_holm is None or max(p_holm, p_lost_holm) >= rule.alpha or losses_even(evidence, rule):
-        return False
-    return (evidence.n_lost_alone > evidence.n_lost_alone_control) == (evidence.log_mean < 0)
+def _checked(name: str, runs: Runs) -> Runs:
+    wrong = next((value for value in runs.values() if value <= 0), None)
+    if wrong is not None:
+        raise UserError(f"{name}: an RMSE of {wrong:g} has no logarithm: allowed are numbers above 0.")
+    return {seed: math.nan if math.isinf(value) else float(value) for seed, value in runs.items()}
