@@ -5,12 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.schema import Section
+from ssc_sweep.schema import Count, Section
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Outcome, Status
 from ssc_sweep.study.judged import Seen, compared, comparison, judge_arms
@@ -20,6 +21,7 @@ from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.verdicts.sequential import fewest
 
 AUTO = "auto"
+Seeds = Literal["auto"] | Count
 MORE = 2  # seeds of the first round beyond the fewest that can decide
 GROWTH = 0.25  # of the seeds so far, that a round adds at least
 RUNS_A_ROUND = 16  # that a round has at least: fewer leave stacks half empty
@@ -120,7 +122,7 @@ def until_decided(
                 runs.setdefault(folder, {})[seed] = seen(outcome, rule)
         judged = judge_arms(family, runs, rule, limits.max_seeds)
         mine = {comparison(arm): judged[comparison(arm)] for arm in arms if comparison(arm) in judged}
-        broken = {folder for folder in active if failed[folder] > len(runs.get(folder, {}))}
+        broken = {folder for folder in failed if failed[folder] > len(runs.get(folder, {}))}
         open_arms, active = _still_open(arms, mine, controls, broken, limits.max_seeds, rule)
         spent = time.monotonic() - start
         show(Progress(count, mine, tuple(open_arms), spent))
