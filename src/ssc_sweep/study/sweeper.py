@@ -28,7 +28,7 @@ from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
 from ssc_sweep.errors import RunsFailed, UserError
 from ssc_sweep.schema import Count, checked
 from ssc_sweep.study.best import with_best
-from ssc_sweep.study.folder import StudyFolder, write_text
+from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
 from ssc_sweep.study.job import Job, Outcome, Status, ended, own_scores, run_overrides
 from ssc_sweep.study.launcher import StackLauncher
@@ -38,6 +38,7 @@ from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, write_plan
 from ssc_sweep.study.progress import say
 from ssc_sweep.study.rule import read_rule
 from ssc_sweep.study.running import KEYS as RUNNING
+from ssc_sweep.writing import write_text
 
 if TYPE_CHECKING:
     from ssc_sweep.study.prepare import Prepared
