@@ -121,7 +121,8 @@ def _values(measured: Measured) -> Iterator[Found]:
     if rest := [one for one in coded if one not in moved]:
         yield Severity.NOTE, "codes alike", "code for missing? as often on both sides", _named(rest)
     unseen = sorted((column for column in columns if column.unseen), key=lambda one: -one.unseen_share)
-    if unseen and c["unseen_rows"] >= FEW_ROWS:
+    lone = min(1.0, sum(column.lone_share for column in columns))
+    if unseen and c["unseen_rows"] > FEW_ROWS + lone + ERRORS * _error(lone, c["unseen_rows"], m, m):
         spoils = any(one.unseen_share >= MANY_ROWS and (one.outside >= MANY_ROWS or one.levels) for one in unseen)
         what = f"{_percent(c['unseen_rows'])} of rows: a value new to training"
         yield Severity.SEVERE if spoils else Severity.WARNING, "unseen", what, _named(unseen)

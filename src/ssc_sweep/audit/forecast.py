@@ -16,8 +16,9 @@ The coefficients stand in forecast.yaml beside this module, small enough to be r
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field
@@ -44,29 +45,44 @@ class Term(Section):
         return self.weight * (f(value) - f(self.usual))
 
 
-class Coefficients(Section):
-    """The log-odds of failure of one model: the intercept is that of the usual characteristics."""
+class _Model(Section):
+    """A model as the file has it."""
 
     intercept: float
-    terms: Annotated[tuple[Term, ...], Field(strict=False)]
+    terms: list[Any]
 
 
-class ForecastFile(Section):
+class _File(Section):
     """forecast.yaml."""
 
     command: str
-    models: dict[str, Coefficients]
+    models: dict[str, Any]
 
 
-def read(path: Path = COEFFICIENTS) -> ForecastFile | None:
-    """The coefficients; None where none have been fitted yet.
+@dataclass(frozen=True)
+class Coefficients:
+    """The log-odds of failure of one model: the intercept is that of the usual characteristics."""
+
+    intercept: float
+    terms: tuple[Term, ...]
+
+
+def read(path: Path = COEFFICIENTS) -> dict[str, Coefficients]:
+    """The coefficients by name of the model; none where none have been fitted yet.
 
     Raises:
         UserError: the file is not as this module says.
     """
     if not path.is_file():
-        return None
-    return ForecastFile.read(yaml.safe_load(path.read_text(encoding="utf-8")), "forecast")
+        return {}
+    content = _File.read(yaml.safe_load(path.read_text(encoding="utf-8")), path.stem)
+    found = {}
+    for name, node in content.models.items():
+        key = f"{path.stem}.models.{name}"
+        model = _Model.read(node, key)
+        terms = (Term.read(term, f"{key}.terms.{i}") for i, term in enumerate(model.terms))
+        found[name] = Coefficients(model.intercept, tuple(terms))
+    return found
 
 
 def forecast(characteristics: Mapping[str, float], model: Coefficients) -> tuple[float, tuple[str, ...]]:

@@ -29,6 +29,8 @@ class ColumnAudit:
         smd: standardised mean difference, validation minus training.
         unseen: values that only validation has, as the table has them.
         unseen_share: share of the validation rows that have one.
+        lone_share: share of the training rows whose value no other one has, among columns of few values: by Good and
+            Turing the share of further rows with an unseen value where the sides are alike.
         code: suspected code for a missing value; None: none.
         code_train, code_val: share of the rows that have it.
         gaps_train, gaps_val: share of the rows without a value.
@@ -46,6 +48,7 @@ class ColumnAudit:
     smd: float
     unseen: tuple[str, ...]
     unseen_share: float
+    lone_share: float
     code: float | None
     code_train: float
     code_val: float
@@ -259,6 +262,7 @@ def _columns(
                 float(smd[j]),
                 unseen,
                 share,
+                float((small[j].train == 1).sum() / len(raw[0])) if j in small else 0.0,
                 codes.get(j),
                 held[0],
                 held[1],

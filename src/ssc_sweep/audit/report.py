@@ -48,8 +48,7 @@ def audit(config: RunConfig, model: str = "", extra: Mapping[str, Any] | None = 
     seen = look(config)
     measured = measure(seen.data)
     found = findings(measured, config, seen.faults, extra)
-    fitted = forecasts.read()
-    known = fitted.models.get(model) if fitted else None
+    known = forecasts.read().get(model)
     p_fail, reasons = forecasts.forecast(measured.characteristics, known) if known else (None, ())
     return Audit(seen.data, measured.characteristics, found, measured.columns, seen.notes, p_fail, reasons)
 

@@ -101,7 +101,7 @@ def _split(cohort: Cohort, faults: tuple[Fault, ...], config: RunConfig) -> Look
     kept = cohort.keep(config.covariates.keep)
     n = len(kept.t)
     train, _ = choose_rows(n, config)
-    empty: Bools = np.isnan(kept.x[fitted_rows(n, train, config)]).all(axis=0)
+    empty: Bools = np.asarray(np.isnan(kept.x[fitted_rows(n, train, config)]).all(axis=0))
     if len(train) and empty.any() and not empty.all():
         faults += tuple(
             Fault(f"column {kept.names[j]} of {kept.name} has no value in the rows that train.", kept.names[j])
