@@ -1,9 +1,9 @@
 """Findings: which there are, how bad, whom they blame, and that what they advise exists."""
 
+import shlex
 from dataclasses import replace
 
 import pytest
-import yaml
 
 from ssc_sweep.audit.findings import RANK, Finding, Severity, findings
 from ssc_sweep.audit.measure import measure
@@ -132,14 +132,14 @@ def test_what_is_advised_composes_or_is_never_said(make_config: MakeConfig, word
 def test_words_for_a_table_of_ones_own(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("own") / "my.csv"
     path.write_text("a,t,y\n1,0,1\n")
-    config = make_config("dataset=csv", f"dataset.path={path}", "dataset.treatment=t", "dataset.outcome=y")
-    names, roles = ("pica", "blood pressure"), dict.fromkeys(("pica", "blood pressure"), Role.BASELINE)
-    said = override("codes", config, {}, names, roles, "pica: [2], blood pressure: [9]")
-    assert said == "dataset.missing={pica: [2], blood pressure: [9]}"
-    assert yaml.safe_load(said.partition("=")[2]) == {"pica": [2], "blood pressure": [9]}
-    assert override("outcome leak", config, {}, names, roles, "") == "dataset.drop=[pica,'blood pressure']"
-    for word in (said, "dataset.drop=[pica,'blood pressure']"):
-        make_config("dataset=csv", f"dataset.path={path}", "dataset.treatment=t", "dataset.outcome=y", word)
+    words = ("dataset=csv", f"dataset.path={path}", "dataset.treatment=t", "dataset.outcome=y")
+    config, names = make_config(*words), ("pica", "blood pressure", "it's")
+    roles = dict.fromkeys(names, Role.BASELINE)
+    (said,) = shlex.split(override("codes", config, {}, names, roles, "pica: [2], blood pressure: [9]"))
+    assert make_config(*words, said).dataset["missing"] == {"pica": [2], "blood pressure": [9]}
+    dropping = make_config(*words, "dataset.drop=[id]")
+    (said,) = shlex.split(override("outcome leak", dropping, {}, names, roles, ""))
+    assert make_config(*words, said).dataset["drop"] == ["id", *names]
 
 
 def test_baseline_columns_help_only_where_they_take_a_leak_away(make_config: MakeConfig) -> None:

@@ -119,7 +119,7 @@ def _values(measured: Measured) -> Iterator[Found]:
         what = f"code for missing? {_percent(a)} -> {_percent(b)} of rows"
         yield Severity.SEVERE, "codes", what, _named(moved)
     if rest := [one for one in coded if one not in moved]:
-        yield Severity.NOTE, "codes alike", "code for missing? as often on both sides", _named(rest)
+        yield Severity.NOTE, "codes alike", "code for missing? on both sides", _named(rest)
     unseen = sorted((column for column in columns if column.unseen), key=lambda one: -one.unseen_share)
     lone = min(1.0, sum(column.lone_share for column in columns))
     if unseen and c["unseen_rows"] > FEW_ROWS + lone + ERRORS * _error(lone, c["unseen_rows"], m, m):
