@@ -6,7 +6,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
-from ssc_sweep.audit.arrays import MOST_ROWS, auc, left_one_out, left_out, r2, ridge, some_rows
+from ssc_sweep.audit.arrays import MOST_ROWS, LeftOneOut, auc, left_out, r2, ridge, some_rows
 
 DRAW = np.random.default_rng(0)
 
@@ -34,7 +34,7 @@ def test_ridge_is_that_of_scikit_learn(shape: tuple[int, int]) -> None:
 def test_leaving_one_out_is_fitting_without_it() -> None:
     x, y = DRAW.standard_normal((30, 4)), DRAW.standard_normal((30, 1))
     theirs = cross_val_predict(LinearRegression(), x, y, cv=LeaveOneOut())
-    np.testing.assert_allclose(left_one_out(x, y, 1e-13), theirs, atol=1e-8)
+    np.testing.assert_allclose(LeftOneOut(x, 1e-13).says(y[:, 0]), theirs[:, 0], atol=1e-8)
 
 
 def test_no_row_is_judged_by_a_fit_to_it() -> None:

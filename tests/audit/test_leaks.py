@@ -3,10 +3,19 @@
 import numpy as np
 import pytest
 
-from ssc_sweep.audit.leaks import outcome_leak, treatment_leak
-from ssc_sweep.data.cohort import HIDDEN
+from ssc_sweep.audit.leaks import Leak, Side, leaks
+from ssc_sweep.data.cohort import HIDDEN, Floats, Ints
 
 DRAW = np.random.default_rng(0)
+
+
+def outcome_leak(x: Floats, y: Floats, v: Floats, y_val: Floats) -> Leak:
+    unknown = [np.full(len(side), HIDDEN) for side in (x, v)]
+    return leaks(Side(x, unknown[0], y), Side(v, unknown[1], y_val), 2)[0]
+
+
+def treatment_leak(x: Floats, t: Ints, v: Floats, t_val: Ints, treatments: int) -> Leak:
+    return leaks(Side(x, t, np.empty((len(x), 0))), Side(v, t_val, np.empty((len(v), 0))), treatments)[1]
 
 
 def rows(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """The characteristics of a split: a small one by hand, and NHEFS against what is known of it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,3 +182,9 @@ def test_several_outcomes_treatments_and_hidden_ones(make_config: MakeConfig) ->
     words = ("dataset=synthetic", "dataset.d_y=3", "dataset.treatments=4", "labels=half_mcar")
     found = characteristics(of(make_config, *words))
     assert found["hidden_share"] == 0.5 and np.isfinite(list(found.values())).all()
+
+
+def test_the_docs_say_what_each_is() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "AUDIT.md").read_text(encoding="utf-8")
+    for one in CHARACTERISTICS:
+        assert f"| `{one.name}` | {one.unit} | {one.meaning}{'' if one.quick else ' (not quick)'} |\n" in text

@@ -52,18 +52,27 @@ def left_out(x: Floats, y: Floats, penalty: float) -> Floats:
     return said
 
 
-def left_one_out(x: Floats, y: Floats, penalty: float) -> Floats:
-    """What ridge regression says of each row when it is fitted to all others, shape (n, k), for n > d.
+class LeftOneOut:
+    """What ridge regression says of each row when it is fitted to all others, for n > d.
 
-    From one fit: with H the hat matrix, a row's residual is divided by 1 - H_ii (Allen's PRESS, 1974).
+    From one fit: with H the hat matrix, a row's residual is divided by 1 - H_ii (Allen's PRESS, 1974). The same rows
+    may be asked for several targets.
+
+    Args:
+        x: shape (n, d).
+        penalty: see `ridge`.
     """
-    n, d = x.shape
-    xc = np.column_stack([np.ones(n), x - x.mean(axis=0)])
-    gram = xc.T @ xc + penalty * n * np.diag([0.0] + [1.0] * d)
-    solved = np.linalg.solve(gram, xc.T)
-    leverage = np.einsum("ij,ji->i", xc, solved)
-    residual = y - xc @ (solved @ y)
-    return y - residual / np.maximum(1 - leverage, 1e-9)[:, None]
+
+    def __init__(self, x: Floats, penalty: float) -> None:
+        n, d = x.shape
+        self.x = np.column_stack([np.ones(n), x - x.mean(axis=0)])
+        gram = self.x.T @ self.x + penalty * n * np.diag([0.0] + [1.0] * d)
+        self.fit = np.linalg.solve(gram, self.x.T)
+        self.own = np.maximum(1 - np.einsum("ij,ji->i", self.x, self.fit), 1e-9)
+
+    def says(self, y: Floats) -> Floats:
+        """Of targets y, shape (n,)."""
+        return y - (y - self.x @ (self.fit @ y)) / self.own
 
 
 def r2(y: Floats, said: Floats) -> float:

@@ -91,11 +91,11 @@ def with_row_number(values: Floats, row: Ints) -> Floats:
         return np.zeros(values.shape[1])
     place = np.argsort(np.argsort(row)).astype(np.float64)
     place -= place.mean()
-    centred = values - values.mean(axis=0)
-    size = np.sqrt((centred**2).sum(axis=0) * (place**2).sum())
-    small = ROUNDING * np.sqrt(len(row)) * (1 + np.abs(values).max(axis=0, initial=0.0))
-    still = np.sqrt((centred**2).sum(axis=0)) <= small
-    return np.where(still, 0.0, (place @ centred) / np.where(still, 1.0, size))
+    mean = values.mean(axis=0)
+    centred = values - mean
+    spread = np.sqrt(np.einsum("ij,ij->j", centred, centred))
+    still = spread <= ROUNDING * np.sqrt(len(row)) * (1 + np.abs(mean))
+    return np.where(still, 0.0, (place @ centred) / np.where(still, 1.0, spread * np.sqrt(place @ place)))
 
 
 def sources(cohort: Cohort, encoded: tuple[str, ...]) -> Ints:

@@ -31,10 +31,10 @@ CHARACTERISTICS = (
     Characteristic("smallest_arm", "rows", "visible training rows of the treatment that has fewest"),
     Characteristic("hidden_share", "", "share of the training rows whose treatment is hidden or unknown"),
     Characteristic("constant_columns", "columns", "columns that are constant in training and not in validation"),
-    Characteristic("max_z", "training sd", "largest |z| of a validation row"),
-    Characteristic("p99_z", "training sd", "99th percentile over the validation rows of their largest |z|"),
-    Characteristic("max_z_train", "training sd", "largest |z| of a training row"),
-    Characteristic("share_beyond_5", "", "share of the validation rows with some |z| > 5"),
+    Characteristic("max_z", "training sd", "largest absolute z of a validation row"),
+    Characteristic("p99_z", "training sd", "99th percentile over the validation rows of their largest absolute z"),
+    Characteristic("max_z_train", "training sd", "largest absolute z of a training row"),
+    Characteristic("share_beyond_5", "", "share of the validation rows with some absolute z above 5"),
     Characteristic("share_beyond_5_train", "", "the same of the training rows"),
     Characteristic("outside_box", "", "share of the validation rows with a value below or above all training values"),
     Characteristic(
@@ -46,7 +46,7 @@ CHARACTERISTICS = (
         "code_shift", "", "largest change from training to validation in the share of rows with such a code"
     ),
     Characteristic("gap_shift", "", "largest change from training to validation in the share of gaps of a column"),
-    Characteristic("max_smd", "pooled sd", "largest |standardised mean difference|, validation minus training"),
+    Characteristic("max_smd", "pooled sd", "largest absolute standardised mean difference, validation minus training"),
     Characteristic("mean_smd", "pooled sd", "the same, mean over the columns"),
     Characteristic(
         "mahalanobis_ratio",
@@ -66,13 +66,15 @@ CHARACTERISTICS = (
     ),
     Characteristic("treatment_auc", "", "AUC of the treatment by a linear model of the covariates, on rows left out"),
     Characteristic("treatment_shift", "", "total variation distance between the treatments of training and validation"),
-    Characteristic("outcome_shift", "training sd", "|mean outcome of validation minus training|"),
-    Characteristic("outcome_max_z", "training sd", "largest |z| of a validation row's outcome"),
-    Characteristic("largest_outcome", "unit of the outcome", "largest |outcome| of all rows"),
-    Characteristic("max_order", "", "largest |correlation| of a column with the row number"),
-    Characteristic("order_columns", "columns", "columns whose |correlation| with the row number is above 0.5"),
-    Characteristic("treatment_order", "", "largest |correlation| of a treatment with the row number"),
-    Characteristic("outcome_order", "", "largest |correlation| of an outcome with the row number"),
+    Characteristic(
+        "outcome_shift", "training sd", "absolute difference of the mean outcomes of validation and training"
+    ),
+    Characteristic("outcome_max_z", "training sd", "largest absolute z of a validation row's outcome"),
+    Characteristic("largest_outcome", "unit of the outcome", "largest absolute outcome of all rows"),
+    Characteristic("max_order", "", "largest absolute correlation of a column with the row number"),
+    Characteristic("order_columns", "columns", "columns whose absolute correlation with the row number is above 0.5"),
+    Characteristic("treatment_order", "", "largest absolute correlation of a treatment with the row number"),
+    Characteristic("outcome_order", "", "largest absolute correlation of an outcome with the row number"),
     Characteristic(
         "domain_auc",
         "",

@@ -32,7 +32,7 @@ class Severity(StrEnum):
     """How bad a finding is, the worst first."""
 
     REFUSED = "refused"  # training stops at it
-    SEVERE = "severe"  # models fail by it, or their results mean nothing
+    SEVERE = "severe"  # it spoils a model, or empties its result
     WARNING = "warning"
     NOTE = "note"
 
@@ -164,7 +164,7 @@ def _reach(measured: Measured) -> Iterator[Found]:
         what = ", ".join(f"{name} {ratio:.3g}x" for name, ratio in farther.items() if ratio > FARTHER) + " as far"
         yield Severity.WARNING, "far", what, measured.far[:MOST_FAR]
     if c.get("domain_p", 1.0) <= APART_P and c["domain_auc"] > APART_AUC:
-        blamed = sorted(columns, key=lambda one: -abs(one.smd))[:MOST_FAR]
+        blamed = sorted(columns, key=lambda one: (not one.constant, -abs(one.smd)))[:MOST_FAR]
         yield Severity.NOTE, "domain", f"told from training rows: AUC {c['domain_auc']:.2f}", _named(blamed)
 
 

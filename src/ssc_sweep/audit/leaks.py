@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssc_sweep.audit.arrays import auc, left_one_out, r2, ridge
-from ssc_sweep.data.cohort import Floats, Ints
+from ssc_sweep.audit.arrays import LeftOneOut, auc, r2, ridge
+from ssc_sweep.data.cohort import HIDDEN, Floats, Ints
 
 FEWEST_ROWS = 10
 PENALTY = 1e-8  # so small that an exact sum of columns keeps R2 = 1
@@ -23,6 +23,15 @@ Measure = Callable[[Floats, Floats], float]
 
 
 @dataclass(frozen=True)
+class Side:
+    """Rows of one side: z of columns that vary in training, (n, d); codes of treatments, (n,); outcomes, (n, d_y)."""
+
+    z: Floats
+    t: Ints
+    y: Floats
+
+
+@dataclass(frozen=True)
 class Leak:
     """How well covariates tell a target, and the positions of the columns that do, those that matter most first."""
 
@@ -30,31 +39,27 @@ class Leak:
     columns: tuple[int, ...] = ()
 
 
-def outcome_leak(train: Floats, y: Floats, val: Floats, y_val: Floats) -> Leak:
-    """R2 of the outcome that is told best.
+def leaks(train: Side, val: Side, treatments: int) -> tuple[Leak, Leak]:
+    """R2 of the outcome that is told best, and AUC of the treatment that is, one against the others.
 
-    Args:
-        train, val: z of columns that vary in training, shapes (n, d) and (m, d).
-        y, y_val: outcomes, shapes (n, d_y) and (m, d_y).
+    Rows with an unknown treatment say nothing of treatments.
     """
-    found = [_leak(train, y[:, i], val, y_val[:, i], r2) for i in range(y.shape[1])]
-    return _best(found, 0.0)
+    judge = _judge(train.z)
+    outcomes = [_leak(train.z, y, val.z, y_val, r2, judge) for y, y_val in zip(train.y.T, val.y.T, strict=True)]
+    known, known_val = train.t != HIDDEN, val.t != HIDDEN
+    z, t, z_val, t_val = train.z[known], train.t[known], val.z[known_val], val.t[known_val]
+    if not known.all():
+        judge = _judge(z)
+    codes = range(1 if treatments == 2 else 0, treatments)
+    ones = [((t == k).astype(np.float64), (t_val == k).astype(np.float64)) for k in codes]
+    treated = [_leak(z, one, z_val, one_val, _auc, judge) for one, one_val in ones]
+    return _best(outcomes, 0.0), _best(treated, 0.5)
 
 
-def treatment_leak(train: Floats, t: Ints, val: Floats, t_val: Ints, treatments: int) -> Leak:
-    """AUC of the treatment, one against the others, that is told best. Rows with an unknown treatment are left out.
-
-    Args:
-        t, t_val: codes 0 ... K-1, HIDDEN where unknown, shapes (n,) and (m,).
-    """
-    known, known_val = t >= 0, t_val >= 0
-    x, x_val = train[known], val[known_val]
-    ones = range(1 if treatments == 2 else 0, treatments)
-    found = [
-        _leak(x, (t[known] == k).astype(np.float64), x_val, (t_val[known_val] == k).astype(np.float64), _auc)
-        for k in ones
-    ]
-    return _best(found, 0.5)
+def _judge(x: Floats) -> LeftOneOut | None:
+    """None where there are too few rows for a fit of all columns."""
+    n, d = x.shape
+    return LeftOneOut(x, PENALTY) if n > d + 1 and d and n >= FEWEST_ROWS else None
 
 
 def _best(found: list[Leak], least: float) -> Leak:
@@ -69,14 +74,14 @@ def _auc(y: Floats, said: Floats) -> float:
     return auc(said, y > 0.5)
 
 
-def _leak(x: Floats, y: Floats, x_val: Floats, y_val: Floats, measure: Measure) -> Leak:
+def _leak(x: Floats, y: Floats, x_val: Floats, y_val: Floats, measure: Measure, judge: LeftOneOut | None) -> Leak:
     n, d = x.shape
     if n < FEWEST_ROWS or np.ptp(y) == 0 or d == 0:
         return Leak(float("nan"))
     few = _picked(x, y, x_val, y_val, measure)
-    if n <= d + 1:
+    if judge is None:
         return few
-    whole = measure(y, left_one_out(x, y[:, None], PENALTY)[:, 0])
+    whole = measure(y, judge.says(y))
     return few if few.value >= whole else Leak(whole, _that_matter(x, y, list(range(d))))
 
 

@@ -8,7 +8,7 @@ from ssc_sweep.audit import columns as by_column
 from ssc_sweep.audit import distance
 from ssc_sweep.audit.arrays import MOST_ROWS, some_rows
 from ssc_sweep.audit.columns import FAR, Reach
-from ssc_sweep.audit.leaks import Leak, outcome_leak, treatment_leak
+from ssc_sweep.audit.leaks import Leak, Side, leaks
 from ssc_sweep.audit.values import Small, small_columns, suspected_codes
 from ssc_sweep.data.cohort import HIDDEN, Floats, Ints, Role
 from ssc_sweep.data.splitting import DataSplit, Rows
@@ -96,8 +96,7 @@ def measure(data: DataSplit, quick: bool = False) -> Measured:
     order = _orders(*some)
     found = _columns(data, reach, source, raw, small, codes, order)
     z, z_val = reach.z(some[0].x), reach.z(some[1].x)
-    told = outcome_leak(z, some[0].y, z_val, some[1].y) if some[0].y.shape[1] else Leak(float("nan"))
-    treated = treatment_leak(z, some[0].t, z_val, some[1].t, len(data.cohort.treatments))
+    told, treated = leaks(Side(z, some[0].t, some[0].y), Side(z_val, some[1].t, some[1].y), len(data.cohort.treatments))
     varying = source[~reach.constant]
     near, far = distance.sample(z, z_val, QUICK_ROWS if quick else MOST_ROWS)
     numbers = _rows(data) | _reach(reach) | _values(found, small, raw[1])

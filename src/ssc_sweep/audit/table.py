@@ -30,24 +30,38 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
     rest = [one for one in audited.findings if one.severity is not Severity.REFUSED]
     if rest:
         lines += _table(rest, width)
+        if long := [one.override for one in rest if len(one.override) > _word(rest, width)]:
+            lines += [
+                Text("in full", style="dim"),
+                *(Padding(Text(word, overflow="fold"), (0, 0, 0, INDENT)) for word in long),
+            ]
     if audited.p_fail is not None:
         lines += [Text(), Text(f"forecast: fails with probability {audited.p_fail:.2f}", style="bold")]
         lines += [Text(f"  {reason}", no_wrap=True, overflow="ellipsis") for reason in audited.reasons]
     return Group(*lines)
 
 
+def _word(found: Sequence[Finding], width: int) -> int:
+    """Cells for the overrides."""
+    return min(max(len("try"), *(len(one.override) for one in found)), WIDEST_WORD, max(width // 4, 19))
+
+
 def _table(found: Sequence[Finding], width: int) -> list[Text]:
     """A line a finding, under its severity."""
     what = max(len(one.what) for one in found) + GAP
-    word = min(max(3, *(len(one.override) for one in found)), WIDEST_WORD, max(width // 4, 19))
+    word = _word(found, width)
     names = max(min(width - GAP - what - GAP - word, WIDEST_NAMES), 8)
     lines = [Text(f"  {'finding':<{what}}{'columns':<{names}}{' ' * GAP}try", style="dim", no_wrap=True)]
     for severity, group in groupby(found, key=lambda one: one.severity):
         lines.append(Text(severity.value, style=COLOURS[severity]))
         for one in group:
-            line = f"  {one.what:<{what}}{some(one.columns, names):<{names}}{' ' * GAP}{one.override}"
+            line = f"  {one.what:<{what}}{some(one.columns, names):<{names}}{' ' * GAP}{_cut(one.override, word)}"
             lines.append(Text(line.rstrip(), no_wrap=True, overflow="ellipsis"))
     return lines
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def some(names: Sequence[str], width: int) -> str:
