@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
+from ssc_sweep.config import DATASET_KEYS, conf_dir
 from ssc_sweep.data.cohort import HIDDEN
 from ssc_sweep.data.salvage import salvage
 from ssc_sweep.data.table import load
@@ -22,13 +24,13 @@ GOOD = {
 
 
 def node(path: Path, columns: dict[str, list[str]] | list[tuple[str, list[str]]], **changes: Any) -> dict[str, Any]:
-    """The arguments of `table.load` for a file with these columns."""
+    """The arguments of `table.load` for a file with these columns; what is not given is that of csv.yaml."""
     pairs = list(columns.items()) if isinstance(columns, dict) else columns
     lines = [",".join(name for name, _ in pairs), *map(",".join, zip(*(cells for _, cells in pairs), strict=True))]
     path.write_text("\n".join(lines) + "\n")
-    rest: dict[str, Any] = {key: {} for key in ("kinds", "missing", "roles")}
-    rest |= {"drop": [], "squared": [], "modifiers": [], "delimiter": "comma", "decimal": "point", "encoding": "utf-8"}
-    return {"path": str(path), "treatment": "t", "outcome": "y", "unit": "kg", "sha256": None} | rest | changes
+    file = yaml.safe_load((conf_dir() / "dataset" / "csv.yaml").read_text())
+    rest = {key: value for key, value in file.items() if key not in ("defaults", "_target_", *DATASET_KEYS)}
+    return rest | {"path": str(path), "treatment": "t", "outcome": "y", "unit": "kg"} | changes
 
 
 def test_a_good_table_is_read_as_a_run_reads_it(tmp_path: Path) -> None:
