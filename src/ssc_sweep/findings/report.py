@@ -35,9 +35,10 @@ from ssc_sweep.findings.search_reading import Search, read_search
 from ssc_sweep.findings.summary import as_csv
 from ssc_sweep.findings.views import ORDER, never_started, titled, tracebacks, view_runs
 from ssc_sweep.probe import Tells
-from ssc_sweep.study.folder import StudyFolder, write_file, write_text
+from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, folder_name
 from ssc_sweep.study.search.space import label
+from ssc_sweep.writing import write_file, write_text
 
 HERE = Path(__file__).parent
 MOST_CHAPTERS = 10  # sets of figures; each takes 2 s to draw and 0.5 MB of the page

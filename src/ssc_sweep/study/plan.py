@@ -18,9 +18,10 @@ import yaml
 from ssc_sweep.config import PACKAGE, UNNAMED_STUDY, leaves
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import shown
-from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, remove_leftovers, write_yaml
+from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.writing import remove_leftovers
 
 STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process
 _begun: set[Path] = set()  # folders of the studies that this command has started, or gone on with

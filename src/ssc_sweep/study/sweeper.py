@@ -28,7 +28,7 @@ from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
 from ssc_sweep.errors import RunsFailed, UserError
 from ssc_sweep.schema import checked
 from ssc_sweep.study.best import with_best
-from ssc_sweep.study.folder import RunFolder, StudyFolder, write_text
+from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
 from ssc_sweep.study.job import Job, Outcome, Status, ended, own_scores, run_overrides
 from ssc_sweep.study.judged import comparison
@@ -42,6 +42,7 @@ from ssc_sweep.study.rounds import AUTO, Limits, Seeds, check_limits, read_limit
 from ssc_sweep.study.running import KEYS as RUNNING
 from ssc_sweep.study.running import read_running
 from ssc_sweep.verdicts.rule import read_rule
+from ssc_sweep.writing import write_text
 
 if TYPE_CHECKING:
     from ssc_sweep.study.prepare import Prepared
