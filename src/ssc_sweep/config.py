@@ -70,6 +70,13 @@ class Labels(Section):
 class Scaling(Section):
     fit_on: Literal["train", "all"] = Field(description="rows that encode columns; all: validation rows too (a leak)")
     rare_share: float = Field(ge=0, lt=1, description="levels of a category with a smaller share of rows are pooled")
+    codes: Literal["value", "missing"] = Field(
+        default="value", description="how declared codes for a missing value are read: as numbers, or as gaps"
+    )
+    clip: Literal["range"] | Positive | None = Field(
+        default=None,
+        description="numbers are held to the range of the fitted rows, or to so many of their sd around their mean",
+    )
 
 
 class Batch(Section):
@@ -80,6 +87,9 @@ class Batch(Section):
 class StatsMode(Section):
     mode: Literal["ema", "precomputed"] = Field(description="statistics of the batches, or of all training rows")
     momentum: float = Field(gt=0, le=1, description="weight of the newest batch under ema")
+    constant: Literal["floor", "one"] = Field(
+        default="floor", description="scale of a column that is constant among the training rows: 1e-6, or 1"
+    )
 
 
 class Precision(Section):
@@ -157,7 +167,7 @@ STUDY_KEYS = (
 DATASET_KEYS = ("target", "clamp")
 # Keys of a data set that hold a value a column. The columns are the user's, so Hydra must take names that no YAML has:
 # dataset.kinds.education=category, without a +. A YAML takes them in with `defaults: [/open_columns@_here_]`.
-BY_COLUMN = ("kinds", "missing", "roles")
+BY_COLUMN = ("kinds", "missing", "codes", "roles")
 OPEN_COLUMNS = OmegaConf.create({key: DictConfig({}, flags={"struct": False}) for key in BY_COLUMN})
 ConfigStore.instance().store(name="open_columns", node=OPEN_COLUMNS, provider="ssc_sweep")
 

@@ -131,6 +131,8 @@ def encode(cohort: Cohort, config: RunConfig) -> DataSplit:
         DoesNotFit: too few rows, or a column without a value.
     """
     kept = cohort.keep(config.covariates.keep)
+    if config.scaling.codes == "missing":
+        kept = kept.codes_as_gaps()
     n = len(kept.t)
     train_rows, val_rows = choose_rows(n, config)
     held_back = test_rows(n, config.split.test_share)
@@ -144,7 +146,7 @@ def encode(cohort: Cohort, config: RunConfig) -> DataSplit:
             f"split.validation_share={config.split.validation_share} of {len(train_rows) + len(val_rows)} rows leaves "
             f"{len(train_rows)} to train and {len(val_rows)} to validate: at least 2 and 1 are needed."
         )
-    encoder = fit(kept.take(fitted_rows(n, train_rows, config)), config.scaling.rare_share)
+    encoder = fit(kept.take(fitted_rows(n, train_rows, config)), config.scaling.rare_share, config.scaling.clip)
     val, test = _rows(kept, encoder, val_rows), _rows(kept, encoder, held_back) if len(held_back) else None
     unseen = encoder.unseen(kept.x[np.concatenate([val_rows, held_back])])
     return DataSplit(kept, tuple(encoder.names), _rows(kept, encoder, train_rows), val, test, unseen)
