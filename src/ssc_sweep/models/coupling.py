@@ -5,7 +5,8 @@ context, set scale and shift of the others:
 
     z_b = y_b * s + b,   s = sigmoid(u + 2) + m in (m, 1 + m), m = 0.001,   b = 5 tanh(v),   (v, u) = net(y_a, context)
 
-With the scale law "free", s = exp(u) + m has no upper bound: an outcome's spread can then fall below that of the base.
+With the scale law "free", s = softplus(u + c) + m has no upper bound: the spread of an outcome can then fall below that
+of all outcomes. c makes it 1 + m at u = 0. Not exp(u): far outside the training rows, where u is large, it overflows.
 
 A reversal of the dimensions follows each coupling; the base is a standard normal. log |dz/dy| = sum log s.
 
@@ -26,6 +27,8 @@ from ssc_sweep.streams import stream
 
 MAX_SHIFT = 5.0
 MIN_SCALE = 1e-3
+# softplus of this is 1.
+AT_ONE = math.log(math.e - 1)
 ScaleLaw = Literal["sigmoid", "free"]
 
 
@@ -119,7 +122,7 @@ class CouplingFlow(nn.Module):
     def _scale_and_shift(self, out: Tensor) -> tuple[Tensor, Tensor]:
         """A conditioner's output (..., 2 d) -> (scale, shift), (..., d) each."""
         v, u = out.chunk(2, dim=-1)
-        scale = u.exp() if self.free else steady(torch.sigmoid, u + 2)
+        scale = steady(nn.functional.softplus, u + AT_ONE) if self.free else steady(torch.sigmoid, u + 2)
         return scale + self.min_scale, MAX_SHIFT * torch.tanh(v)
 
     def density(self, y: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
