@@ -38,10 +38,10 @@ def at_one_seed(**log_rmse: float) -> dict[str, dict[int, float]]:
 
 def test_two_by_two_by_hand() -> None:
     found = named(crossing(a=2, b=2))
-    assert list(found) == ["a=1", "b=1", "a=1 × b=1"]
+    assert list(found) == ["a=1", "b=1", "a=1 x b=1"]
     assert found["a=1"].weights == {"10": 0.5, "00": -0.5, "11": 0.5, "01": -0.5}
     assert found["b=1"].weights == {"01": 0.5, "00": -0.5, "11": 0.5, "10": -0.5}
-    assert found["a=1 × b=1"].weights == {"11": 1, "01": -1, "10": -1, "00": 1}
+    assert found["a=1 x b=1"].weights == {"11": 1, "01": -1, "10": -1, "00": 1}
     rmse = at_one_seed(x00=1, x01=3, x10=2, x11=7)
     # a: (2 - 1 + 7 - 3) / 2; b: (3 - 1 + 7 - 2) / 2; a x b: (7 - 3) - (2 - 1).
     assert [log_contrast(one, rmse)[0] for one in found.values()] == pytest.approx([2.5, 3.5, 3])
@@ -50,7 +50,7 @@ def test_two_by_two_by_hand() -> None:
 def test_two_by_three_by_hand() -> None:
     """Each level against the first; the level that is not asked about has no weight."""
     found = named(crossing(a=2, b=3))
-    assert list(found) == ["a=1", "b=1", "b=2", "a=1 × b=1", "a=1 × b=2"]
+    assert list(found) == ["a=1", "b=1", "b=2", "a=1 x b=1", "a=1 x b=2"]
     rmse = at_one_seed(x00=1, x01=2, x02=4, x10=3, x11=8, x12=16)
     # a: (2 + 6 + 12) / 3; b=1: (1 + 5) / 2; b=2: (3 + 13) / 2; a x b=1: 6 - 2; a x b=2: 12 - 2.
     assert [log_contrast(one, rmse)[0] for one in found.values()] == pytest.approx([20 / 3, 3, 8, 4, 10])
@@ -65,10 +65,10 @@ def test_two_by_two_by_two_by_hand() -> None:
         a, b, c = (change in cell for change in (A, B, C))
         rmse[name] = {0: math.exp(1 + a + 2 * b + 4 * c + 3 * a * b)}
     found = named(arms)
-    assert list(found) == ["a=1", "b=1", "c=1", "a=1 × b=1", "a=1 × c=1", "b=1 × c=1"]
+    assert list(found) == ["a=1", "b=1", "c=1", "a=1 x b=1", "a=1 x c=1", "b=1 x c=1"]
     assert [log_contrast(one, rmse)[0] for one in found.values()] == pytest.approx([2.5, 3.5, 4, 3, 0, 0], abs=1e-12)
     assert all(sum(one.weights.values()) == pytest.approx(0) for one in found.values())
-    assert found["a=1 × b=1"].weights["000"] == 0.5 and found["a=1"].weights["000"] == -0.25
+    assert found["a=1 x b=1"].weights["000"] == 0.5 and found["a=1"].weights["000"] == -0.25
 
 
 def test_contrasts_do_not_see_what_a_seed_has_in_common() -> None:
@@ -101,7 +101,7 @@ def test_a_seed_counts_where_all_runs_of_the_contrast_count() -> None:
     rmse = {name: dict.fromkeys(range(4), 1.0) for name in ("00", "01", "02", "10", "11", "12")}
     del rmse["01"][1], rmse["12"][2]
     counted = {name: len(log_contrast(one, rmse)) for name, one in found.items()}
-    assert counted == {"a=1": 2, "b=1": 3, "b=2": 3, "a=1 × b=1": 3, "a=1 × b=2": 3}
+    assert counted == {"a=1": 2, "b=1": 3, "b=2": 3, "a=1 x b=1": 3, "a=1 x b=2": 3}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_planted_interaction_is_found(rule: Rule) -> None:
     arms = crossing(a=2, b=2)
     rmse = study(np.random.default_rng(3), arms, 40, ab=math.log(0.1))
     found = {one.name: judge_contrast(one, rmse, rule.level(3), rule) for one in contrasts_of(arms)}
-    both = found["a=1 × b=1"].seen
+    both = found["a=1 x b=1"].seen
     assert both.answer is Matters.BETTER and both.low < 0.1 < both.high
     # Over both levels of the other factor each change takes RMSE to sqrt(0.1).
     assert found["a=1"].seen.low < math.sqrt(0.1) < found["a=1"].seen.high

@@ -15,9 +15,9 @@ A contrast is one number a seed, so it is judged as a paired difference is: `evi
 numbers are symmetric about their centre. A change that does nothing makes R + a and R exchangeable, so its main effect
 is symmetric about 0; so is an interaction where at least one of the two changes only shifts log RMSE.
 
-A run that diverged stands for one RMSE beyond all others. If more weight of the diverged runs of a seed is positive, the
-contrast is +inf there, if more is negative it is -inf; where their weights cancel, so does that RMSE, and the other
-cells say what is left. For two cells that is how pairs are treated. A run that failed leaves its seed out.
+A run that diverged stands for one RMSE beyond all others. If the weights of the diverged runs of a seed sum to more
+than 0, the contrast is +inf there, if to less it is -inf; where they cancel, so does that RMSE, and the other cells say
+what is left. For two cells that is how pairs are treated. A run that failed leaves its seed out.
 """
 
 import math
@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from ssc_sweep.verdicts.evidence import Difference, Floats, Matters, Runs, difference
-from ssc_sweep.verdicts.paired import EQUAL
+from ssc_sweep.verdicts.evidence import Difference, Matters, Runs, difference
+from ssc_sweep.verdicts.paired import EQUAL, Floats
 from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_difference
 from ssc_sweep.verdicts.rule import Rule
 
@@ -50,7 +50,7 @@ class Contrast:
 
     @property
     def name(self) -> str:
-        return " × ".join(f"{factor}={level}" for factor, level in self.changes)
+        return " x ".join(f"{factor}={level}" for factor, level in self.changes)
 
     @property
     def is_interaction(self) -> bool:
@@ -63,7 +63,7 @@ class JudgedContrast:
 
     Attributes:
         level: chance of being wrong that its interval has.
-        seen: its numbers. For an interaction BETTER means: both changes together give less than their effects multiplied.
+        seen: its numbers. Of an interaction BETTER means that both changes give less than their effects multiplied.
         relative: its cells have other validation rows, so that each RMSE is taken over that of predicting the mean.
         seeds: how many in total would give an answer that is open (80% power); None where that cannot be said.
         hopeless: whether an open answer is out of reach of the seeds that a study may have at most.
@@ -100,7 +100,7 @@ def contrasts_of(arms: Mapping[Cell, str]) -> list[Contrast]:
         arms: the arm of every cell, the control's too; none may lack.
     """
     changes = changes_of(arms)
-    wanted = [(change,) for change in changes]
+    wanted: list[Cell] = [(change,) for change in changes]
     wanted += [(a, b) for i, a in enumerate(changes) for b in changes[i + 1 :] if a[0] != b[0]]
     return [Contrast(of, _weights(of, arms)) for of in wanted]
 

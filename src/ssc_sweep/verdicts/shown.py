@@ -43,9 +43,7 @@ def forest(judgements: Mapping[str, Judgement | None]) -> dict[str, str]:
 
 def forest_of(differences: Mapping[str, Difference | None]) -> dict[str, str]:
     """The same of any differences."""
-    shown = {
-        name: seen for name, seen in differences.items() if seen and seen.n and seen.answer is not Matters.APART
-    }
+    shown = {name: seen for name, seen in differences.items() if seen and seen.n and seen.answer is not Matters.APART}
     ends = [abs(math.log(end)) for one in shown.values() for end in (one.low, one.ratio, one.high) if _drawable(end)]
     reach = max(ends, default=0.0) or 1.0
     middle = WIDTH // 2
