@@ -32,9 +32,9 @@ import yaml
 from scipy.stats import bootstrap
 
 from ssc_sweep.config import conf_dir
-from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import mean
 from ssc_sweep.study.search.score import works
+from ssc_sweep.verdicts.rule import Rule
 
 SPACE = "plan_and_data"
 RULE = Rule(target=15.0)

@@ -6,7 +6,7 @@ from ssc_sweep.findings.reading import METRICS
 from ssc_sweep.study.folder import RunFolder, StudyFolder, write_json, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.plan import Plan, write_plan
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.writing import write_text
 
 COLUMNS = (

@@ -73,8 +73,8 @@ def test_a_diverged_run_stays_in_its_arms_count(folder: StudyFolder) -> None:
     study = collect(folder)
     assert study.runs["left_out"].isna().all()
     (fast,) = [verdict for verdict in judge_arms(study) if verdict.arm.folder == FAST]
-    assert fast.judgement is not None and fast.judgement.evidence.n_seeds == 4
-    assert fast.judgement.evidence.n_lost == 1 and fast.judgement.evidence.works == 3
+    assert fast.judgement is not None and fast.judgement.works.n == 4
+    assert fast.judgement.matters.lost_alone == 1 and fast.judgement.works.works == 3
     assert score_table(study).rows[1].lost == 1
 
 
@@ -166,12 +166,13 @@ def test_a_study_without_a_target(folder: StudyFolder, capsys: pytest.CaptureFix
     write_yaml(folder.study, content)
     study, verdicts, _ = build(folder)
     assert study.rule is not None and study.rule.threshold == 0.9
-    evidence = verdicts[0].judgement.evidence  # type: ignore[union-attr]
-    assert evidence.works == 0 and evidence.ratio == pytest.approx(0.2518, abs=1e-3)
+    judgement = verdicts[0].judgement
+    assert judgement is not None and judgement.works.works == 0
+    assert judgement.matters.ratio == pytest.approx(0.2518, abs=1e-3)
     print_study(study, verdicts)
     assert "beats mean by 10%" in capsys.readouterr().out
     page = (folder.path / "report.html").read_text()
-    assert "a run works if its RMSE is below 90% of that of predicting the mean, an arm" in page
+    assert "a run works if its RMSE is below 90% of that of predicting the mean; an arm" in page
     assert "RMSE below 90% of that of predicting the mean" in page
 
 

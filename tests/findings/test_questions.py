@@ -18,7 +18,7 @@ from ssc_sweep.probe import Probe, Tells
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.rule import Rule
 
 PROBES = {
     probe.name: probe

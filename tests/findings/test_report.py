@@ -21,10 +21,11 @@ from ssc_sweep.findings.__main__ import main
 from ssc_sweep.findings.collect import collect
 from ssc_sweep.findings.judging import rmse_of
 from ssc_sweep.findings.report import build, judge_arms, render, snippet
-from ssc_sweep.findings.verdicts import Verdict
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import write_plan
+from ssc_sweep.verdicts.causes import Cause
+from ssc_sweep.verdicts.judge import Verdict
 from tests.findings.studies import FAST, SLOW, TRACE, fail, finish, make_study
 
 
@@ -73,11 +74,15 @@ def damaged(tmp_path: Path) -> StudyFolder:
 
 def test_verdicts_come_first_and_in_sentences(whole: StudyFolder) -> None:
     text = " ".join(page(whole).text.split())
-    places = [text.index(part) for part in (Verdict.MAKES_IT_WORK, Verdict.TOO_FEW_SEEDS, "Does the loss diverge")]
+    places = [
+        text.index(part)
+        for part in ("At least a part of the cause: B lr.", Verdict.HELPS_OPEN, Verdict.FAILS, "Does the loss diverge")
+    ]
     assert places == sorted(places)
     assert places[-1] < text.index("Every seed.") < text.index("All runs")
-    assert "8 of 8 runs work (RMSE below 15 kg); of the control 0." in text
-    assert "Rule: a run works if its RMSE is below 15 kg, an arm if 90% of its runs do" in text
+    # Clopper-Pearson at 1%, for two arms and a control make five claims: 0.005^(1/8) = 0.52.
+    assert "8 of 8 runs work (RMSE below 15 kg; share 52% to 100%); of the control 0 of 8." in text
+    assert "Rule: a run works if its RMSE is below 15 kg; an arm if more than 80% of its runs do" in text
     assert "Predicting the training rows' mean for every row has an RMSE of 8 kg: a model with a larger RMSE" in text
     assert "Does the loss diverge, and when?" in text and "NaN or Inf: 0 of 24 runs" in text
     assert "What went wrong" not in text
@@ -86,9 +91,10 @@ def test_verdicts_come_first_and_in_sentences(whole: StudyFolder) -> None:
 def test_verdicts_csv_holds_the_judgements(whole: StudyFolder) -> None:
     table = pd.read_csv(whole.path / "verdicts.csv")
     assert table["arm"].tolist() == [FAST, SLOW]
-    assert table["verdict"].tolist() == [Verdict.MAKES_IT_WORK, Verdict.TOO_FEW_SEEDS]
-    assert table["n_pairs"].tolist() == [8, 8]
-    assert table.loc[0, "ratio"] < 0.3
+    assert table["verdict"].tolist() == [Verdict.HELPS_OPEN, Verdict.FAILS]
+    assert table["cause"].tolist() == [Cause.AT_LEAST_A_PART] * 2
+    assert table["pairs_n"].tolist() == [8, 8]
+    assert table.loc[0, "pairs_ratio"] < 0.3
 
 
 def test_the_snippet_recomputes_the_verdicts(whole: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +109,7 @@ def test_the_snippet_recomputes_the_verdicts(whole: StudyFolder, monkeypatch: py
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(code, names)
     assert names["judged"] == {f"{v.arm.folder} against control": v.judgement for v in verdicts}
-    assert Verdict.MAKES_IT_WORK in printed.getvalue()
+    assert Verdict.HELPS_OPEN in printed.getvalue()
 
 
 def test_the_page_needs_nothing_from_outside(whole: StudyFolder) -> None:
@@ -120,13 +126,14 @@ def test_the_page_needs_nothing_from_outside(whole: StudyFolder) -> None:
 
 def test_pictures_have_alt_texts_captions_and_files(whole: StudyFolder) -> None:
     found = page(whole)
-    assert len(found.all("img")) == 4
+    assert len(found.all("img")) == 5
     assert all(len(image["alt"] or "") > 20 for image in found.all("img"))
-    assert "control: median 43.5 kg over 8 runs, 0 lost" in (found.all("img")[0]["alt"] or "")
+    assert "control: median 43.5 kg over 8 runs, 0 lost" in (found.all("img")[1]["alt"] or "")
+    assert "optimizer.lr=1e-4: The change helps" in (found.all("img")[0]["alt"] or "")
     assert all(svg.get("aria-label") for svg in found.all("svg"))
     assert len(found.all("figcaption")) == len(found.all("figure"))
     names = {path.name for path in (whole.path / "figures").iterdir()}
-    stems = {f"lr-{suffix}" for suffix in ("seeds", "curves", "gradients", "statistics")}
+    stems = {"forest"} | {f"lr-{suffix}" for suffix in ("seeds", "curves", "gradients", "statistics")}
     assert names == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "png")}
 
 
@@ -172,8 +179,9 @@ def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder
     assert states[:6] == ["failed", "failed", "left out", "left out", "unfinished", "diverged"]
     fast, slow = (v.judgement for v in verdicts)
     assert fast is not None and slow is not None
-    assert (fast.evidence.n_seeds, fast.evidence.n_pairs, fast.evidence.n_lost) == (5, 4, 1)
-    assert (slow.evidence.n_seeds, slow.evidence.n_pairs) == (7, 5)
+    # Failed runs say nothing of the model and count nowhere; the diverged one does.
+    assert (fast.works.n, fast.matters.n, fast.matters.lost_alone) == (4, 4, 0)
+    assert (slow.works.n, slow.matters.n, slow.matters.lost_alone) == (7, 6, 1)
 
 
 def test_nothing_in_a_folder_becomes_code_or_a_formula(tmp_path: Path) -> None:
@@ -330,7 +338,7 @@ def test_one_folder_with_two_controls_is_judged_against_each(tmp_path: Path) -> 
     write_yaml(folder.study, read_yaml(folder.study) | {"arms": []})
     write_plan(folder, replace(plan, arms=arms))
     study, verdicts, _ = build(folder)
-    ratios = [v.judgement.evidence.ratio if v.judgement else None for v in verdicts]
+    ratios = [v.judgement.matters.ratio if v.judgement else None for v in verdicts]
     for ratio, control in zip(ratios[:2], ("control", SLOW), strict=True):
         logs = np.log(rmse_of(study, FAST) / rmse_of(study, control))
         assert ratio == pytest.approx(float(np.exp(logs.mean())))
@@ -346,4 +354,4 @@ def test_few_pairs_have_no_interval(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "few", seeds=3)
     build(folder)
     text = " ".join(page(folder).text.split())
-    assert "(3 pairs, too few for a 95% interval)" in text and "0 to ∞" not in text.partition("The numbers behind")[0]
+    assert "(3 pairs, too few for an interval)" in text and "0 to ∞" not in text.partition("The numbers behind")[0]

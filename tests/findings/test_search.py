@@ -29,8 +29,8 @@ from ssc_sweep.findings.search_reading import Search, as_on_disk
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, write_plan
-from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import LEAKS
+from ssc_sweep.verdicts.rule import Rule
 from tests.findings.studies import finish, make_study
 
 SPACE = {

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from ssc_sweep.findings.collect import collect
-from ssc_sweep.findings.table import arm_table, paired_difference, print_study
+from ssc_sweep.findings.judging import judge_arms
+from ssc_sweep.findings.table import arm_table, print_study
 from ssc_sweep.study.folder import StudyFolder, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.plan import Plan, write_plan
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.writing import write_text
 from tests.findings.studies import finish
 
@@ -34,18 +34,6 @@ def folder(tmp_path: Path) -> StudyFolder:
     return study
 
 
-def test_paired_difference_by_hand() -> None:
-    # Differences -30 and -40: mean -35, sd sqrt(50), t(0.975, 1) = 12.706, half width 12.706 * sqrt(50) / sqrt(2).
-    paired = paired_difference(pd.Series([10.0, 20.0, np.nan]), pd.Series([40.0, 60.0, 50.0]))
-    assert paired is not None
-    assert (paired.n, paired.mean) == (2, -35.0)
-    assert paired.high - paired.mean == pytest.approx(12.7062 * 5, abs=1e-3)
-
-
-def test_one_pair_has_no_interval() -> None:
-    assert paired_difference(pd.Series([10.0]), pd.Series([40.0])) is None
-
-
 def test_summary_has_one_row_a_run_and_no_number_for_a_failure(folder: StudyFolder) -> None:
     study = collect(folder)
     read = pd.read_csv(folder.summary)
@@ -57,12 +45,15 @@ def test_summary_has_one_row_a_run_and_no_number_for_a_failure(folder: StudyFold
 
 def test_table_by_hand(folder: StudyFolder) -> None:
     console = Console(width=120, record=True)
-    console.print(arm_table(collect(folder)))
+    study = collect(folder)
+    console.print(arm_table(study, judge_arms(study)))
     text = console.export_text()
     control = next(line for line in text.splitlines() if line.startswith("control"))
-    assert control.split() == ["control", "3", "50.0", "10.0", "50.0", "40.0\u201360.0", "0.750", "0/3", "-"]
+    assert control.split() == ["control", "3", "50.0", "10.0", "50.0", "0.750", "0/3", "-"]
     arm = next(line for line in text.splitlines() if line.startswith("optimizer.lr"))
-    assert arm.split()[:8] == ["optimizer.lr=1e-4", "2", "15.0", "7.1", "15.0", "10.0\u201320.0", "0.750", "1/3"]
+    # log(10/40), log(20/60), and the lost run as the larger of the two: exp of the mean is 0.69, no interval.
+    works = ["optimizer.lr=1e-4", "2", "15.0", "7.1", "15.0", "0.750", "1/3", "open", "0.69", "[?]"]
+    assert arm.split()[:10] == works
     assert "B lr" in text
     mean = next(line for line in text.splitlines() if line.startswith("predict the mean"))
     assert mean.split()[3:5] == ["3", "8.0"]

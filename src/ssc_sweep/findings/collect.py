@@ -23,7 +23,7 @@ from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf, Reference
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.plan import PROVENANCE, Plan
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.writing import write_text
 
 # A run with one of these has ended; without an RMSE it is lost, and counts as such in the verdicts.

@@ -13,10 +13,10 @@ import pandas as pd
 
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.judging import unit_of
-from ssc_sweep.findings.paired import t_interval
 from ssc_sweep.findings.views import titled
 from ssc_sweep.findings.watched import ends
 from ssc_sweep.training.scores import SCORES
+from ssc_sweep.verdicts.paired import t_interval
 
 # A column of summary.csv that is no declared score, but is compared all the same.
 SECONDS = "seconds"

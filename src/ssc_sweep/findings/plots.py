@@ -6,6 +6,7 @@ global.
 """
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +21,13 @@ from ssc_sweep.findings.style import styled
 # isort: split
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
+from ssc_sweep.verdicts.evidence import Difference, Matters, Share, Works
+
 CONTROL_COLOUR = "#000000"
+BETTER, WORSE = "#0072B2", "#D55E00"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
 MARKERS = ("s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)))
@@ -79,6 +83,69 @@ def plain_log(ax: Axes, which: str) -> None:
         axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(plain))
     axis.set_minor_formatter(NullFormatter())
+
+
+@dataclass(frozen=True)
+class ForestRow:
+    """An arm in the forest plot."""
+
+    label: str
+    matters: Difference
+    works: Share
+
+
+MOST_ROWS = 40  # more arms than these make no picture
+
+
+def verdict_forest(rows: Sequence[ForestRow], log_margin: float, works_share: float) -> Figure:
+    """Intervals of all arms: of the ratio to the control on a log axis, and of the share of runs that work."""
+    shown = rows[:MOST_ROWS]
+    with styled():
+        figure = Figure(figsize=(WIDTH, 0.9 + 0.55 * len(shown)), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+        ratios = [end for row in shown for end in (row.matters.low, row.matters.ratio, row.matters.high)]
+        known = [abs(math.log(end)) for end in ratios if end > 0 and math.isfinite(end)]
+        reach = 1.1 * max([*known, 2 * log_margin])
+        left.axvspan(math.exp(-log_margin), math.exp(log_margin), color="#dddddd", lw=0)
+        left.axvline(1, color="#444444", lw=1.2)
+        right.axvline(works_share, color="#444444", lw=1.2, ls="--")
+        for y, row in enumerate(shown):
+            one = row.matters
+            if one.answer is Matters.APART or not one.n:
+                note = "other rows" if one.n else "no pairs"
+                left.annotate(note, (1, y), va="center", ha="center", bbox={"fc": "white", "ec": "none", "pad": 1})
+            else:
+                ends = [min(max(end, math.exp(-reach)), math.exp(reach)) for end in (one.low, one.high)]
+                colour = {Matters.BETTER: BETTER, Matters.WORSE: WORSE}.get(one.answer, CONTROL_COLOUR)
+                face = "white" if one.answer is Matters.OPEN else colour
+                left.plot(ends, [y, y], color=colour, lw=2)
+                left.plot(min(max(one.ratio, math.exp(-reach)), math.exp(reach)), y, "o", color=colour, mfc=face, ms=7)
+            colour = {Works.YES: BETTER, Works.NO: WORSE}.get(row.works.answer, CONTROL_COLOUR)
+            face = "white" if row.works.answer is Works.OPEN else colour
+            right.plot([row.works.low, row.works.high], [y, y], color=colour, lw=2)
+            if row.works.n:
+                right.plot(row.works.works / row.works.n, y, "o", color=colour, mfc=face, ms=7, clip_on=False)
+            left.annotate(
+                _short(row.label, 40), (0, y - 0.2), xycoords=("axes fraction", "data"), va="bottom", zorder=5,
+                xytext=(2, 0), textcoords="offset points", bbox={"fc": "white", "ec": "none", "pad": 0.5},
+            )  # fmt: skip
+        left.set_xscale("log")
+        left.set_xlim(math.exp(-reach), math.exp(reach))
+        # The same steps to both sides of no difference.
+        step = 2.0 if reach < math.log(10) else 5.0 if reach < math.log(50) else 10.0 ** math.ceil(reach / 6)
+        ticks = [step**i for i in range(-4, 5) if abs(i) * math.log(step) < reach]
+        left.set_xticks(ticks, [plain(tick) for tick in ticks])
+        left.xaxis.set_minor_locator(NullLocator())
+        right.set_xlim(0, 1)
+        right.set_xticks([0, 0.5, 1])
+        right.xaxis.set_major_formatter(PercentFormatter(1.0))
+        for ax, title in ((left, "RMSE over control's, log axis"), (right, "runs that work")):
+            ax.set_title(title)
+            ax.set_ylim(len(shown) - 0.6, -0.8)
+            ax.set_yticks([])
+            ax.grid(visible=False, axis="y")
+            ax.spines["left"].set_visible(False)
+        return figure
 
 
 def strip(arms: Sequence[ArmRuns], target: float, mean_predictor: float, unit: str) -> Figure:

@@ -15,11 +15,11 @@ from ssc_sweep.findings.diagnosis import (
     does_the_loss_diverge,
     what_happens_to_gradients,
 )
-from ssc_sweep.findings.evidence import Evidence
-from ssc_sweep.findings.judging import ArmVerdict, rmse_of, scaled_rmse_of
-from ssc_sweep.findings.verdicts import Verdict, judge
+from ssc_sweep.findings.judging import ArmVerdict, rmse_by_seed, rmse_of, scaled_rmse_of
 from ssc_sweep.findings.watched import watch
 from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.verdicts.evidence import Difference, difference, log_differences
+from ssc_sweep.verdicts.judge import Matters
 
 # Of more factors than this the answer names those that move the result most; the evidence has all.
 MOST_FACTORS = 4
@@ -40,33 +40,32 @@ def answer_all(study: Study, verdicts: Sequence[ArmVerdict]) -> list[Answer]:
 
 
 def which_hyperparameters_matter(study: Study, verdicts: Sequence[ArmVerdict]) -> Answer:
-    """Rule: an arm matters if its verdict is that it works, helps or does harm."""
+    """Rule: an arm matters if its interval lies on one side of no difference and is not within the margin."""
     question = "Which hyperparameters matter?"
-    evidence, groups = [], dict[Verdict, list[str]]()
+    evidence, groups = [], dict[Matters, list[str]]()
     for verdict in verdicts:
         judgement = verdict.judgement
         if judgement is None:
             continue
-        groups.setdefault(judgement.verdict, []).append(verdict.arm.label)
-        seen = judgement.evidence
+        seen = judgement.matters
+        groups.setdefault(seen.answer, []).append(verdict.arm.label)
         evidence.append(
-            f"{verdict.arm.label}: {judgement.verdict} RMSE times {seen.ratio:.2f} "
-            f"[{seen.ratio_low:.2f}, {seen.ratio_high:.2f}], works in {seen.works} of {seen.n_seeds}."
+            f"{verdict.arm.label}: {verdict.sentence} RMSE times {seen.ratio:.2f} [{seen.low:.2f}, {seen.high:.2f}], "
+            f"works in {judgement.works.works} of {judgement.works.n}."
         )
     if not groups:
         instead = ": it is a search, whose importances stand above" if study.is_search else ""
         return Answer(question, f"This study tests no hypothesis{instead}.", ())
     parts = [
-        f"{what} {_listed(groups[verdict])}"
-        for verdict, what in (
-            (Verdict.MAKES_IT_WORK, "it works with"),
-            (Verdict.HELPS, "it still fails, but less, with"),
-            (Verdict.WORSE, "it gets worse with"),
-            (Verdict.NO_DIFFERENCE, "no difference is made by"),
-            (Verdict.TOO_FEW_SEEDS, "too few seeds to tell for"),
-            (Verdict.CONTROL_WORKS, "the control already works, beside"),
+        f"{what} {_listed(groups[answer])}"
+        for answer, what in (
+            (Matters.BETTER, "it gets better with"),
+            (Matters.WORSE, "it gets worse with"),
+            (Matters.SAME, "no difference is made by"),
+            (Matters.OPEN, "too few seeds to tell for"),
+            (Matters.APART, "not compared, for their rows differ:"),
         )
-        if verdict in groups
+        if answer in groups
     ]
     text = "; ".join(parts)
     return Answer(question, text[0].upper() + text[1:] + ".", tuple(evidence))
@@ -92,16 +91,20 @@ def what_do_working_models_do(study: Study) -> Answer:
         held = f"one model, {next(iter(model.values()))}" if model else "no model that has come to an end"
         return Answer(question, f"This study holds {held}: it cannot say.", ())
     working, evidence = _who_works(study, model)
-    factors: dict[str, list[Evidence]] = {}
+    factors: dict[str, list[Difference]] = {}
+    runs = rmse_by_seed(study)
     for what, at, folder, other in _interventions(study, arms, model):
-        pair = scaled_rmse_of(study, folder).align(scaled_rmse_of(study, other), join="inner")
-        if study.rule is None or not len(pair[0]):
+        if study.rule is None:
             continue
-        seen = judge(*pair, study.rule).evidence
+        # Each factor for itself, at 95%: this looks back over a study, and makes none of its claims.
+        x = log_differences(runs.get(folder, {}), runs.get(other, {}))
+        seen = difference(x, study.rule.alpha, study.rule)
+        if not seen.n:
+            continue
         factors.setdefault(what, []).append(seen)
-        interval = f"[{seen.ratio_low:.2f}, {seen.ratio_high:.2f}]"
+        interval = f"[{seen.low:.2f}, {seen.high:.2f}]"
         where = f" ({at})" if at else ""
-        evidence.append(f"{what}{where}: RMSE times {seen.ratio:.2f} {interval}, {seen.n_pairs} pairs.")
+        evidence.append(f"{what}{where}: RMSE times {seen.ratio:.2f} {interval}, {seen.n} pairs.")
     text = f"Working: {'; '.join(working)}." if working else "No model works."
     moved = {what: found for what, found in factors.items() if any(_sure(seen) for seen in found)}
     ranked = sorted(moved.items(), key=lambda item: -max(abs(seen.log_mean) for seen in item[1]))
@@ -114,11 +117,11 @@ def what_do_working_models_do(study: Study) -> Answer:
     return Answer(question, text, tuple(evidence))
 
 
-def _sure(seen: Evidence) -> bool:
-    return seen.ratio_high < 1 or seen.ratio_low > 1
+def _sure(seen: Difference) -> bool:
+    return seen.high < 1 or seen.low > 1
 
 
-def _moves(what: str, found: Sequence[Evidence]) -> str:
+def _moves(what: str, found: Sequence[Difference]) -> str:
     """One factor over the points of a grid, where its effect is certain."""
     ratios = sorted(seen.ratio for seen in found if _sure(seen))
     times = f"{ratios[0]:.2f}" if len(ratios) == 1 else f"{ratios[0]:.2f} to {ratios[-1]:.2f}"

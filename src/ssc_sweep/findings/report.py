@@ -21,11 +21,12 @@ from ssc_sweep.findings import style  # noqa: F401
 from matplotlib.figure import Figure
 
 from ssc_sweep.findings import plots
+from ssc_sweep.findings.answer import conclusions_of, headline
 from ssc_sweep.findings.collect import Study, summarised
 from ssc_sweep.findings.comparison import effects, probe_table, published, score_table
 from ssc_sweep.findings.diagnosis import Answer
 from ssc_sweep.findings.files import Unreadable
-from ssc_sweep.findings.judging import VERDICT_COLUMNS, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
+from ssc_sweep.findings.judging import NAMES, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import answer_all
 from ssc_sweep.findings.search import confirmations, search_notes
@@ -225,8 +226,24 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"p": _p, "number": _number, "overrides": label}
+    made.filters |= {"p": _p, "number": _number, "percent": lambda share: f"{share:.0%}", "overrides": label}
     return made
+
+
+def picture_of_verdicts(study: Study, verdicts: Sequence[ArmVerdict]) -> Picture | None:
+    """The forest plot: every arm's ratio and the share of its runs that work; None where nothing is judged."""
+    judged = [v for v in verdicts if v.judgement is not None]
+    if not judged or study.rule is None:
+        return None
+    rows = [plots.ForestRow(v.arm.label, v.judgement.matters, v.judgement.works) for v in judged if v.judgement]
+    caption = (
+        "Left: RMSE of the arm over that of its control, seed by seed; left of 1 is better, the shaded band does not "
+        f"matter. Right: share of runs that work; an arm works if all of its interval lies above "
+        f"{study.rule.works_share:.0%}. Filled marks: answered; open ones: not yet."
+    )
+    alt = "; ".join(f"{v.arm.label}: {v.sentence}" for v in judged)
+    figure = plots.verdict_forest(rows, study.rule.log_margin, study.rule.works_share)
+    return picture(study, "forest", "Every arm against its control", caption, alt, figure)
 
 
 def render(
@@ -253,7 +270,9 @@ def render(
         "groups": groups,
         "verdicts": verdicts,
         "mean_predictor": tuple(dict.fromkeys(_number(value) for value in (known.min(), known.max()) if len(known))),
-        "level": f"{100 * (1 - study.rule.alpha):g}%" if study.rule else "",
+        "headline": headline(verdicts),
+        "conclusions": conclusions_of(verdicts),
+        "forest_picture": picture_of_verdicts(compared, verdicts),
         "snippet": snippet(study, verdicts),
         "questions": questions,
         "scores": score_table(compared),
@@ -273,8 +292,9 @@ def render(
         "tracebacks": tracebacks(runs),
         "left_out": [run for run in runs if run.reason],
         "most_listed": MOST_LISTED,
-        # The trials of a search and its confirmations have seeds of their own; there is no grid to be complete.
-        "never_started": [] if study.is_search else never_started(study),
+        # The trials of a search have seeds of their own, and under seeds=auto each arm has as many as it took: there is
+        # no grid to be complete.
+        "never_started": [] if study.is_search or (study.rule and study.rule.sequential) else never_started(study),
         "search_notes": search_notes(search) if search else [],
     }
     return environment().get_template("report.html.j2").render(content)
@@ -308,7 +328,7 @@ def write(found: Findings) -> None:
     """
     study, verdicts, search = found.study, found.verdicts, found.search
     write_text(study.folder.summary, found.summary)
-    table = pd.DataFrame([v.row() for v in verdicts], columns=list(VERDICT_COLUMNS))
+    table = pd.DataFrame([v.row() for v in verdicts], columns=None if verdicts else list(NAMES))
     write_text(study.folder.path / "verdicts.csv", as_csv(table))
     # The trials of a search are too many to draw one by one.
     drawn = [] if search and not verdicts else draw(study.without_search() if search else study)

@@ -21,12 +21,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich import box
 from rich.table import Table
 
-from ssc_sweep.findings.paired import t_interval
 from ssc_sweep.findings.search_reading import Search
 from ssc_sweep.findings.table import make_console
 from ssc_sweep.study.folder import CONFIRM, of_search
 from ssc_sweep.study.search.record import FINISHED
 from ssc_sweep.study.search.space import label
+from ssc_sweep.verdicts.paired import t_interval
 
 
 @dataclass(frozen=True)

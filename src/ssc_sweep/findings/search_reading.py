@@ -10,9 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.files import Unreadable, one_line
 from ssc_sweep.study.folder import CONFIRM, TRIAL, of_search
-from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.record import CONFIRMED, ENDING, NOT_ENDED, Record, fresh_seeds, read
 from ssc_sweep.study.search.storage import DATABASE, address
+from ssc_sweep.verdicts.rule import Rule
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The table at the end of a study: one row an arm, and predict-the-mean beside them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 from rich import box
@@ -9,36 +8,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ssc_sweep.findings.answer import conclusions_of, headline
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.comparison import Cell, effects, finite, published, score_table
 from ssc_sweep.findings.judging import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
-from ssc_sweep.findings.paired import t_interval
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.study.judged import comparison
+from ssc_sweep.verdicts.judge import Judgement
+from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.verdicts.shown import TITLE, forest, ratio_text, share_text
 
 
-@dataclass(frozen=True)
-class Paired:
-    """Arm minus control over the seeds both have: mean difference and its 95% t interval, in the outcome's unit."""
-
-    n: int
-    mean: float
-    low: float
-    high: float
-
-
-def paired_difference(arm: pd.Series, control: pd.Series) -> Paired | None:
-    """Compare two series of RMSE indexed by seed; None where fewer than two seeds have both."""
-    difference = (arm - control).dropna()
-    n = len(difference)
-    if n < 2:
-        return None
-    return Paired(n, *t_interval(difference.to_numpy(dtype=float)))
-
-
-def arm_table(study: Study) -> Table:
-    """Build the table. RMSE in the outcome's unit, over the runs that have one."""
+def arm_table(study: Study, verdicts: Sequence[ArmVerdict]) -> Table:
+    """Build the table. RMSE in the outcome's unit, over the runs that have one; ratios and answers as judged."""
     runs, plan = study.runs, study.plan
     table = Table(
         title=f"RMSE in {unit_of(study)}",
@@ -48,12 +31,16 @@ def arm_table(study: Study) -> Table:
         pad_edge=False,
         show_edge=False,
     )
-    table.add_column("arm", overflow="fold", min_width=12)
-    for name in ("n", "mean", "sd", "median", "range", "acc.", study.rule.short if study.rule else "works"):
-        table.add_column(name, justify="right", no_wrap=True)
+    judged = {(v.arm.folder, v.arm.control): v.judgement for v in verdicts}
     in_pairs = any(arm.control for arm in plan.arms)
+    table.add_column("arm", overflow="fold", min_width=12)
+    for name in ("n", "mean", "sd", "median", *(() if in_pairs else ("range",)), "acc."):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(study.rule.short if study.rule else "works", justify="right", no_wrap=True)
     if in_pairs:
-        table.add_column("minus control, 95% CI", justify="right", min_width=14)
+        table.add_column("times control", justify="right", no_wrap=True)
+        table.add_column(TITLE, no_wrap=True)
+    pictures = forest({comparison(v.arm): v.judgement for v in verdicts})
     shown = None
     for arm in plan.arms:
         if arm.hypothesis != shown:
@@ -62,23 +49,25 @@ def arm_table(study: Study) -> Table:
             if conf is not None:
                 table.add_row(f"[bold]{conf.letter} {escape(arm.hypothesis or '')}[/bold]")
             shown = arm.hypothesis
-        table.add_row(*_cells(study, arm), *([_difference(study, arm)] if in_pairs else []))
+        judgement = judged.get((arm.folder, arm.control))
+        against = [ratio_text(judgement), pictures[comparison(arm)]] if judgement else ["-", ""]
+        table.add_row(*_cells(study, arm, judgement, in_pairs), *(against if in_pairs else []))
     table.add_section()
     # One number a split: arms share the splits of their seeds.
     baseline = runs.drop_duplicates(["seed", "mean_predictor_rmse"])["mean_predictor_rmse"].dropna()
     floor = study.rule.scaled(baseline, baseline) if study.rule else baseline
-    table.add_row("predict the mean", *_numbers(baseline), "", _works(floor, len(baseline), study.rule))
+    table.add_row("predict the mean", *_numbers(baseline, in_pairs), "", _works(floor, len(baseline), study.rule))
     return table
 
 
-def _numbers(rmse: pd.Series) -> list[str]:
-    """n, mean, sd, median and range as text."""
+def _numbers(rmse: pd.Series, in_pairs: bool) -> list[str]:
+    """n, mean, sd, median and, unless pairs are compared, range as text."""
     n = len(rmse)
     if n == 0:
-        return ["0", "-", "-", "-", "-"]
+        return ["0", "-", "-", "-", *([] if in_pairs else ["-"])]
     sd = f"{rmse.std(ddof=1):.1f}" if n > 1 else "-"
     span = f"{rmse.min():.1f}\u2013{rmse.max():.1f}" if n > 1 else "-"
-    return [str(n), f"{rmse.mean():.1f}", sd, f"{rmse.median():.1f}", span]
+    return [str(n), f"{rmse.mean():.1f}", sd, f"{rmse.median():.1f}", *([] if in_pairs else [span])]
 
 
 def _works(scaled: pd.Series, runs: int, rule: Rule | None) -> str:
@@ -86,26 +75,14 @@ def _works(scaled: pd.Series, runs: int, rule: Rule | None) -> str:
     return f"{int((scaled < rule.threshold).sum())}/{runs}" if rule else "-"
 
 
-def _cells(study: Study, arm: Arm) -> list[str]:
+def _cells(study: Study, arm: Arm, judgement: Judgement | None, in_pairs: bool) -> list[str]:
     runs = study.runs
     mine = runs[runs["arm"] == arm.folder]
-    ended = rmse_of(study, arm.folder)
-    rmse = ended.dropna()
+    rmse = rmse_of(study, arm.folder).dropna()
     accuracy = f"{mine['accuracy'].mean():.3f}" if mine["accuracy"].notna().any() else "-"
-    return [
-        escape(arm.label),
-        *_numbers(rmse),
-        accuracy,
-        _works(scaled_rmse_of(study, arm.folder), len(ended), study.rule),
-    ]
-
-
-def _difference(study: Study, arm: Arm) -> str:
-    """Arm minus control with its interval, as text."""
-    if arm.control is None:
-        return "-"
-    paired = paired_difference(rmse_of(study, arm.folder), rmse_of(study, arm.control))
-    return f"{paired.mean:+.1f} [{paired.low:+.1f}, {paired.high:+.1f}]" if paired else "-"
+    scaled = scaled_rmse_of(study, arm.folder)
+    works = share_text(judgement) if judgement else _works(scaled, len(scaled), study.rule)
+    return [escape(arm.label), *_numbers(rmse, in_pairs), accuracy, works]
 
 
 def _endings(runs: pd.DataFrame) -> str:
@@ -116,18 +93,18 @@ def _endings(runs: pd.DataFrame) -> str:
     return f"{len(runs)} runs: {', '.join(parts)}{lost}"
 
 
-def verdict_lines(verdicts: Sequence[ArmVerdict], unit: str) -> list[str]:
-    """One line an arm: its verdict, and how many seeds would decide where these do not."""
-    lines = []
+def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
+    """A line for each hypothesis, then one for each arm, then what the intervals are."""
+    lines = [f"{one.name}: {one.cause.value}" for one in conclusions_of(verdicts)]
     for verdict in verdicts:
-        if verdict.judgement is None:
-            lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.note}")
-            continue
-        told = f"{verdict.judgement.verdict} {verdict.judgement.advice}"
-        lines.append(f"{verdict.letter} {verdict.arm.label}: {told}".rstrip())
-    if any(verdict.judgement for verdict in verdicts):
+        advice = verdict.judgement.advice if verdict.judgement else ""
+        lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.sentence} {advice}".strip())
+    judged = next((verdict.judgement for verdict in verdicts if verdict.judgement), None)
+    if judged is not None and study.rule is not None:
+        looks = " however often one looks" if study.rule.sequential else ""
         lines.append(
-            f"(verdicts: log RMSE in pairs, adjusted for all arms; intervals above: each arm alone, in {unit})"
+            f"(times control: RMSE of the arm over that of the control, seed by seed. All intervals of the study hold "
+            f"together with {1 - study.rule.alpha:.0%}{looks}; works: more than {study.rule.works_share:.0%} of runs.)"
         )
     return lines
 
@@ -218,13 +195,17 @@ def published_lines(study: Study) -> list[str]:
 
 
 def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
-    """Print the table, scores and effects where there are any, the verdicts and how the runs ended."""
+    """Print the answer, the table, scores and effects where there are any, the verdicts and how the runs ended."""
     console = make_console()
-    console.print(arm_table(study))
+    answer = headline(verdicts)
+    if answer:
+        console.print(f"[bold]{escape(answer)}[/bold]", highlight=False)
+        console.print()
+    console.print(arm_table(study, verdicts))
     for table in (*score_tables(study), effect_table(study)):
         if table is not None:
             console.print(table)
     for line in published_lines(study):
         console.print(escape(line), highlight=False)
-    for line in (*verdict_lines(verdicts, unit_of(study)), _endings(study.runs)):
+    for line in (*verdict_lines(study, verdicts), _endings(study.runs)):
         console.print(escape(line), highlight=False)

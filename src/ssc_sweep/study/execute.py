@@ -6,6 +6,7 @@ put into stacks is a matter of speed alone.
 """
 
 import faulthandler
+import hashlib
 import math
 import time
 import traceback
@@ -192,6 +193,11 @@ def _measured(answers: Answers, run: int, rows: Rows, data: DataSplit) -> Measur
     )
 
 
+def _digest(rows: Rows) -> str:
+    """What tells these rows from others: runs are compared in pairs only where they were measured on the same ones."""
+    return hashlib.sha256(rows.row.tobytes() + rows.y.tobytes()).hexdigest()[:16]
+
+
 def _metrics(job: Job, data: DataSplit, run: int, trained: Trained) -> dict[str, Any]:
     """What is said of a run: how it ended, its scores, what it was made of."""
     history, config = trained.history, job.config
@@ -217,6 +223,7 @@ def _metrics(job: Job, data: DataSplit, run: int, trained: Trained) -> dict[str,
         "first_bad": None if bad is None else asdict(bad),
         "rows_train": len(data.train.t),
         "rows_val": len(data.val.t),
+        "val_rows": _digest(data.val),
         "rows_val_known": int((data.val.t != HIDDEN).sum()),
         "rows_test": 0 if data.test is None else len(data.test.t),
         "rows_test_known": 0 if data.test is None else int((data.test.t != HIDDEN).sum()),

@@ -19,7 +19,7 @@ from ssc_sweep.study.folder import RunFolder, StudyFolder, yaml_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, canonical, folder_name
 from ssc_sweep.study.naming import arm_name, study_folder
 from ssc_sweep.study.plan import Plan, read_plan, started_here, write_plan
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.rule import Rule
 
 
 class Status(StrEnum):

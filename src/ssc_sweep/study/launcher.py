@@ -18,9 +18,9 @@ from omegaconf import DictConfig
 from ssc_sweep.errors import RunFailed, UserError
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import GoOn, Job, Outcome, describe, make_job
-from ssc_sweep.study.rule import read_rule
 from ssc_sweep.study.running import read_running
 from ssc_sweep.study.workers import hire, start_server
+from ssc_sweep.verdicts.rule import read_rule
 
 if TYPE_CHECKING:
     from ssc_sweep.study.prepare import Prepared

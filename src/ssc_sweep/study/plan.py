@@ -20,7 +20,7 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.schema import shown
 from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
-from ssc_sweep.study.rule import Rule
+from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.writing import remove_leftovers
 
 STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process

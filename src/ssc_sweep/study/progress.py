@@ -3,6 +3,20 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@cache
+def stderr_console(quiet: bool = False) -> "Console":
+    """The one console on stderr, so that a bar and a table can be shown below each other."""
+    # Imported here: --help, which loads this module too, should not wait for it.
+    from rich.console import Console
+
+    return Console(stderr=True, quiet=quiet)
 
 
 def say(lines: Iterable[str]) -> None:
@@ -21,7 +35,6 @@ def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Calla
         quiet: show nothing.
     """
     # Imported here: --help, which loads this module too, should not wait for them.
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
@@ -33,7 +46,7 @@ def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Calla
         TimeRemainingColumn(),
     )
     done = 0
-    progress = Progress(*columns, console=Console(stderr=True, quiet=quiet))
+    progress = Progress(*columns, console=stderr_console(quiet))
     task = progress.add_task("", total=epochs, runs=0)
 
     def advance(epochs: int, runs: int) -> None:

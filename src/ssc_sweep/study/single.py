@@ -19,9 +19,9 @@ from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.plan import check_settings, how_to_resume
 from ssc_sweep.study.prepare import Prepared
 from ssc_sweep.study.progress import say
-from ssc_sweep.study.rule import read_rule
 from ssc_sweep.study.running import read_running
 from ssc_sweep.study.workers import hire
+from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
 
 

@@ -10,8 +10,8 @@ Arms whose configs are equal are trained once. Every job is composed and checked
 import itertools
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
@@ -26,18 +26,22 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
 from ssc_sweep.errors import RunsFailed, UserError
-from ssc_sweep.schema import Count, checked
+from ssc_sweep.schema import checked
 from ssc_sweep.study.best import with_best
-from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
 from ssc_sweep.study.job import Job, Outcome, Status, ended, own_scores, run_overrides
+from ssc_sweep.study.judged import comparison
 from ssc_sweep.study.launcher import StackLauncher
+from ssc_sweep.study.live import live_table
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, axis_values, last_words, named_seeds, too_many, values_of
-from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, write_plan
+from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan, write_plan
 from ssc_sweep.study.progress import say
-from ssc_sweep.study.rule import read_rule
+from ssc_sweep.study.rounds import AUTO, Limits, Seeds, check_limits, read_limits, until_decided
 from ssc_sweep.study.running import KEYS as RUNNING
+from ssc_sweep.study.running import read_running
+from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
 
 if TYPE_CHECKING:
@@ -45,9 +49,11 @@ if TYPE_CHECKING:
 
 SHOWN = 20  # failed runs that are named on the terminal
 # Overrides that steer the study; the sweeper sets them for each job.
-OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs")
+OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs", *Limits.model_fields)
 # Keys that are the same for every run of a study.
-ONE_FOR_ALL = ("seeds", "study", "outputs", "target", "rule", "admit", "scores", "effects", *RUNNING)
+ONE_FOR_ALL = (
+    "seeds", "study", "outputs", "target", "rule", "admit", "scores", "effects", *Limits.model_fields, *RUNNING,
+)  # fmt: skip
 MANY_RUNS = 2_000  # from here on that takes so long that it is announced
 
 
@@ -100,27 +106,75 @@ class HypothesisSweeper(Sweeper):
         plan = self.plan(last_words([*brought, *typed]))
         folder = study_folder(self.config.outputs, self.config.study)
         check_settings(folder, plan.settings, plan.varied)
+        assert plan.rule is not None
+        if plan.rule.sequential:
+            self._until_decided(plan, folder)
+            return []
         runs = len(plan.seeds) * len({arm.folder for arm in plan.arms})
         if runs >= MANY_RUNS:
             say([f"{runs:,} runs: each is checked before the first one trains"])
         jobs = self.jobs(plan, folder)
+        raise_failures(jobs, self._train(jobs, lambda prepared: self.begin(plan, folder, prepared)))
+        return []
+
+    def _train(self, jobs: Sequence[Job], begin: "Callable[[Prepared], None]") -> Sequence[Outcome | None]:
+        """Train jobs by whatever launcher Hydra was told to use."""
+        assert self.launcher is not None
         if isinstance(self.launcher, StackLauncher):
-            raise_failures(jobs, self.launcher.train(jobs, lambda prepared: self.begin(plan, folder, prepared)))
-            return []
+            return self.launcher.train(jobs, begin)
         # Imported here: torch takes a second that --help and wrong overrides should not cost.
         from ssc_sweep.study.prepare import prepare
 
-        self.begin(plan, folder, prepare(jobs))
+        begin(prepare(jobs))
         words = [[*job.overrides, *self.steering] for job in jobs]
         returns = self.launcher.launch(words, initial_job_idx=0)
-        raise_failures(jobs, [_outcome(job, one) for job, one in zip(jobs, returns, strict=True)])
-        return returns
+        return [_outcome(job, one) for job, one in zip(jobs, returns, strict=True)]
 
-    def begin(self, plan: Plan, folder: StudyFolder, prepared: "Prepared") -> None:
-        """Say what is to be known, and write down the study: the last step before the first run."""
+    def _until_decided(self, plan: Plan, folder: StudyFolder) -> None:
+        """Add seeds in rounds until every arm has its answers.
+
+        Raises:
+            UserError: the study cannot decide anything.
+            RunsFailed: some runs raised; the others are finished.
+        """
+        assert self.config is not None and plan.rule is not None
+        limits = read_limits(self.config)
+        family = [*(read_plan(folder).arms if folder.study.exists() else ()), *plan.arms]
+        family = list({comparison(arm): arm for arm in family}.values())
+        check_limits(family, plan.rule, limits)
+        running = read_running(self.config)
+        arms = {arm.folder: arm for arm in reversed(plan.arms)}
+        # A round is a part of the study: what it keeps must not depend on how many runs the round has.
+        OmegaConf.update(self.config, "save_weights", running.weights(len(arms) * limits.max_seeds))
+        known: dict[RunFolder, tuple[Job, Outcome | None]] = {}
+
+        def train(wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Outcome | None]:
+            jobs = [self._job(arms[name], seed, folder) for name, seed in wanted]
+            part = replace(plan, seeds=tuple(sorted({seed for _, seed in wanted})))
+            first = not known
+            outcomes = self._train(jobs, lambda prepared: self.begin(part, folder, prepared, first))
+            known.update((job.folder, (job, outcome)) for job, outcome in zip(jobs, outcomes, strict=True))
+            return dict(zip(wanted, outcomes, strict=True))
+
+        with live_table(plan.arms, limits.max_seeds) as show:
+            until_decided(plan.arms, family, plan.rule, limits, train, show)
+        if running.dry_run:
+            most = limits.max_seeds * len(arms)
+            print(f"seeds=auto: this was the first round; more follow until all is answered, {most:,} runs at most.")
+        raise_failures([job for job, _ in known.values()], [outcome for _, outcome in known.values()])
+
+    def _job(self, arm: Arm, seed: int, folder: StudyFolder) -> Job:
         assert self.config is not None
-        estimates = self.effects() if checked("effects", bool, self.config.effects) else None
-        say([*prepared.notes, *how_to_resume(folder)])
+        overrides = tuple(run_overrides(arm, seed, folder))
+        config = self.configs[arm.folder].with_seed(seed)
+        return Job(config, folder.run(arm.folder, seed), overrides, folder, own_scores(self.config))
+
+    def begin(self, plan: Plan, folder: StudyFolder, prepared: "Prepared", first: bool = True) -> None:
+        """Say what is to be known, and write down the study: the last step before the first run of each round."""
+        assert self.config is not None
+        estimates = self.effects() if first and checked("effects", bool, self.config.effects) else None
+        if first:
+            say([*prepared.notes, *how_to_resume(folder)])
         write_plan(folder, plan)
         if estimates is not None:
             write_text(folder.effects, estimates)
@@ -179,7 +233,8 @@ class HypothesisSweeper(Sweeper):
             [f"{o.get_key_element()}={value}" for value in axis_values(o, self.hydra_context.config_loader)]
             for o in swept
         ]
-        seeds = self._seeds(own, bool(hypotheses))
+        auto = self._auto(own, bool(hypotheses))
+        seeds = self._seeds(own, bool(hypotheses), auto)
         points = math.prod(map(len, axes))
         runs = points * (1 + sum(len(conf.arms) for conf in hypotheses.values())) * len(seeds)
         if runs > MOST_RUNS:
@@ -194,7 +249,7 @@ class HypothesisSweeper(Sweeper):
             seeds=seeds,
             arms=self._merge_equal(arms),
             # The winner of a search brings its rule along.
-            rule=read_rule(common),
+            rule=read_rule(common, auto),
             hypotheses=hypotheses,
             settings=shared_settings(common) if self.config.arm is None else None,
             varied=tuple(o.key_or_group for o in swept),
@@ -202,17 +257,8 @@ class HypothesisSweeper(Sweeper):
 
     def jobs(self, plan: Plan, folder: StudyFolder) -> list[Job]:
         """Every run; arms that share a folder are trained once."""
-        assert self.config is not None
-        scores = own_scores(self.config)
         arms = {arm.folder: arm for arm in reversed(plan.arms)}
-        return [
-            Job(
-                self.configs[arm.folder].with_seed(seed), folder.run(arm.folder, seed),
-                tuple(run_overrides(arm, seed, folder)), folder, scores,
-            )
-            for arm in reversed(arms.values())
-            for seed in plan.seeds
-        ]  # fmt: skip
+        return [self._job(arm, seed, folder) for arm in reversed(arms.values()) for seed in plan.seeds]
 
     def _hypothesis_names(self, override: Override | None) -> list[str]:
         """Names on the command line, or the one that an experiment has chosen; none for a plain grid."""
@@ -248,15 +294,38 @@ class HypothesisSweeper(Sweeper):
             )
         return found
 
-    def _seeds(self, own: dict[str, Override], study_of_hypotheses: bool) -> tuple[int, ...]:
+    def _auto(self, own: dict[str, Override], study_of_hypotheses: bool) -> bool:
+        """Whether seeds are added until the answers are there.
+
+        Raises:
+            UserError: that was asked for, and there is no question to answer.
+        """
+        assert self.config is not None
+        checked("seeds", Seeds, self.config.seeds)
+        if "seed" in own or self.config.seeds != AUTO:
+            return False
+        if "seeds" in own and not study_of_hypotheses:
+            raise UserError(
+                "seeds=auto adds seeds until arms differ from their control, and a plain grid has no control: name a "
+                "number, such as seeds=10, or a hypothesis."
+            )
+        return study_of_hypotheses
+
+    def _seeds(self, own: dict[str, Override], study_of_hypotheses: bool, auto: bool) -> tuple[int, ...]:
+        """The seeds; of seeds=auto the first, for the rounds choose them."""
         assert self.config is not None
         if "seed" in own:
             return named_seeds(own["seed"])
-        count = checked("seeds", Count, self.config.seeds)
+        first = read_limits(self.config).first_seed
+        if auto:
+            return (first,)
+        if self.config.seeds == AUTO:
+            return (int(self.config.seed),)
+        count = int(self.config.seeds)
         if count > MOST_RUNS:
             raise too_many(f"seeds={count}")
         if study_of_hypotheses or "seeds" in own:
-            return tuple(range(count))
+            return tuple(range(first, first + count))
         return (int(self.config.seed),)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:

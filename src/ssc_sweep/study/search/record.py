@@ -11,9 +11,9 @@ from optuna.samplers import GridSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.study.folder import TRIAL, of_search
-from ssc_sweep.study.rule import Rule
 from ssc_sweep.study.search.score import works
 from ssc_sweep.study.search.settings import SEEDS_APART
+from ssc_sweep.verdicts.rule import Rule
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 CONFIRMED = "confirmed:"

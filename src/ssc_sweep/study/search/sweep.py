@@ -31,7 +31,6 @@ from ssc_sweep.study.folder import TRIAL, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.plan import Plan, check_rule, write_plan
-from ssc_sweep.study.rule import read_rule
 from ssc_sweep.study.running import read_running
 from ssc_sweep.study.search.claims import Claims
 from ssc_sweep.study.search.confirm import confirm
@@ -45,6 +44,7 @@ from ssc_sweep.study.search.space import check_space, find_extender, grid_points
 from ssc_sweep.study.search.storage import copy_to_folder, kept_in, open_study, shared_address
 from ssc_sweep.study.search.winner import write_winner
 from ssc_sweep.training.metrics import mean_predictor_rmse
+from ssc_sweep.verdicts.rule import read_rule
 
 LOOK_AGAIN_S = 0.5  # while others work on the last trials
 

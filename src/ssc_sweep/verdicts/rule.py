@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", float, "pd.Series[float]")
 
+# Fields that stand elsewhere in a config than under `rule`.
+ELSEWHERE = ("target", "sequential")
+
 
 class Rule(Section):
-    """What counts as working, as a difference, and as certain. How it is applied: `ssc_sweep.findings.verdicts`.
-
-    How far `alpha` and intervals hold where differences are far from normal: docs/POWER.md.
-    """
+    """What counts as working, as a difference, and as certain. How it is applied: docs/VERDICTS.md."""
 
     target: float | None = Field(
         default=None,
@@ -27,16 +27,19 @@ class Rule(Section):
         description="a run works if its RMSE is below this, in the outcome's unit; null: if it beats predicting the "
         "mean by the share `beats_mean`",
     )
-    works_share: float = Field(default=0.9, gt=0, le=1, description="an arm works if this share of its runs do")
+    works_share: float = Field(
+        default=0.8, gt=0, lt=1, description="an arm works if a larger share of its runs do, does not if a smaller one"
+    )
     alpha: float = Field(
-        default=0.05,
-        gt=0,
-        lt=0.5,
-        description="accepted chance of a false claim, over all arms together; intervals, each alone, cover 1 - alpha",
+        default=0.05, gt=0, lt=0.5, description="accepted chance of any false claim in a study, over all its arms"
     )
     margin: float = Field(default=0.1, gt=0, description="relative change of RMSE that does not matter")
     beats_mean: float = Field(
         default=0.1, gt=0, lt=1, description="without a target: a run works below (1 - this) times the mean's RMSE"
+    )
+    sequential: bool = Field(
+        default=False,
+        description="whether seeds are added until the answers are there (seeds=auto), so that looks are free",
     )
 
     @property
@@ -65,17 +68,31 @@ class Rule(Section):
         """RMSE as the threshold wants it: as it is where there is a target, else over that of predicting the mean."""
         return rmse / mean_predictor_rmse if self.target is None else rmse
 
+    def level(self, claims: int) -> float:
+        """Chance of being wrong that each interval of a study has, so that all `claims` of them hold with 1 - alpha.
 
-def read_rule(cfg: DictConfig) -> Rule:
+        Bonferroni rather than Holm: the interval of a claim is then the whole of its reason.
+        """
+        return self.alpha / max(1, claims)
+
+
+def read_rule(cfg: DictConfig, sequential: bool = False) -> Rule:
     """The rule of a composed config: `target` and the values under `rule`.
+
+    Args:
+        sequential: whether its seeds are added until the answers are there.
 
     Raises:
         UserError: a value is missing or out of bounds.
     """
     given = OmegaConf.to_container(cfg.rule) if isinstance(cfg.rule, DictConfig) else None
-    names = [name for name in Rule.model_fields if name != "target"]
+    names = [name for name in Rule.model_fields if name not in ELSEWHERE]
     if not isinstance(given, dict) or any(name not in given for name in names):
         shown = "null" if cfg.rule is None else cfg.rule
         raise UserError(f"rule={shown} is no rule: it needs {', '.join(names)}. Set one of them: rule.alpha=0.05.")
-    Rule.read({name: value for name, value in given.items() if name != "target"}, "rule")
-    return Rule.read({**given, "target": cfg.target})
+    own = [name for name in given if name in ELSEWHERE]
+    if own:
+        where = {"target": "target=15", "sequential": "seeds=auto or seeds=10"}[own[0]]
+        raise UserError(f"rule.{own[0]} is not set there: give {where}.")
+    Rule.read(given, "rule")
+    return Rule.read({**given, "target": cfg.target, "sequential": sequential}, "rule")

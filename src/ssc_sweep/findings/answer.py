@@ -1,0 +1,81 @@
+"""The answer of a study in a sentence or two: what a reader of terminal or report sees first."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ssc_sweep.findings.judging import ArmVerdict
+from ssc_sweep.verdicts.causes import Cause
+from ssc_sweep.verdicts.judge import Works
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The verdict on a hypothesis.
+
+    Attributes:
+        name: with its letter, and its point where a grid has several.
+    """
+
+    name: str
+    claim: str
+    cause: Cause
+
+
+def conclusions_of(verdicts: Sequence[ArmVerdict]) -> list[Conclusion]:
+    """One for each hypothesis, at each point of a grid."""
+    found: dict[tuple[str, str], Conclusion] = {}
+    points = {v.arm.control for v in verdicts}
+    for v in verdicts:
+        at = f" against {v.control_label}" if len(points) > 1 else ""
+        if v.cause is not None:
+            name = f"{v.letter} {v.arm.hypothesis}".strip() + at
+            found.setdefault((v.arm.hypothesis or "", v.arm.control or ""), Conclusion(name, v.claim, v.cause))
+    return list(found.values())
+
+
+def headline(verdicts: Sequence[ArmVerdict]) -> str:
+    """The answer in one or two sentences: which suspect is the cause, and whether anything works."""
+    found = conclusions_of(verdicts)
+    if not found:
+        return ""
+    return " ".join(part for part in (_causes(found), _working(verdicts)) if part)
+
+
+def _causes(found: Sequence[Conclusion]) -> str:
+    by: dict[Cause, list[str]] = {}
+    for one in found:
+        by.setdefault(one.cause, []).append(one.name)
+    parts = [*by.get(Cause.PART, ()), *by.get(Cause.AT_LEAST_A_PART, ())]
+    if Cause.NOTHING_WRONG in by and len(by) == 1:
+        return "The control works: there is nothing to explain."
+    if Cause.CAUSE in by:
+        also = f" A part of it: {_listed(parts)}." if parts else ""
+        return f"The cause: {_listed(by[Cause.CAUSE])}.{also}"
+    if Cause.AT_LEAST_A_PART in by or (parts and Cause.OPEN in by):
+        return f"At least a part of the cause: {_listed(parts)}."
+    if parts:
+        return f"A part of the cause: {_listed(parts)}. None is the whole of it."
+    claimed = [*by.get(Cause.HARMS, ()), *by.get(Cause.SAME, ())]
+    if claimed or Cause.NOT_SO in by:
+        told = [f"As claimed: {_listed(claimed)}."] if claimed else []
+        told += [f"Not as claimed: {_listed(by[Cause.NOT_SO])}."] if Cause.NOT_SO in by else []
+        return " ".join(told)
+    if Cause.OPEN in by:
+        return "Open: too few seeds to tell."
+    return "None of the suspects is the cause." if len(found) > 1 else f"{found[0].name} is not the cause."
+
+
+def _working(verdicts: Sequence[ArmVerdict]) -> str:
+    judged = [v for v in verdicts if v.judgement]
+    works = [v.arm.label for v in judged if v.judgement and v.judgement.works.answer is Works.YES]
+    if works:
+        return f"What works: {_listed(works)}."
+    if all(v.judgement and v.judgement.works.answer is Works.NO for v in judged):
+        return "Nothing works."
+    maybe = [v.arm.label for v in judged if v.judgement and v.judgement.works.answer is Works.OPEN]
+    return f"Open: whether {_listed(maybe)} works."
+
+
+def _listed(names: Iterable[str], most: int = 5) -> str:
+    unique = list(dict.fromkeys(names))
+    return ", ".join(unique[:most]) + (f" and {len(unique) - most} more" if len(unique) > most else "")

@@ -1,0 +1,170 @@
+"""seeds=auto: add seeds in rounds until every arm has its answers, or until they are out of reach."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
+
+from ssc_sweep.errors import UserError
+from ssc_sweep.schema import Count, Section
+from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.study.job import Outcome, Status
+from ssc_sweep.study.judged import Seen, compared, comparison, judge_arms
+from ssc_sweep.verdicts.judge import Judgement, Works, claims_of
+from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_share
+from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.verdicts.sequential import fewest
+
+AUTO = "auto"
+Seeds = Literal["auto"] | Count
+MORE = 2  # seeds of the first round beyond the fewest that can decide
+GROWTH = 0.25  # of the seeds so far, that a round adds at least
+RUNS_A_ROUND = 16  # that a round has at least: fewer leave stacks half empty
+
+# (folder of an arm, seed) -> how that run ended; None: it was not begun.
+Outcomes = Mapping[tuple[str, int], Outcome | None]
+
+
+class Limits(Section):
+    """What ends a study that adds seeds by itself."""
+
+    max_seeds: int = Field(ge=1, le=1_000_000, description="most seeds that an arm gets under seeds=auto")
+    time_budget_s: float | None = Field(gt=0, description="seconds after which no further round or trial begins")
+    first_seed: int = Field(ge=0, description="seeds are this one and those after it")
+
+
+def read_limits(cfg: DictConfig) -> Limits:
+    """The keys of a composed config that limit a study.
+
+    Raises:
+        UserError: a value is out of bounds.
+    """
+    return Limits.read({key: OmegaConf.select(cfg, key) for key in Limits.model_fields})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a study stands after a round.
+
+    Attributes:
+        seeds: that the round went up to.
+        judged: of the arms of this command, by `comparison`.
+        open: folders of the arms that get more seeds, controls left out.
+        seconds: since the first round began.
+    """
+
+    seeds: int
+    judged: Mapping[str, Judgement]
+    open: tuple[str, ...]
+    seconds: float
+
+
+def fewest_seeds(arms: Sequence[Arm], rule: Rule) -> int:
+    """The fewest seeds at which a study of these arms can decide whether one matters."""
+    return fewest(rule.level(claims_of(compared(arms))))
+
+
+def check_limits(arms: Sequence[Arm], rule: Rule, limits: Limits) -> None:
+    """Check that the study can decide anything.
+
+    Raises:
+        UserError: it has too few seeds.
+    """
+    fewest = fewest_seeds(arms, rule)
+    if limits.max_seeds < fewest:
+        raise UserError(
+            f"max_seeds={limits.max_seeds} is too few for seeds=auto: {len(compared(arms))} arms at "
+            f"rule.alpha={rule.alpha:g} take at least {fewest} seeds to decide. Allow that many, or name a number: "
+            f"seeds={limits.max_seeds}."
+        )
+
+
+def until_decided(
+    arms: Sequence[Arm],
+    family: Sequence[Arm],
+    rule: Rule,
+    limits: Limits,
+    train: Callable[[Sequence[tuple[str, int]]], Outcomes],
+    show: Callable[[Progress], None],
+) -> None:
+    """Train rounds of seeds until nothing is open.
+
+    An arm is open until it has both answers, is out of reach of max_seeds, or most of its runs fail. A control is open
+    as long as one of its arms is, or as it is not known whether it works.
+
+    Args:
+        arms: of this command.
+        family: all arms of the study: with those of earlier commands they share the chance of a false claim.
+        train: trains these runs, or says how they ended before.
+        show: called after each round.
+    """
+    start, runs, done = time.monotonic(), dict[str, dict[int, Seen]](), set[tuple[str, int]]()
+    failed: Counter[str] = Counter()
+    controls = {arm.control for arm in arms if arm.control is not None}
+    active = list(dict.fromkeys(arm.folder for arm in arms))
+    count = min(fewest_seeds(family, rule) + MORE, limits.max_seeds)
+    while True:
+        seeds = range(limits.first_seed, limits.first_seed + count)
+        wanted = [(folder, seed) for folder in active for seed in seeds if (folder, seed) not in done]
+        outcomes = train(wanted)
+        for (folder, seed), outcome in outcomes.items():
+            if outcome is None:
+                continue
+            done.add((folder, seed))
+            if outcome.status is Status.FAILED:
+                failed[folder] += 1
+            else:
+                runs.setdefault(folder, {})[seed] = seen(outcome, rule)
+        judged = judge_arms(family, runs, rule, limits.max_seeds)
+        mine = {comparison(arm): judged[comparison(arm)] for arm in arms if comparison(arm) in judged}
+        broken = {folder for folder in failed if failed[folder] > len(runs.get(folder, {}))}
+        open_arms, active = _still_open(arms, mine, controls, broken, limits.max_seeds, rule)
+        spent = time.monotonic() - start
+        show(Progress(count, mine, tuple(open_arms), spent))
+        stopped = any(outcome is None for outcome in outcomes.values())
+        over = limits.time_budget_s is not None and spent >= limits.time_budget_s
+        if stopped or over or not active or count >= limits.max_seeds:
+            return
+        added = max(math.ceil(GROWTH * count), math.ceil(RUNS_A_ROUND / len(active)))
+        count = min(count + added, limits.max_seeds)
+
+
+def seen(outcome: Outcome, rule: Rule) -> Seen:
+    """What a run that came to an end says of its model."""
+    rmse, mean = outcome.metrics.get("rmse"), outcome.metrics.get("mean_predictor_rmse")
+    value = math.nan if rmse is None else float(rmse)
+    # An RMSE of exactly 0 has no logarithm.
+    scaled = rule.scaled(value, math.nan if mean is None else float(mean))
+    return Seen(scaled if math.isnan(scaled) else max(scaled, SMALLEST), outcome.metrics.get("val_rows"))
+
+
+SMALLEST = 2.0**-1022
+
+
+def _still_open(
+    arms: Sequence[Arm],
+    judged: Mapping[str, Judgement],
+    controls: set[str],
+    broken: set[str],
+    most: int,
+    rule: Rule,
+) -> tuple[list[str], list[str]]:
+    """(folders of open arms, folders that get more seeds: those and the controls that they need)."""
+    open_arms, wanted = dict[str, None](), dict[str, None]()
+    for arm in arms:
+        one = judged.get(comparison(arm))
+        if one is None or arm.control is None or broken & {arm.folder, arm.control}:
+            continue
+        if not one.settled and not one.hopeless:
+            open_arms[arm.folder] = None
+            wanted |= {arm.control: None, arm.folder: None}
+        seeds = seeds_for_share(one.control, one.level, rule, hopeful=True)
+        if one.control.answer is Works.OPEN and not out_of_reach(seeds, one.control.n, most):
+            wanted[arm.control] = None
+    # An arm that is itself the control of others may be settled as an arm and still be needed.
+    return [folder for folder in open_arms if folder not in controls or folder in wanted], list(wanted)

@@ -1,0 +1,158 @@
+"""The numbers behind the two answers about an arm: how many of its runs work, and how it compares with its control.
+
+Runs that failed - raised, ran out of memory, were killed - say something of the machine and are left out before. A run
+that diverged has no RMSE (NaN) but says something of the model: it does not work, and is worse than any that has one.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from ssc_sweep.verdicts import sequential, share
+from ssc_sweep.verdicts.paired import EQUAL, Floats, sign_flip, spread
+from ssc_sweep.verdicts.rule import Rule
+
+Runs = Mapping[int, float]  # seed -> RMSE, NaN for a run that diverged
+
+
+class Works(StrEnum):
+    """Does it work?"""
+
+    YES = "yes"
+    NO = "no"
+    OPEN = "open"
+
+
+class Matters(StrEnum):
+    """Does it matter? APART: arm and control have other validation rows, so that their RMSE cannot be compared."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "no difference"
+    OPEN = "open"
+    APART = "other rows"
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of an arm's runs work.
+
+    Attributes:
+        works, n: runs below the target, of those that count.
+        low, high: interval of the share of runs that work, at the study's level.
+        answer: YES where all of it lies above works_share, NO where all of it lies below.
+    """
+
+    works: int
+    n: int
+    low: float
+    high: float
+    answer: Works
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm against its control, seed by seed. Ratios are arm / control: below 1 is better.
+
+    Attributes:
+        n: seeds at which both have a run that counts.
+        lost_alone, lost_alone_control: of these, seeds at which only the arm, or only the control, diverged.
+        ratio: of a typical pair, exp of the centre of the log differences (fixed number of seeds: of their mean;
+            seeds=auto: of their Hodges-Lehmann median); NaN without pairs.
+        low, high: its interval at the study's level; 0 and inf where there are too few pairs for one.
+        log_mean, log_sd: of the log differences; a pair with one lost side counts as the largest one seen. NaN where
+            there are too few.
+        d_z: log_mean / log_sd, the paired effect size; NaN where the sd is 0 or unknown.
+        wins, ties, losses: seeds at which the arm is better, equal, worse.
+        p: of no difference, two-sided; not adjusted for other arms.
+        answer: what the interval says.
+    """
+
+    n: int
+    lost_alone: int
+    lost_alone_control: int
+    ratio: float
+    low: float
+    high: float
+    log_mean: float
+    log_sd: float
+    d_z: float
+    wins: int
+    ties: int
+    losses: int
+    p: float
+    answer: Matters
+
+
+def share_working(runs: Runs, level: float, rule: Rule) -> Share:
+    """Judge whether runs work, at 1 - level."""
+    works = np.array([runs[seed] < rule.threshold for seed in sorted(runs)], dtype=bool)
+    low, high = (share.growing_interval if rule.sequential else share.fixed_interval)(works, level)
+    answer = Works.YES if low > rule.works_share else Works.NO if high < rule.works_share else Works.OPEN
+    return Share(int(works.sum()), len(works), low, high, answer)
+
+
+def log_differences(arm: Runs, control: Runs) -> Floats:
+    """log(arm) - log(control) at the seeds of both, in their order; +inf where only the arm diverged, -inf where only
+    the control did, 0 where both did."""
+    seeds = sorted(set(arm) & set(control))
+    mine = np.array([arm[seed] for seed in seeds], dtype=np.float64)
+    other = np.array([control[seed] for seed in seeds], dtype=np.float64)
+    x = np.log(mine) - np.log(other)
+    x[np.abs(x) <= EQUAL] = 0.0
+    lost, lost_control = ~np.isfinite(mine), ~np.isfinite(other)
+    x[lost & ~lost_control], x[~lost & lost_control], x[lost & lost_control] = math.inf, -math.inf, 0.0
+    return x
+
+
+def difference(x: Floats, level: float, rule: Rule) -> Difference:
+    """Weigh log differences x (n,), of an arm or of a contrast, at 1 - level."""
+    n, finite = len(x), np.isfinite(x)
+    # Under no difference the sign is a fair coin whatever the size, so any size for a lost run keeps the test exact.
+    size = float(np.abs(x[finite]).max(initial=0.0)) or 1.0
+    capped = np.clip(x, -size, size)
+    if rule.sequential:
+        p, (low, high) = sequential.p_value(x), sequential.interval(x, level)
+        centre = _hodges_lehmann(capped) if n else math.nan
+    else:
+        p, low, high = (float(value) for value in sign_flip(capped, level))
+        centre = float(capped.mean()) if n else math.nan
+    if n and not finite.any():
+        centre = float(np.sign(x.sum())) * math.inf
+    mean, sd = float(capped.mean()) if n else math.nan, spread(capped)
+    with np.errstate(over="ignore"):
+        ratio, ratio_low, ratio_high = (float(np.exp(value)) for value in (centre, low, high))
+    return Difference(
+        n=n,
+        lost_alone=int((x == math.inf).sum()),
+        lost_alone_control=int((x == -math.inf).sum()),
+        ratio=ratio,
+        low=ratio_low,
+        high=ratio_high,
+        log_mean=mean,
+        log_sd=sd,
+        d_z=mean / sd if sd > 0 else math.nan,
+        wins=int((x < 0).sum()),
+        ties=int((x == 0).sum()),
+        losses=int((x > 0).sum()),
+        p=p,
+        answer=_answer(low, high, rule),
+    )
+
+
+def _answer(low: float, high: float, rule: Rule) -> Matters:
+    """What an interval of the log ratio says. One within the margin says so, also where it leaves out 0."""
+    if -rule.log_margin < low and high < rule.log_margin:
+        return Matters.SAME
+    if high < 0:
+        return Matters.BETTER
+    return Matters.WORSE if low > 0 else Matters.OPEN
+
+
+def _hodges_lehmann(x: Floats) -> float:
+    """The median of the means of all pairs, each value with itself included (Hodges & Lehmann 1963)."""
+    i, j = np.triu_indices(len(x))
+    return float(np.median((x[i] + x[j]) / 2))

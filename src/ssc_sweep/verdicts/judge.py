@@ -1,0 +1,228 @@
+"""Verdicts: what an arm's runs say against the control's. Pure: numbers in, records out.
+
+Two questions are asked of every arm. Does it work: is the share of its runs below the target above or below
+`works_share`? Does it matter: is its RMSE, seed by seed, better or worse than the control's, or within the margin of
+it? Each is answered by an interval alone, and the sentence follows from the answers. A study of m arms and c controls
+makes 2 m + c claims; every interval has level alpha / (2 m + c), so that all of them hold with chance 1 - alpha
+(Bonferroni). docs/VERDICTS.md has a worked example.
+
+Recompute the verdicts of a study of hypotheses from its summary.csv (report.html has the snippet for any study):
+
+    import pandas as pd
+    from ssc_sweep.verdicts.judge import Rule, judge_study
+    runs = pd.read_csv("summary.csv").query("status in ['finished', 'diverged']")
+    rmse = {arm: dict(zip(table["seed"], table["rmse"])) for arm, table in runs.groupby("arm")}
+    against = {arm: (arm, "control") for arm in rmse if arm != "control"}
+    print(*judge_study(rmse, against, Rule(target=15)).items(), sep="\\n")
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from ssc_sweep.errors import UserError
+from ssc_sweep.verdicts.evidence import (
+    Difference,
+    Matters,
+    Runs,
+    Share,
+    Works,
+    difference,
+    log_differences,
+    share_working,
+)
+from ssc_sweep.verdicts.planning import (
+    FEWEST_FOR_AN_ESTIMATE,
+    out_of_reach,
+    seeds_for_difference,
+    seeds_for_share,
+)
+from ssc_sweep.verdicts.rule import Rule
+
+__all__ = ["Judgement", "Matters", "Rule", "Verdict", "Works", "claims_of", "judge", "judge_study"]
+
+
+class Verdict(StrEnum):
+    """Both answers in a sentence. The values are the sentences in the report."""
+
+    MAKES_IT_WORK = "The change makes it work."
+    WORKS_BETTER = "It works, and better than the control."
+    WORKS_SAME = "It works; the change makes no difference beyond the margin."
+    WORKS_WORSE = "It works, but the change makes it worse."
+    WORKS = "It works; whether the change matters is open."
+    WORKS_APART = "It works. Its rows are not the control's, so no more is compared."
+    HELPS = "The change helps, but it still fails."
+    FAILS_SAME = "It fails; the change makes no difference beyond the margin."
+    WORSE = "It fails, and the change makes it worse."
+    FAILS = "It fails; whether the change matters is open."
+    FAILS_APART = "It fails. Its rows are not the control's, so no more is compared."
+    HELPS_OPEN = "The change helps; whether it works is open."
+    SAME_OPEN = "The change makes no difference beyond the margin; whether it works is open."
+    WORSE_OPEN = "The change makes it worse; whether it works is open."
+    OPEN_APART = "Whether it works is open. Its rows are not the control's, so no more is compared."
+    TOO_FEW_SEEDS = "Too few seeds to tell."
+
+
+SENTENCES = {
+    (Works.YES, Matters.BETTER): Verdict.WORKS_BETTER,
+    (Works.YES, Matters.SAME): Verdict.WORKS_SAME,
+    (Works.YES, Matters.WORSE): Verdict.WORKS_WORSE,
+    (Works.YES, Matters.OPEN): Verdict.WORKS,
+    (Works.YES, Matters.APART): Verdict.WORKS_APART,
+    (Works.NO, Matters.BETTER): Verdict.HELPS,
+    (Works.NO, Matters.SAME): Verdict.FAILS_SAME,
+    (Works.NO, Matters.WORSE): Verdict.WORSE,
+    (Works.NO, Matters.OPEN): Verdict.FAILS,
+    (Works.NO, Matters.APART): Verdict.FAILS_APART,
+    (Works.OPEN, Matters.BETTER): Verdict.HELPS_OPEN,
+    (Works.OPEN, Matters.SAME): Verdict.SAME_OPEN,
+    (Works.OPEN, Matters.WORSE): Verdict.WORSE_OPEN,
+    (Works.OPEN, Matters.OPEN): Verdict.TOO_FEW_SEEDS,
+    (Works.OPEN, Matters.APART): Verdict.OPEN_APART,
+}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and all that led to it.
+
+    Attributes:
+        verdict: the sentence.
+        level: chance of being wrong that each interval has.
+        works, control: does the arm work, does its control.
+        matters: the arm against its control.
+        seeds_work, seeds_matter: how many seeds in total would give an answer that is open, with 80% power, if what
+            was seen so far is typical; None where it is not open, or cannot be said.
+        hopeless: whether the answers still open are out of reach of the seeds that a study may have at most.
+    """
+
+    verdict: Verdict
+    level: float
+    works: Share
+    control: Share
+    matters: Difference
+    seeds_work: int | None
+    seeds_matter: int | None
+    hopeless: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether both questions have an answer."""
+        return Works.OPEN is not self.works.answer and Matters.OPEN is not self.matters.answer
+
+    @property
+    def advice(self) -> str:
+        """How many seeds an open answer takes, in a sentence that also says how far that can be trusted."""
+        told = []
+        if self.works.answer is Works.OPEN:
+            told.append(_about(self.seeds_work, "whether it works"))
+        if self.matters.answer is Matters.OPEN:
+            told.append(_about(self.seeds_matter, "whether it matters"))
+        if not told:
+            return ""
+        rough = "; a rough guess" if self.matters.n < FEWEST_FOR_AN_ESTIMATE else ""
+        return f"Seeds to tell {', '.join(told)} (80% power{rough})."
+
+    def row(self) -> dict[str, Any]:
+        """All fields in one flat dict: a row of verdicts.csv."""
+        return {
+            "verdict": self.verdict.value,
+            "works": self.works.answer.value,
+            "matters": self.matters.answer.value,
+            **{f"works_{name}": value for name, value in asdict(self.works).items() if name != "answer"},
+            "control_works": self.control.answer.value,
+            **{f"control_{name}": value for name, value in asdict(self.control).items() if name != "answer"},
+            **{f"pairs_{name}": value for name, value in asdict(self.matters).items() if name != "answer"},
+            "level": self.level,
+            "seeds_work": self.seeds_work,
+            "seeds_matter": self.seeds_matter,
+        }
+
+
+def _about(seeds: int | None, what: str) -> str:
+    return f"{what}: cannot be said" if seeds is None else f"{what}: about {seeds:,}"
+
+
+def claims_of(against: Mapping[str, tuple[str, str]]) -> int:
+    """How many claims a study makes: two an arm, one a control."""
+    return 2 * len(against) + len({control for _, control in against.values()})
+
+
+def judge(arm: Runs, control: Runs, rule: Rule) -> Judgement:
+    """Judge one arm that is the only one of its study; `judge_study` says more."""
+    return judge_study({"arm": arm, "control": control}, {"arm": ("arm", "control")}, rule)["arm"]
+
+
+def judge_study(
+    rmse: Mapping[str, Runs],
+    against: Mapping[str, tuple[str, str]],
+    rule: Rule,
+    apart: Collection[str] = (),
+    claims: int | None = None,
+    most: int | None = None,
+) -> dict[str, Judgement]:
+    """Judge all arms of a study together.
+
+    Args:
+        rmse: of each arm, by seed; in the outcome's unit, or over that of predicting the mean where the rule has no
+            target. NaN for a run that diverged. Leave out runs that failed or have not ended.
+        against: what is judged -> (arm, its control). One without runs is judged too: it stays a claim.
+        apart: of these, arm and control have other validation rows, so that only the share that works is judged.
+        claims: how many claims the study makes in all; None: those of `against`.
+        most: seeds that the study may have; None: any number. Open answers beyond them are hopeless.
+
+    Raises:
+        UserError: an RMSE is 0 or negative.
+    """
+    level = rule.level(claims_of(against) if claims is None else claims)
+    known = {name: _checked(name, runs) for name, runs in rmse.items()}
+    none: Runs = {}
+    shares = {name: share_working(runs, level, rule) for name, runs in known.items()}
+    nothing = share_working(none, level, rule)
+    judged = {}
+    for name, (arm, control) in against.items():
+        x = log_differences(known.get(arm, none), known.get(control, none))
+        seen = difference(x, level, rule)
+        if name in apart:
+            seen = replace(seen, answer=Matters.APART)
+        judged[name] = _judgement(shares.get(arm, nothing), shares.get(control, nothing), seen, level, rule, most)
+    return judged
+
+
+def _judgement(works: Share, control: Share, seen: Difference, level: float, rule: Rule, most: int | None) -> Judgement:
+    work = works.answer is Works.OPEN
+    matter = seen.answer is Matters.OPEN
+    hopeless = most is not None and (
+        (not work or out_of_reach(seeds_for_share(works, level, rule, True), works.n, most))
+        and (not matter or out_of_reach(seeds_for_difference(seen, level, rule, True), seen.n, most))
+    )
+    return Judgement(
+        verdict=sentence(works, control, seen),
+        level=level,
+        works=works,
+        control=control,
+        matters=seen,
+        seeds_work=seeds_for_share(works, level, rule) if work else None,
+        seeds_matter=seeds_for_difference(seen, level, rule) if matter else None,
+        hopeless=hopeless and (work or matter),
+    )
+
+
+def sentence(works: Share, control: Share, seen: Difference) -> Verdict:
+    """Both answers as a sentence.
+
+    "Makes it work" takes an arm that works, a control that is shown not to, and no answer that says otherwise.
+    """
+    from_failing = works.answer is Works.YES and control.answer is Works.NO
+    if from_failing and seen.answer in (Matters.BETTER, Matters.OPEN, Matters.APART):
+        return Verdict.MAKES_IT_WORK
+    return SENTENCES[works.answer, seen.answer]
+
+
+def _checked(name: str, runs: Runs) -> Runs:
+    wrong = next((value for value in runs.values() if value <= 0), None)
+    if wrong is not None:
+        raise UserError(f"{name}: an RMSE of {wrong:g} has no logarithm: allowed are numbers above 0.")
+    return {seed: math.nan if math.isinf(value) else float(value) for seed, value in runs.items()}

@@ -1,0 +1,115 @@
+"""A confidence sequence for the centre of paired differences: valid however often one looks, whenever one stops.
+
+Model. x_1, x_2, ... are differences that come one after the other, each symmetric about one centre theta, whatever its
+spread and tails. For a candidate centre d, bet on the sign of each x_i - d before it is seen:
+
+    wealth_t(d) = mean over bets (b, c) of  prod_{i <= t} (1 + b tanh(c (x_i - d) / s_i))
+
+with stakes b and slopes c from BETS; s_i is known from x_1 ... x_{i-1}. If theta <= d, the expected factor is at most
+1, because tanh is odd and rises: the wealth is a nonnegative supermartingale that starts at 1, so the chance that it
+ever reaches 1/a is at most a (Ville 1939; Ramdas, Grunwald, Vovk & Shafer 2023, Stat. Sci. 38:576). Bets on the other
+side are the same with -x. The centres that neither side has ever rejected at a/2 are a confidence sequence at level
+1 - a: it holds theta at all times at once (Howard et al. 2021, Ann. Stat. 49:1055; bets as in Waudby-Smith & Ramdas
+2024, JRSS B 86:1). Wealth falls as d rises, so these centres are an interval, and its ends are found by bisection.
+
+s_i is a median absolute deviation of the earlier differences and of one guess. It sets how fast the interval narrows,
+not whether it is right. A difference of +-inf, where one side has no number, is a bet won or lost on the sign alone.
+
+Libraries: confseq 0.0.11 (last release 2023) and ville 0.1.0 (one release) bound means of bounded or sub-Gaussian
+values; neither knows symmetric ones without bounds, such as log ratios.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# (stake, slope): small slopes suit weak effects; large ones bet on signs alone and stake less, since one wrong sign in
+# ten costs a bet of everything more than the other nine win. Chosen by the seeds that simulated and resampled studies
+# take to decide, half of them and the worst twentieth. The guarantee holds for any bets.
+BETS = np.array([(0.98, 0.25), (0.98, 0.5), (0.98, 1.0), (0.7, 2.0), (0.9, 4.0)])
+# The guess: log RMSE of two runs that differ by chance only is this far apart, about a factor of 1.6.
+FIRST_SPREAD = 0.5
+HALVINGS = 60
+
+
+def spreads(x: Floats) -> Floats:
+    """s_i for differences x (n,): each from those before it, and one guess. Shape (n,), above 0."""
+    found = np.empty(len(x))
+    for i in range(len(x)):
+        past = x[:i][np.isfinite(x[:i])]
+        away = np.abs(past - np.median(past)) if len(past) else past
+        found[i] = np.median(np.append(away, FIRST_SPREAD))
+    # Below this only rounding tells differences apart.
+    return np.maximum(found, 1e-12)
+
+
+def log_wealth(x: Floats, s: Floats) -> Floats:
+    """Log wealth of the bets that the centre lies above 0, after each difference.
+
+    Args:
+        x: differences, shape (..., n).
+        s: their spreads, of the same shape.
+
+    Returns:
+        Shape (..., n).
+    """
+    factors = np.log1p(BETS[:, 0] * np.tanh(BETS[:, 1] * (x / s)[..., None]))
+    return np.asarray(np.logaddexp.reduce(np.cumsum(factors, axis=-2), axis=-1) - math.log(len(BETS)))
+
+
+def fewest(level: float) -> int:
+    """The fewest differences that can exclude 0 at this level: all of one sign, every bet won."""
+    n = 1
+    while log_wealth(np.full(n, math.inf), np.ones(n))[-1] < math.log(2 / level):
+        n += 1
+    return n
+
+
+def p_value(x: Floats) -> float:
+    """Two-sided anytime-valid p of the centre 0: the smallest so far, 1 without differences."""
+    if not len(x):
+        return 1.0
+    s = spreads(x)
+    best = max(float(log_wealth(x, s).max()), float(log_wealth(-x, s).max()))
+    return min(1.0, 2 * math.exp(-best))
+
+
+def interval(x: Floats, level: float) -> tuple[float, float]:
+    """The confidence sequence after the last of the differences x (n,), at level 1 - `level`: (low, high).
+
+    It excludes 0 exactly where the p-value is below the level. The ends are infinite while there are too few of them.
+    """
+    if not len(x):
+        return -math.inf, math.inf
+    s = spreads(x)
+    low, high = _lower_end(x, s, level), -_lower_end(-x, s, level)
+    # With a chance below the level the bets on both sides win; what is left is then a point.
+    return (low, high) if low <= high else ((low + high) / 2,) * 2
+
+
+def _lower_end(x: Floats, s: Floats, level: float) -> float:
+    """The largest centre that the bets on a higher one have rejected."""
+    needed = math.log(2 / level)
+
+    def rejected(centre: float) -> bool:
+        return bool(log_wealth(x - centre, s).max() >= needed)
+
+    finite = x[np.isfinite(x)]
+    if not len(finite):
+        return math.inf if rejected(0.0) else -math.inf
+    # So far below all differences every bet is won.
+    reach = 10 * float(s.max() + np.ptp(finite))
+    low, high = float(finite.min()) - reach, float(finite.max()) + reach
+    if not rejected(low):
+        return -math.inf
+    if rejected(high):
+        return math.inf  # nearly all differences are infinite
+    # 0 is looked at first, so that the interval and a test of 0 cannot disagree by rounding.
+    low, high = (max(low, 0.0), high) if rejected(0.0) else (low, min(high, 0.0))
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rejected(middle) else (low, middle)
+    return low

@@ -1,0 +1,93 @@
+"""The confidence sequence for the centre of paired differences."""
+
+import math
+
+import numpy as np
+import pytest
+
+from ssc_sweep.verdicts.sequential import BETS, fewest, interval, log_wealth, p_value, spreads
+from tests.verdicts.noise import real_noise
+
+
+def test_wealth_by_hand() -> None:
+    # One difference of 0.5 at spread 0.5: the mean over bets of 1 + b tanh(c).
+    x, s = np.array([0.5]), np.array([0.5])
+    expected = np.mean([1 + b * math.tanh(c) for b, c in BETS])
+    assert math.exp(log_wealth(x, s)[0]) == pytest.approx(expected)
+    # A second of -0.5: each bet's factors are multiplied before the mean is taken.
+    both = np.mean([(1 + b * math.tanh(c)) * (1 - b * math.tanh(c)) for b, c in BETS])
+    assert math.exp(log_wealth(np.array([0.5, -0.5]), np.array([0.5, 0.5]))[1]) == pytest.approx(both)
+
+
+def test_spreads_know_only_what_came_before() -> None:
+    x = np.array([1.0, 2.0, 4.0, 100.0])
+    # Of none and the guess; |1 - 1| and the guess; |1 - 1.5|, |2 - 1.5| and the guess; of 1, 2, 4: 1, 0, 2 and it.
+    assert spreads(x) == pytest.approx([0.5, 0.25, 0.5, 0.75])
+    assert spreads(np.append(x[:3], -7.0)) == pytest.approx(spreads(x))
+
+
+def test_a_bet_is_fair_under_symmetry() -> None:
+    """Over both signs of a difference, whatever its size, the wealth is 1 in the mean."""
+    for size in (0.01, 1.0, 50.0, math.inf):
+        s = np.array([0.5])
+        wealth = [math.exp(log_wealth(np.array([sign * size]), s)[0]) for sign in (-1, 1)]
+        assert np.mean(wealth) == pytest.approx(1.0)
+
+
+def test_differences_of_one_sign_decide_when_bets_on_signs_can() -> None:
+    # (3 * 1.98^5 + 1.7^5 + 1.9^5) / 5 = 26 and (3 * 1.98^6 + 1.7^6 + 1.9^6) / 5 = 50.4, against 2 / 0.05 = 40.
+    assert fewest(0.05) == 6
+    assert interval(np.full(5, -math.inf), 0.05) == (-math.inf, math.inf)
+    assert interval(np.full(6, -math.inf), 0.05)[1] == -math.inf
+    assert p_value(np.full(6, math.inf)) == pytest.approx(2 / ((3 * 1.98**6 + 1.7**6 + 1.9**6) / 5))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_interval_and_p_agree_on_zero(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_t(3, 40) + rng.choice([-1.0, -0.4, 0.0, 0.4])
+    x[rng.random(40) < 0.05] = math.inf
+    low, high = interval(x, 0.05)
+    assert (low > 0 or high < 0) == (p_value(x) <= 0.05)
+    assert low < high
+
+
+def test_interval_narrows_and_keeps_what_it_excluded() -> None:
+    x = np.random.default_rng(0).normal(0.7, 1, 120)
+    ends = [interval(x[:n], 0.05) for n in range(5, 121, 5)]
+    low, high = (np.array(side) for side in zip(*ends, strict=True))
+    assert (np.diff(low) >= -1e-9).all() and (np.diff(high) <= 1e-9).all()
+    assert low[-1] < 0.7 < high[-1] and high[-1] - low[-1] < 1.2
+
+
+def test_interval_mirrors() -> None:
+    x = np.random.default_rng(1).standard_t(3, 30) + 0.5
+    low, high = interval(x, 0.05)
+    assert interval(-x, 0.05) == pytest.approx((-high, -low))
+
+
+def test_units_do_not_change_the_centre_found() -> None:
+    """Shifting all differences shifts the interval: the spread does not know where 0 is."""
+    x = np.random.default_rng(2).normal(0, 0.4, 60)
+    assert np.subtract(interval(x + 3, 0.01), 3) == pytest.approx(interval(x, 0.01), abs=1e-6)
+
+
+def test_lost_runs_move_the_interval_and_no_warning_is_raised() -> None:
+    x = np.random.default_rng(3).normal(0, 0.1, 20)
+    x[::4] = math.inf
+    low, high = interval(x, 0.05)
+    assert math.isfinite(low) and high > interval(x[np.isfinite(x)], 0.05)[1]
+    assert interval(np.array([]), 0.05) == (-math.inf, math.inf) and p_value(np.array([])) == 1.0
+
+
+def test_looking_after_every_seed_does_not_add_false_claims() -> None:
+    """300 studies of 8 arms, all runs alike, looked at after each of 100 seeds; also the true centre is covered."""
+    rng = np.random.default_rng(4)
+    wrong = 0
+    needed = math.log(2 * 17 / 0.05)
+    for _ in range(300):
+        log_rmse = np.log(real_noise(rng, (9, 100)))
+        x = log_rmse[1:] - log_rmse[0]
+        s = np.stack([spreads(row) for row in x])
+        wrong += max(log_wealth(x, s).max(), log_wealth(-x, s).max()) >= needed
+    assert wrong / 300 <= 0.05
