@@ -1,4 +1,4 @@
-"""The report of a study: verdicts.csv, figures/ and report.html, one file that opens from disk without network.
+"""The report of a study: verdicts.csv, contrasts.csv, figures/ and report.html, one file that needs no network.
 
 All that a study folder holds is text from outside: the templates escape it, and CSV cells cannot start a formula.
 """
@@ -25,6 +25,8 @@ from ssc_sweep.findings.answer import conclusions_of, headline
 from ssc_sweep.findings.collect import Study, summarised
 from ssc_sweep.findings.comparison import effects, probe_table, published, score_table
 from ssc_sweep.findings.diagnosis import Answer
+from ssc_sweep.findings.factor_plots import figures_of
+from ssc_sweep.findings.factors import ACROSS_ROWS, Factorial, answer_text, contrasts_csv, factorials_of
 from ssc_sweep.findings.files import Unreadable
 from ssc_sweep.findings.judging import NAMES, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
@@ -246,6 +248,15 @@ def picture_of_verdicts(study: Study, verdicts: Sequence[ArmVerdict]) -> Picture
     return picture(study, "forest", "Every arm against its control", caption, alt, figure)
 
 
+def pictures_of_factors(study: Study, factorial: Factorial) -> list[Picture]:
+    """The figures of a hypothesis with factors."""
+    stem = folder_name([f"factors-{factorial.hypothesis}{factorial.at}"])
+    figures = figures_of(factorial, study.rule, unit_of(study)) if study.rule else []
+    return [
+        picture(study, stem + suffix, title, caption, alt, figure) for suffix, title, caption, alt, figure in figures
+    ]
+
+
 def render(
     study: Study,
     verdicts: Sequence[ArmVerdict],
@@ -263,6 +274,7 @@ def render(
     # The trials of a search are too many to be put side by side.
     compared = study.without_search() if search else study
     probe_arms, probe_rows = probe_table(compared)
+    factorials = factorials_of(compared)
     content: Mapping[str, Any] = {
         "name": study.folder.path.resolve().name,
         "study": study,
@@ -273,6 +285,9 @@ def render(
         "headline": headline(verdicts),
         "conclusions": conclusions_of(verdicts),
         "forest_picture": picture_of_verdicts(compared, verdicts),
+        "factorials": [(one, pictures_of_factors(compared, one)) for one in factorials],
+        "answer_text": answer_text,
+        "across_rows": ACROSS_ROWS,
         "snippet": snippet(study, verdicts),
         "questions": questions,
         "scores": score_table(compared),
@@ -330,6 +345,9 @@ def write(found: Findings) -> None:
     write_text(study.folder.summary, found.summary)
     table = pd.DataFrame([v.row() for v in verdicts], columns=None if verdicts else list(NAMES))
     write_text(study.folder.path / "verdicts.csv", as_csv(table))
+    contrasts = contrasts_csv(factorials_of(study))
+    if len(contrasts):
+        write_text(study.folder.path / "contrasts.csv", as_csv(contrasts))
     # The trials of a search are too many to draw one by one.
     drawn = [] if search and not verdicts else draw(study.without_search() if search else study)
     page = render(study, verdicts, drawn, answer_all(study, verdicts), search)

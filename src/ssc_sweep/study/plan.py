@@ -196,7 +196,7 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
         "hypotheses": {name: conf.model_dump() for name, conf in hypotheses.items()},
         "settings": settings,
         "varied": list(varied),
-        "arms": [asdict(arm) | {"overrides": list(arm.overrides)} for arm in arms],
+        "arms": [asdict(arm) | {"overrides": list(arm.overrides), "levels": dict(arm.levels)} for arm in arms],
     }
     write_yaml(folder.study, content)
 
@@ -214,7 +214,11 @@ def _plan(folder: StudyFolder, content: dict[str, Any]) -> Plan:
     try:
         return Plan(
             seeds=tuple(content["seeds"]),
-            arms=tuple(Arm(**arm | {"overrides": tuple(arm["overrides"])}) for arm in content["arms"]),
+            arms=tuple(
+                # What an older version did not write is not there.
+                Arm(**arm | {"overrides": tuple(arm["overrides"]), "levels": tuple(arm.get("levels", {}).items())})
+                for arm in content["arms"]
+            ),
             rule=Rule.read(content["rule"], "rule"),
             hypotheses={name: HypothesisConf.read(conf, name) for name, conf in content["hypotheses"].items()},
             # What an older version did not write is not compared.

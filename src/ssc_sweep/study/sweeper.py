@@ -29,7 +29,7 @@ from ssc_sweep.errors import RunsFailed, UserError
 from ssc_sweep.schema import checked
 from ssc_sweep.study.best import with_best
 from ssc_sweep.study.folder import RunFolder, StudyFolder
-from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
+from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, check_cells, read_hypothesis
 from ssc_sweep.study.job import Job, Outcome, Status, ended, own_scores, run_overrides
 from ssc_sweep.study.judged import comparison
 from ssc_sweep.study.launcher import StackLauncher
@@ -236,7 +236,7 @@ class HypothesisSweeper(Sweeper):
         auto = self._auto(own, bool(hypotheses))
         seeds = self._seeds(own, bool(hypotheses), auto)
         points = math.prod(map(len, axes))
-        runs = points * (1 + sum(len(conf.arms) for conf in hypotheses.values())) * len(seeds)
+        runs = points * (1 + sum(len(conf.changed) for conf in hypotheses.values())) * len(seeds)
         if runs > MOST_RUNS:
             raise too_many(f"this study would have {runs:,} runs or more")
         arms: list[Arm] = []
@@ -348,7 +348,8 @@ class HypothesisSweeper(Sweeper):
             self.configs[folder] = config
             # The control comes before its arms, and may itself be trained in the folder of an earlier arm.
             control = trained_in[arm.control] if arm.control else None
-            merged.append(Arm(folder, arm.label, arm.hypothesis, control, arm.overrides))
+            merged.append(replace(arm, folder=folder, control=control))
+        check_cells(merged)
         return tuple(merged)
 
 
