@@ -16,8 +16,8 @@ command = pytest.fixture(make_command)
 
 SMALL = (
     "-m", "experiment=search", *TINY, "hydra.sweeper.seeds_per_trial=2", "hydra.sweeper.confirm_seeds=2",
-    "hydra.sweeper.confirm_best=1", "hydra.sweeper.n_jobs=2", "batch=b10",
-    "precision=float32",
+    "hydra.sweeper.confirm_best=1", "hydra.sweeper.n_jobs=2", "batch=b10", "precision=float32",
+    "rule.works_share=0.1", "rule.alpha=0.4",  # which two seeds that work can show
 )  # fmt: skip
 EASY, IMPOSSIBLE = "target=1000", "target=1e-6"
 
