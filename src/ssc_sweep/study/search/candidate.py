@@ -32,6 +32,7 @@ from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.verdicts.share import growing_interval
 
 Values = tuple[float | None, ...]
+LISTS = ("seeds", "rmse", "failed", "missing")
 HOLDS = {Works.YES: "holds", Works.NO: "does not hold", Works.OPEN: "open"}
 
 
@@ -82,14 +83,8 @@ class Candidate:
 
     def as_json(self) -> dict[str, Any]:
         """What a storage keeps."""
-        return {
-            "place": self.place,
-            "seeds": self.seeds,
-            "rmse": self.rmse,
-            "test_rmse": self.test_rmse,
-            "failed": self.failed,
-            "missing": self.missing,
-        }
+        lists = {name: list(getattr(self, name)) for name in LISTS}
+        return {"place": self.place, "test_rmse": None if self.test_rmse is None else list(self.test_rmse), **lists}
 
 
 def from_json(trial: int, kept: Mapping[str, Any] | list[float | None]) -> Candidate:
@@ -97,7 +92,7 @@ def from_json(trial: int, kept: Mapping[str, Any] | list[float | None]) -> Candi
     if isinstance(kept, list):
         return Candidate(trial, 0, fresh_seeds(trial, len(kept)), tuple(kept))
     test = kept["test_rmse"]
-    seeds, rmse, failed, missing = (tuple(kept[name]) for name in ("seeds", "rmse", "failed", "missing"))
+    seeds, rmse, failed, missing = (tuple(kept[name]) for name in LISTS)
     return Candidate(trial, kept["place"], seeds, rmse, None if test is None else tuple(test), failed, missing)
 
 
