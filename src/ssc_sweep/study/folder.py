@@ -39,7 +39,7 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         UserError: the folder cannot be made or written.
     """
     beside = path.with_name(f".{path.name}.{_host()}.{os.getpid()}")
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(beside)
@@ -61,7 +61,12 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """What is done to this path, and a refusal of the machine told in one line.
+
+    Raises:
+        CannotWrite: the path cannot be written.
+    """
     try:
         yield
     except OSError as error:
@@ -78,7 +83,7 @@ def locked(path: Path) -> Iterator[None]:
         CannotWrite: its folder cannot be written.
     """
     lock = FileLock(path)
-    with _writing(path):
+    with writing(path):
         lock.acquire()
     try:
         yield
@@ -160,25 +165,6 @@ class RunFolder:
         """What the process that trains this run holds."""
         return self.path / ".lock"
 
-    @property
-    def progress(self) -> Path:
-        """How many epochs the stack has trained whose first run this is."""
-        return self.path / ".progress"
-
-    @property
-    def question(self) -> Path:
-        """What that stack asks after an epoch."""
-        return self.path / ".question"
-
-    @property
-    def answer(self) -> Path:
-        return self.path / ".answer"
-
-    @property
-    def crash(self) -> Path:
-        """Where that stack's process was when the machine ended it."""
-        return self.path / ".crash"
-
     def claim(self) -> FileLock | None:
         """Take the run for this process until the lock is released, or the process ends; None where another has it.
 
@@ -186,7 +172,7 @@ class RunFolder:
             CannotWrite: the folder cannot be made or written.
         """
         lock = FileLock(self.lock, blocking=False)
-        with _writing(self.lock):
+        with writing(self.lock):
             self.path.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire()
@@ -204,13 +190,21 @@ class RunFolder:
 
     def release(self, lock: FileLock) -> None:
         """Give the run back, and leave nothing behind but what was trained."""
-        self.clear()
-        self.lock.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
-        lock.release()
+        try:
+            self.clear()
+            with writing(self.lock):
+                self.lock.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
+        finally:
+            lock.release()
+
+    def tidy(self) -> None:
+        """Remove what a process has left that was killed when it had written this run, and was about to go."""
+        if self.lock.exists() and (lock := self.claim()) is not None:
+            self.release(lock)
 
     def clear(self) -> None:
         """Remove what a process that worked here has left, but for its lock."""
-        with _writing(self.path):
+        with writing(self.path):
             for path in self.path.glob(".*"):
                 if path != self.lock:
                     path.unlink(missing_ok=True)
@@ -283,13 +277,18 @@ class StudyFolder:
         """What whoever takes trials of a search holds: several processes may work on one study."""
         return self.path / ".lock"
 
+    @property
+    def plan_lock(self) -> Path:
+        """What whoever changes study.yaml, or what lies beside it, holds."""
+        return self.path / ".plan.lock"
+
     def make(self) -> None:
         """Make the folder.
 
         Raises:
             UserError: it cannot be made.
         """
-        with _writing(self.path):
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
     def run(self, arm: str, seed: int) -> RunFolder:
