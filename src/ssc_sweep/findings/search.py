@@ -195,7 +195,9 @@ def deciding_note(search: Search) -> str:
         f"are right together with a chance of at least {1 - rule.alpha:.0%}, from however many trials they were chosen."
     )
     if not tested and record.candidates():
-        note += " But all of it is about the validation rows, which chose the trials: split.test_share=0.2 keeps others."
+        note += (
+            " But all of it is about the validation rows, which chose the trials: split.test_share=0.2 keeps others."
+        )
     return note
 
 

@@ -114,25 +114,6 @@ class RunFolder:
         """What the process that trains this run holds."""
         return self.path / ".lock"
 
-    @property
-    def progress(self) -> Path:
-        """How many epochs the stack has trained whose first run this is."""
-        return self.path / ".progress"
-
-    @property
-    def question(self) -> Path:
-        """What that stack asks after an epoch."""
-        return self.path / ".question"
-
-    @property
-    def answer(self) -> Path:
-        return self.path / ".answer"
-
-    @property
-    def crash(self) -> Path:
-        """Where that stack's process was when the machine ended it."""
-        return self.path / ".crash"
-
     def claim(self) -> FileLock | None:
         """Take the run for this process until the lock is released, or the process ends; None where another has it.
 
@@ -158,9 +139,17 @@ class RunFolder:
 
     def release(self, lock: FileLock) -> None:
         """Give the run back, and leave nothing behind but what was trained."""
-        self.clear()
-        self.lock.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
-        lock.release()
+        try:
+            self.clear()
+            with writing(self.lock):
+                self.lock.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
+        finally:
+            lock.release()
+
+    def tidy(self) -> None:
+        """Remove what a process has left that was killed when it had written this run, and was about to go."""
+        if self.lock.exists() and (lock := self.claim()) is not None:
+            self.release(lock)
 
     def clear(self) -> None:
         """Remove what a process that worked here has left, but for its lock."""
@@ -236,6 +225,11 @@ class StudyFolder:
     def lock(self) -> Path:
         """What whoever takes trials of a search holds: several processes may work on one study."""
         return self.path / ".lock"
+
+    @property
+    def plan_lock(self) -> Path:
+        """What whoever changes study.yaml, or what lies beside it, holds."""
+        return self.path / ".plan.lock"
 
     def make(self) -> None:
         """Make the folder.

@@ -145,7 +145,9 @@ class Record:
         """
         order = (Works.YES, Works.OPEN, Works.NO)
         known = {number: one for number, one in self.candidates().items() if one.seeds}
-        return min(known, key=lambda n: (order.index(self.share(known[n]).answer), mean(known[n].rmse), n), default=None)
+        return min(
+            known, key=lambda n: (order.index(self.share(known[n]).answer), mean(known[n].rmse), n), default=None
+        )
 
     def holds(self, trial: int) -> bool:
         """Whether the trial is confirmed below the target, in more than the share of seeds that the rule asks."""
