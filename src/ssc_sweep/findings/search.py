@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import optuna
@@ -29,17 +29,13 @@ from rich.table import Table
 from ssc_sweep.findings.search_reading import Search
 from ssc_sweep.findings.table import make_console
 from ssc_sweep.study.folder import CONFIRM, of_search
-from ssc_sweep.study.search.candidate import HOLDS, Candidate
+from ssc_sweep.study.search.candidate import BEST_FIRST, HOLDS, Candidate
 from ssc_sweep.study.search.record import FINISHED, Record
 from ssc_sweep.study.search.space import label
 from ssc_sweep.verdicts.evidence import Share, Works
-from ssc_sweep.verdicts.paired import t_interval
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ssc_sweep.verdicts.paired import Floats, t_interval
 
 FLOOR = "mean_predictor_rmse"
-ROWS = {"rmse": "", "test_rmse": "on test rows "}
 
 
 @dataclass(frozen=True)
@@ -95,8 +91,7 @@ def confirmations(search: Search) -> list[Confirmation]:
     """One record a candidate that has fresh seeds: those that hold first, then those that are open, each by mean."""
     record = search.record
     found = [_confirmation(search, record, one) for one in record.candidates().values() if one.seeds]
-    order = (Works.YES, Works.OPEN, Works.NO)
-    return sorted(found, key=lambda c: (order.index(c.share.answer), np.isnan(c.confirmed.value), c.confirmed.value))
+    return sorted(found, key=lambda c: (BEST_FIRST[c.share.answer], np.isnan(c.confirmed.value), c.confirmed.value))
 
 
 def _confirmation(search: Search, record: Record, one: Candidate) -> Confirmation:
@@ -195,9 +190,7 @@ def deciding_note(search: Search) -> str:
         f"are right together with a chance of at least {1 - rule.alpha:.0%}, from however many trials they were chosen."
     )
     if not tested and record.candidates():
-        note += (
-            " But all of it is about the validation rows, which chose the trials: split.test_share=0.2 keeps others."
-        )
+        note += " All of it is about the validation rows, which chose the trials: split.test_share=0.2 keeps others."
     return note
 
 
@@ -233,18 +226,19 @@ def outside(search: Search) -> list[str]:
     used = search.of.runs["seed"].drop(study.runs.index)
     further = study.ended[~study.ended["arm"].isin(compared) & ~study.ended["seed"].isin(used)]
     for arm, mine in further.groupby("arm"):
-        known = mine[["rmse", *(name for name in ("test_rmse",) if name in mine and mine[name].notna().any())]]
-        if known["rmse"].dropna().empty:
+        tested = "test_rmse" in mine and mine["test_rmse"].notna().any()
+        rmse = {"": mine["rmse"].to_numpy()} | ({"on test rows ": mine["test_rmse"].to_numpy()} if tested else {})
+        if np.isnan(rmse[""]).all():
             continue
         # NaN where either is: a run that was lost does not work.
-        below = int((known.max(axis=1, skipna=False) < search.rule.threshold).sum())
-        scores = ", ".join(f"{ROWS[name]}RMSE {_spread(known[name].dropna())}" for name in known)
+        below = int((np.maximum.reduce(list(rmse.values())) < search.rule.threshold).sum())
+        scores = ", ".join(f"{rows}RMSE {_spread(values[~np.isnan(values)])}" for rows, values in rmse.items())
         seeds = "1 seed that decided nothing" if len(mine) == 1 else f"{len(mine)} seeds that decided nothing"
         lines.append(f"{arm} on {seeds}: {scores}, {below} of {len(mine)} below {search.rule.threshold:g}")
     return lines
 
 
-def _spread(rmse: "pd.Series[float]") -> str:
+def _spread(rmse: Floats) -> str:
     return f"{rmse.mean():.2f} +- {rmse.std(ddof=1):.2f}" if len(rmse) > 1 else f"{rmse.mean():.2f}"
 
 
@@ -273,7 +267,7 @@ def print_search(search: Search) -> None:
         share = f"{c.share.low:.0%} to {c.share.high:.0%}"
         table.add_row(str(c.trial), *map(_cell, means), f"{c.share.works}/{c.share.n}", share, HOLDS[c.share.answer])
     lines = [f"trial {c.trial}: {label(c.params)}" for c in found]
-    lines += [f"trial {c.trial}: {text}" for c in found[:1] for text in [_details(c, search.rule.threshold)]]
+    lines += [f"trial {c.trial}: {_details(c, search.rule.threshold)}" for c in found[:1]]
     lines.append(deciding_note(search))
     lines += search_notes(search)
     if len(search.study.directions) > 1:

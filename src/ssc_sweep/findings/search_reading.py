@@ -100,9 +100,7 @@ def as_on_disk(told: optuna.Study, of: Study) -> tuple[optuna.Study, list[str]]:
 
 def _without_lost(one: Candidate, rmse: Sequence[float | None]) -> Candidate:
     """The candidate with these RMSE: a seed that lost its own is missing."""
-    lost = {
-        seed for seed, before, now in zip(one.seeds, one.rmse, rmse, strict=True) if now is None and before is not None
-    }
+    lost = {seed for seed, before, now in zip(one.seeds, one.rmse, rmse, strict=True) if now != before}
     test = one.test_rmse
     if test is not None:
         test = tuple(None if seed in lost else value for seed, value in zip(one.seeds, test, strict=True))

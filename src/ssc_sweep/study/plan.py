@@ -177,10 +177,10 @@ def _varied(content: dict[str, Any]) -> tuple[str, ...]:
 
 def _same_rule(folder: StudyFolder, before: Plan, rule: Rule, compares: bool) -> None:
     """Check a rule against the one that the study had. How seeds are chosen matters where arms are compared alone."""
-    free = not (before.compares and compares)
-    if before.rule != (
-        rule.model_copy(update={"sequential": before.rule.sequential}) if free and before.rule else rule
-    ):
+    had = before.rule
+    if had is not None and not (before.compares and compares):
+        had = had.model_copy(update={"sequential": rule.sequential})
+    if had != rule:
         raise UserError(
             f"{folder.path} was started under another rule: {before.rule}, now {rule}. A rule is fixed before "
             "the first run: choose another study=<name>, or give the rule as it was."

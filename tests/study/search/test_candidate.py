@@ -52,7 +52,7 @@ def test_how_few_seeds_can_decide() -> None:
     # None of t does: 0.3125 / 0.2^3 = 39.1, and 0.2734 / 0.2^4 = 171.
     assert fewest(0.025, 0.8, works=False) == 4
     check_seeds(27, RULE)
-    with pytest.raises(UserError, match="confirm_seeds=26 is too few to confirm anything: .* at least 27 seeds"):
+    with pytest.raises(UserError, match=r"confirm_seeds=26 is too few to confirm anything: .* at least 27 seeds"):
         check_seeds(26, RULE)
 
 
@@ -98,7 +98,7 @@ def called(share: float, searches: int, candidates: int, seed: int) -> tuple[flo
 
 
 def test_five_candidates_that_work_in_four_fifths_of_seeds_do_not_pass() -> None:
-    """The count that this test replaces, at least nine of ten, let one of five such candidates pass nine times of ten."""
+    """The count that was used before, at least nine of ten, lets one of five such candidates pass nine times of ten."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     holds, fails = called(0.8, searches=400, candidates=5, seed=0)
     assert holds + fails <= 0.05

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from ssc_sweep.study.folder import read_yaml
 from ssc_sweep.study.search.winner import find_leaks
-from tests.command import TINY, Command, make_command
+from tests.command import TINY, Command, Ended, make_command
 from tests.conftest import MakeConfig
 
 command = pytest.fixture(make_command)
@@ -20,6 +20,11 @@ SMALL = (
     "rule.works_share=0.1", "rule.alpha=0.4",  # which two seeds that work can show
 )  # fmt: skip
 EASY, IMPOSSIBLE = "target=1000", "target=1e-6"
+
+
+def said(ended: Ended) -> str:
+    """What it printed, in one line."""
+    return " ".join(ended.out.split())
 
 
 def load(folder: Path, storage: str | None = None) -> optuna.Study:
@@ -70,13 +75,13 @@ def test_it_ends_when_a_trial_is_confirmed_below_the_target(command: Command) ->
     # Measured on rows that no trial was scored on.
     metrics = [read_yaml(command.folder / "outputs/s" / name / "metrics.json") for name in fresh]
     assert [m["test_rmse"] for m in metrics] == best["test_rmse"] and {m["rows_test"] for m in metrics} == {12}
-    assert None not in best["test_rmse"] and "and on the test rows, which no trial was scored on" in ended.out
+    assert None not in best["test_rmse"] and "on the test rows, which no trial was scored on" in said(ended)
 
 
 def test_without_test_rows_it_says_once_that_rows_are_chosen_twice(command: Command) -> None:
     ended = command(*SMALL, EASY, "n_trials=2", "split.test_share=0")
     assert ended.code == 0 and ended.err.count("split.test_share=0: fresh seeds confirm on the validation rows") == 1
-    assert "which chose the trials" in ended.out
+    assert "which chose the trials" in said(ended)
     assert "which chose the trials" in (command.folder / "outputs/s/report.html").read_text()
     best = read_yaml(command.folder / "outputs/s/best.yaml")
     assert best["test_rmse"] is None and best["target_met"]
@@ -94,7 +99,7 @@ def test_seeds_are_added_until_the_share_is_decided(command: Command) -> None:
     # wealth B(24.5, .5) / B(.5, .5) / .8^24 = 24.3 and for 23 seeds 19.8: level 0.05 asks for 20.
     assert 24 <= len(best["seeds"]) < 60 and best["works_share"][0] > 0.8
     rounds = [line for line in ended.err.splitlines() if line.startswith("confirm=")]
-    assert len(rounds) == 2 and rounds[0].endswith("open") and rounds[1].endswith("holds")
+    assert len(rounds) > 2 and rounds[0].endswith("open") and rounds[-1].endswith("holds")
 
 
 def test_the_winner_is_repeated_by_name(command: Command) -> None:

@@ -33,7 +33,8 @@ from ssc_sweep.verdicts.share import growing_interval
 
 Values = tuple[float | None, ...]
 LISTS = ("seeds", "rmse", "failed", "missing")
-HOLDS = {Works.YES: "holds", Works.NO: "does not hold", Works.OPEN: "open"}
+HOLDS = {Works.YES: "holds", Works.OPEN: "open", Works.NO: "does not hold"}
+BEST_FIRST = {answer: i for i, answer in enumerate(HOLDS)}
 
 
 def fresh_seeds(trial: int, count: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Confirm trials: train their configurations on fresh seeds, a few at a time, until each holds, does not, or is open."""
+"""Confirm trials: train their configurations on fresh seeds, a few at a time, until each is decided or has no more."""
 
 import math
 import sys
@@ -10,10 +10,13 @@ from hydra.plugins.launcher import Launcher
 from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, write_plan
-from ssc_sweep.study.rounds import GROWTH, MORE, RUNS_A_ROUND
+from ssc_sweep.study.rounds import GROWTH, MORE
 from ssc_sweep.study.search.candidate import HOLDS, Candidate, fewest, fresh_seeds
 from ssc_sweep.study.search.launch import launch
 from ssc_sweep.study.search.record import Record
+
+# That a round has at least, of all candidates together: fewer leave stacks empty, more are trained after the answer.
+RUNS_A_ROUND = 8
 
 
 def confirm(
@@ -34,7 +37,7 @@ def confirm(
             if not record.settled(number):
                 record.candidate(number)
         while left := [record.candidate(number) for number in trials if not record.settled(number)]:
-            wanted = {one.trial: _seeds(one, record, len(left)) for one in left}
+            wanted = {one.trial: next_round(one, record, len(left)) for one in left}
             arms = {number: _arm(number, trials[number]) for number in wanted}
             runs = [(arms[number], seed) for number, seeds in wanted.items() for seed in seeds]
             write_plan(folder, Plan(tuple(sorted(seed for _, seed in runs)), tuple(arms.values()), record.rule))
@@ -51,8 +54,8 @@ def _arm(number: int, overrides: Sequence[str]) -> Arm:
     return Arm(of_search(CONFIRM, number), words, None, None, tuple(overrides))
 
 
-def _seeds(one: Candidate, record: Record, side_by_side: int) -> tuple[int, ...]:
-    """The seeds of its next round: first as many as can show that it does not hold, later enough to fill a stack."""
+def next_round(one: Candidate, record: Record, side_by_side: int) -> tuple[int, ...]:
+    """The seeds of its next round: first as many as can show that it does not hold, later a few, or a quarter more."""
     first = fewest(record.level(one), record.rule.works_share, works=False) + MORE
     more = max(math.ceil(GROWTH * one.begun), math.ceil(RUNS_A_ROUND / side_by_side))
     count = min(one.begun + more if one.begun else first, record.confirm_seeds)
@@ -95,6 +98,6 @@ def _progress(record: Record, one: Candidate) -> str:
     found = record.share(one)
     failed = f", {len(one.failed)} failed" if one.failed else ""
     return (
-        f"{of_search(CONFIRM, one.trial)}: {found.works} of {found.n} fresh seeds work, {found.low:.0%} to "
-        f"{found.high:.0%} of them all{failed}: {HOLDS[found.answer]}"
+        f"{of_search(CONFIRM, one.trial)}: {found.works} of {found.n} fresh seeds work{failed}, so "
+        f"{found.low:.0%} to {found.high:.0%} of all do: {HOLDS[found.answer]}"
     )

@@ -11,7 +11,7 @@ from optuna.samplers import GridSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.study.folder import TRIAL, of_search
-from ssc_sweep.study.search.candidate import Candidate, Values, from_json, level_of
+from ssc_sweep.study.search.candidate import BEST_FIRST, Candidate, Values, from_json, level_of
 from ssc_sweep.study.search.score import works
 from ssc_sweep.verdicts.evidence import Share, Works, share_working
 from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_share
@@ -143,11 +143,9 @@ class Record:
 
         The mean is that on validation rows, so that no choice is made by test rows but whether a candidate holds.
         """
-        order = (Works.YES, Works.OPEN, Works.NO)
-        known = {number: one for number, one in self.candidates().items() if one.seeds}
-        return min(
-            known, key=lambda n: (order.index(self.share(known[n]).answer), mean(known[n].rmse), n), default=None
-        )
+        known = [one for one in self.candidates().values() if one.seeds]
+        ranked = [(BEST_FIRST[self.share(one).answer], mean(one.rmse), one.trial) for one in known]
+        return min(ranked)[-1] if ranked else None
 
     def holds(self, trial: int) -> bool:
         """Whether the trial is confirmed below the target, in more than the share of seeds that the rule asks."""

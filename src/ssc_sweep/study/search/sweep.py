@@ -255,7 +255,7 @@ class Search(OptunaSweeperImpl):
             share = self.record.share(self.record.candidates()[winner])
             found = (
                 f"the best works in {share.works} of {share.n} fresh seeds, so in {share.low:.0%} to {share.high:.0%} "
-                f"of them all ({of_search(TRIAL, winner)})"
+                f"of all ({of_search(TRIAL, winner)})"
             )
             overrides = self._overrides(self.record.trial(winner))
             config = check(self._compose(overrides))
