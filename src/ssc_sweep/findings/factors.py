@@ -188,8 +188,7 @@ def contrasts_csv(factorials: Sequence[Factorial]) -> pd.DataFrame:
 def contrast_table(factorial: Factorial) -> Table:
     """All contrasts of a factorial: ratios with their intervals, drawn and in numbers, and the answers."""
     table = Table(
-        title=f"Factors of {escape(factorial.hypothesis + factorial.at)}: each against its first level, over all "
-        "others",
+        title=f"Factors of {escape(factorial.hypothesis + factorial.at)}",
         title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
     )  # fmt: skip
     table.add_column("contrast", overflow="fold", min_width=12)
@@ -210,10 +209,10 @@ def contrast_table(factorial: Factorial) -> Table:
 
 
 def contrast_lines(factorial: Factorial) -> list[str]:
-    """What stands below the table."""
+    """What stands below the table: why there is none, or what its numbers are."""
     if factorial.note:
         return [f"{factorial.hypothesis}{factorial.at}: {factorial.note}"]
-    lines = list(factorial.sentences)
+    lines = ["(Each level against the first of its factor, mean over all levels of the other factors, seed by seed.)"]
     if any(one.contrast.is_interaction for one in factorial.contrasts):
         lines.append(
             "(a x b: RMSE with both over what the two effects, multiplied, would give. These intervals hold together "
