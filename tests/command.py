@@ -1,7 +1,7 @@
 """Run the command line inside the test's own process: a second a study instead of four."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,17 +34,19 @@ class Command:
     folder: Path
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
+    program: Callable[[], None] = main
+    width: int = 200
 
     def __call__(self, *words: str) -> Ended:
         with self.monkeypatch.context() as patch:
             patch.chdir(self.folder)
             patch.setattr(sys, "argv", ["ssc_sweep", *words])
-            patch.setenv("COLUMNS", "200")
+            patch.setenv("COLUMNS", str(self.width))
             # `main` sets it, and a user who sets it asks for tracebacks.
             patch.delenv("HYDRA_FULL_ERROR", raising=False)
             code = 0
             try:
-                main()
+                self.program()
             except SystemExit as end:
                 code = int(end.code or 0)
             finally:

@@ -19,11 +19,12 @@ from ssc_sweep.findings.runs import read_runs
 from ssc_sweep.findings.summary import as_csv, read_summary
 from ssc_sweep.probe import Probe
 from ssc_sweep.schema import admits
-from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder, write_text
+from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf, Reference
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.plan import PROVENANCE, Plan
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.writing import write_text
 
 # A run with one of these has ended; without an RMSE it is lost, and counts as such in the verdicts.
 ENDED = (Status.FINISHED.value, Status.DIVERGED.value, Status.FAILED.value)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ssc_sweep.study.folder import write_text
 from ssc_sweep.study.job import GoOn, Stack
+from ssc_sweep.writing import write_text
 
 LOOK_S = 0.01  # between two looks for an answer
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 from filelock import FileLock, Timeout
 
-from ssc_sweep.errors import CannotWrite, UserError
+from ssc_sweep.errors import UserError
+from ssc_sweep.writing import write_text, writing
 
 # Arms of a search begin with one of these: a configuration's own seeds, and the fresh ones that confirm it.
 TRIAL, CONFIRM = "trial=", "confirm="
@@ -32,44 +32,6 @@ def of_search(kind: str, number: int) -> str:
     return f"{kind}{number:04d}"
 
 
-def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under another name in the same folder, then move it to `path` in one step.
-
-    Raises:
-        UserError: the folder cannot be made or written.
-    """
-    beside = path.with_name(f".{path.name}.{_host()}.{os.getpid()}")
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-
-
-def _host() -> str:
-    return socket.gethostname().replace(".", "-")
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what processes of this machine that are no more have left half-written in this folder."""
-    for path in folder.glob(f".*.{_host()}.*"):
-        pid = path.name.rpartition(".")[2]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CannotWrite(
-            f"cannot write {path}: {error.strerror or error}. Choose another folder with outputs=<folder>."
-        ) from error
-
-
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock on this file; wait where another process does. It goes when the process goes, however that ends.
@@ -78,21 +40,13 @@ def locked(path: Path) -> Iterator[None]:
         CannotWrite: its folder cannot be written.
     """
     lock = FileLock(path)
-    with _writing(path):
+    with writing(path):
         lock.acquire()
     try:
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
         lock.release()
-
-
-def write_text(path: Path, text: str) -> None:
-    write_file(path, lambda beside: beside.write_text(text, encoding="utf-8"))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    write_file(path, lambda beside: beside.write_bytes(content))
 
 
 def yaml_text(content: object) -> str:
@@ -186,7 +140,7 @@ class RunFolder:
             CannotWrite: the folder cannot be made or written.
         """
         lock = FileLock(self.lock, blocking=False)
-        with _writing(self.lock):
+        with writing(self.lock):
             self.path.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire()
@@ -210,7 +164,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what a process that worked here has left, but for its lock."""
-        with _writing(self.path):
+        with writing(self.path):
             for path in self.path.glob(".*"):
                 if path != self.lock:
                     path.unlink(missing_ok=True)
@@ -289,7 +243,7 @@ class StudyFolder:
         Raises:
             UserError: it cannot be made.
         """
-        with _writing(self.path):
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
     def run(self, arm: str, seed: int) -> RunFolder:

@@ -18,9 +18,10 @@ import yaml
 from ssc_sweep.config import PACKAGE, UNNAMED_STUDY, leaves
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import shown
-from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, remove_leftovers, write_yaml
+from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.writing import remove_leftovers
 
 STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process
 _begun: set[Path] = set()  # folders of the studies that this command has started, or gone on with
@@ -47,6 +48,11 @@ class Plan:
     hypotheses: dict[str, HypothesisConf] = field(default_factory=dict)
     settings: dict[str, Any] | None = None
     varied: tuple[str, ...] = ()
+
+    @property
+    def compares(self) -> bool:
+        """Whether an arm of it has a control."""
+        return any(arm.control is not None for arm in self.arms)
 
 
 def _git_commit() -> str | None:
@@ -123,7 +129,7 @@ def check_rule(folder: StudyFolder, rule: Rule) -> None:
         UserError: it was started under another rule.
     """
     if folder.study.exists():
-        _same_rule(folder, read_plan(folder), rule)
+        _same_rule(folder, read_plan(folder), rule, compares=False)
 
 
 def check_settings(folder: StudyFolder, settings: dict[str, Any] | None, varied: Sequence[str] = ()) -> None:
@@ -160,8 +166,10 @@ def _varied(content: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
-def _same_rule(folder: StudyFolder, before: Plan, rule: Rule) -> None:
-    if before.rule != rule:
+def _same_rule(folder: StudyFolder, before: Plan, rule: Rule, compares: bool) -> None:
+    """Check a rule against the one that the study had. How seeds are chosen matters where arms are compared alone."""
+    free = not (before.compares and compares)
+    if before.rule != (rule.model_copy(update={"sequential": before.rule.sequential}) if free and before.rule else rule):
         raise UserError(
             f"{folder.path} was started under another rule: {before.rule}, now {rule}. A rule is fixed before "
             "the first run: choose another study=<name>, or give the rule as it was."
@@ -173,11 +181,13 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
     arms = list(plan.arms)
     seeds = set(plan.seeds)
     hypotheses = dict(plan.hypotheses)
-    settings, varied = plan.settings, plan.varied
+    settings, varied, rule = plan.settings, plan.varied, plan.rule
     if folder.study.exists():
         content = _read(folder)
         before, origin = _plan(folder, content), _origin(content)
-        _same_rule(folder, before, plan.rule)
+        _same_rule(folder, before, rule, plan.compares)
+        # A search adds seeds by itself; hypotheses that are tested on its winner may have a fixed number.
+        rule = before.rule if before.rule is not None and not plan.compares else rule
         _same_settings(folder, content, settings, varied)
         settings = before.settings if before.settings is not None else settings
         varied = tuple(dict.fromkeys((*before.varied, *varied)))
@@ -190,7 +200,7 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
     else:
         origin = provenance()
     content = origin | {
-        "rule": plan.rule.model_dump(),
+        "rule": rule.model_dump(),
         "seeds": sorted(seeds),
         "hypotheses": {name: conf.model_dump() for name, conf in hypotheses.items()},
         "settings": settings,

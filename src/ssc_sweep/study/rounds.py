@@ -5,12 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.schema import Section
+from ssc_sweep.schema import Count, Section
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Outcome, Status
 from ssc_sweep.study.judged import (
@@ -29,6 +30,7 @@ from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.verdicts.sequential import fewest
 
 AUTO = "auto"
+Seeds = Literal["auto"] | Count
 MORE = 2  # seeds of the first round beyond the fewest that can decide
 GROWTH = 0.25  # of the seeds so far, that a round adds at least
 RUNS_A_ROUND = 16  # that a round has at least: fewer leave stacks half empty

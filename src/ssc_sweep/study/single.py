@@ -15,7 +15,6 @@ from ssc_sweep.errors import RunsFailed
 from ssc_sweep.study.best import with_best
 from ssc_sweep.study.classical import effects_csv
 from ssc_sweep.study.conduct import conduct
-from ssc_sweep.study.folder import write_text
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.plan import check_settings, how_to_resume
 from ssc_sweep.study.prepare import Prepared
@@ -23,6 +22,7 @@ from ssc_sweep.study.progress import say
 from ssc_sweep.study.running import read_running
 from ssc_sweep.study.workers import hire
 from ssc_sweep.verdicts.rule import read_rule
+from ssc_sweep.writing import write_text
 
 
 def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
