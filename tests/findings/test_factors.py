@@ -122,6 +122,7 @@ def test_failed_runs_leave_their_seeds_out_and_diverged_ones_do_not(tmp_path: Pa
     (found,) = factorials_of(collect(folder))
     counted = {one.contrast.name: (one.seen.n, one.seen.lost_alone) for one in found.contrasts}
     assert counted["order=shuffled"] == (SEEDS - 1, 1) and counted["batch=b32"] == (SEEDS - 1, 0)
+    assert f"(diverged runs decide 1 of {SEEDS - 1} seeds)" in found.sentences[0]
     assert counted["batch=b64"] == (SEEDS, 0) and counted["order=shuffled x batch=b64"] == (SEEDS, 0)
 
 

@@ -69,7 +69,7 @@ def _main_effect(one: JudgedContrast) -> str:
     """ "shuffled divides RMSE by 6.30 [4.10, 9.80]" """
     ((_, level),) = one.contrast.changes
     seen = one.seen
-    over = f" {ACROSS_ROWS}" if one.relative else ""
+    over = (f" {ACROSS_ROWS}" if one.relative else "") + _decided_by_diverged(seen)
     if seen.answer is Matters.BETTER:
         return f"{level} divides RMSE by {short(_inverse(seen.ratio))} [{_inverted(seen)}]{over}"
     if seen.answer is Matters.WORSE:
@@ -84,8 +84,14 @@ def _interaction(one: JudgedContrast, at: str) -> str:
     less = one.seen.answer is Matters.BETTER
     return (
         f"{one.contrast.name}{at}: both together give {'less' if less else 'more'} than their effects multiplied, RMSE "
-        f"times {interval_text(one.seen)}."
+        f"times {interval_text(one.seen)}{_decided_by_diverged(one.seen)}."
     )
+
+
+def _decided_by_diverged(seen: Difference) -> str:
+    """How many seeds have a diverged run that decides which way they point."""
+    lost = seen.lost_alone + seen.lost_alone_control
+    return f" (diverged runs decide {lost} of {seen.n} seeds)" if lost else ""
 
 
 def _inverse(ratio: float) -> float:
