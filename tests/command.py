@@ -1,7 +1,7 @@
 """Run the command line inside the test's own process: a second a study instead of four."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from ssc_sweep.__main__ import main
-from ssc_sweep.study.conduct import conduct
+from ssc_sweep.study.conduct import ThisMachine, conduct
 from ssc_sweep.study.job import Job, Outcome
 from ssc_sweep.study.running import Running
-from ssc_sweep.study.workers import hire
 
 # A study that takes a moment: 30 training rows, three updates, no worker processes.
 TINY = ("dataset=synthetic", "dataset.rows=60", "epochs=1", "batch.size=10", "model.width=8", "study=s", "workers=0")
@@ -34,17 +33,19 @@ class Command:
     folder: Path
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
+    program: Callable[[], None] = main
+    width: int = 200
 
     def __call__(self, *words: str) -> Ended:
         with self.monkeypatch.context() as patch:
             patch.chdir(self.folder)
             patch.setattr(sys, "argv", ["ssc_sweep", *words])
-            patch.setenv("COLUMNS", "200")
+            patch.setenv("COLUMNS", str(self.width))
             # `main` sets it, and a user who sets it asks for tracebacks.
             patch.delenv("HYDRA_FULL_ERROR", raising=False)
             code = 0
             try:
-                main()
+                self.program()
             except SystemExit as end:
                 code = int(end.code or 0)
             finally:
@@ -75,5 +76,5 @@ def running(**values: Any) -> Running:
 
 def execute(jobs: Sequence[Job], **values: Any) -> list[Outcome]:
     """Train jobs and return how each ended."""
-    outcomes = conduct(jobs, running(**values), hire, lambda _: None, quiet=True)
+    outcomes = conduct(jobs, running(**values), ThisMachine(), lambda _: None, quiet=True)
     return [outcome for outcome in outcomes if outcome is not None]

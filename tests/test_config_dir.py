@@ -40,9 +40,9 @@ def config(command: Command, run: str) -> dict[str, object]:
     return dict(yaml.safe_load((command.folder / "outputs" / "s" / run / "config.yaml").read_text()))
 
 
-def test_plain_keys_are_those_that_config_yaml_and_the_search_hold_as_values() -> None:
+def test_plain_keys_are_those_that_config_yaml_the_audit_and_the_search_hold_as_values() -> None:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
-    files = [conf_dir() / "config.yaml", conf_dir() / "experiment" / "search.yaml"]
+    files = [conf_dir() / name for name in ("config.yaml", "audit.yaml", "experiment/search.yaml")]
     written = {key for file in files for key in yaml.safe_load(file.read_text())}
     assert plain_keys() == written - groups - {"defaults"}
 

@@ -110,8 +110,8 @@ def test_a_hypothesis_whose_arms_declare_columns(command: Command) -> None:
     folder = command.folder / "mine" / "hypothesis"
     folder.mkdir(parents=True)
     arms = "[{dataset.missing.pica: [2]}, {dataset.kinds.pica: category, dataset.roles.age: confounder}]"
-    (folder / "codes.yaml").write_text(f"{{letter: G, claim: c, expect: improves, arms: {arms}}}")
-    words = ["-m", "--config-dir", "mine", *WORDS, "dataset.drop=[id]", "target=100", "hypothesis=codes", "seeds=2"]
+    (folder / "pica.yaml").write_text(f"{{letter: G, claim: c, expect: improves, arms: {arms}}}")
+    words = ["-m", "--config-dir", "mine", *WORDS, "dataset.drop=[id]", "target=100", "hypothesis=pica", "seeds=2"]
     ended = command(*words)
     assert ended.code == 0, ended.err
     assert len(command.done()) == 6

@@ -10,19 +10,19 @@ from tests.test_bad_input import refused
 
 command = pytest.fixture(make_command)
 
-WRITE = {"_target_": "ssc_sweep.study.folder.write_text", "path": "written", "text": "x"}
+WRITE = {"_target_": "ssc_sweep.writing.write_text", "path": "written", "text": "x"}
 OPEN = {"_target_": "builtins.open", "file": "written", "mode": "w"}
 OURS = {"_target_": "ssc_sweep.findings.callback.NoteEnd"}
 TPE = {"_target_": "optuna.samplers.TPESampler"}
 
 # What hydra.callbacks holds -> what the line must say.
 CALLBACKS = {
-    "a function": ({"x": WRITE}, "hydra.callbacks.x._target_=ssc_sweep.study.folder.write_text is not allowed"),
+    "a function": ({"x": WRITE}, "hydra.callbacks.x._target_=ssc_sweep.writing.write_text is not allowed"),
     "python's own": ({"x": OPEN}, "hydra.callbacks.x._target_=builtins.open is not allowed"),
     "a class": ({"x": {"_target_": "ssc_sweep.study.sweeper.HypothesisSweeper"}}, "HypothesisSweeper is not allowed"),
     "a method": ({"x": {"_target_": f"{OURS['_target_']}.on_multirun_end"}}, "on_multirun_end is not allowed"),
     "through a module": ({"x": {"_target_": "ssc_sweep.study.folder.os.mkdir", "path": "written"}}, "is not allowed"),
-    "in place of ours": ({"findings": WRITE}, "hydra.callbacks.findings._target_=ssc_sweep.study.folder.write_text"),
+    "in place of ours": ({"findings": WRITE}, "hydra.callbacks.findings._target_=ssc_sweep.writing.write_text"),
     "as an argument": ({"findings": {"y": WRITE}}, "hydra.callbacks.findings.y._target_="),
     "deep": ({"x": OURS | {"y": [{"z": WRITE}]}}, "hydra.callbacks.x.y[0].z._target_="),
     "postponed": ({"x": WRITE | {"_partial_": True}}, "write_text is not allowed"),
@@ -31,7 +31,7 @@ CALLBACKS = {
 }
 # What hydra.sweeper.sampler holds -> what the line must say.
 SAMPLERS = {
-    "a function": (WRITE, "hydra.sweeper.sampler._target_=ssc_sweep.study.folder.write_text is not allowed"),
+    "a function": (WRITE, "hydra.sweeper.sampler._target_=ssc_sweep.writing.write_text is not allowed"),
     "as an argument": (TPE | {"gamma": WRITE}, "hydra.sweeper.sampler.gamma._target_="),
     "through a module": ({"_target_": "optuna.samplers._cmaes.pickle.loads"}, "is not allowed"),
     "Python's insides": ({"_target_": "optuna.samplers.TPESampler.__init__.__globals__"}, "is not allowed"),
@@ -55,7 +55,7 @@ LOGGING = {
 TWO_POINTS = (*SMALL, EASY, "epochs=1,2", "optimizer.lr=1e-3", "stats_mode=ema", "n_trials=2")
 # Overrides of a study.
 PLUGINS = {
-    "hydra.sweeper._target_=ssc_sweep.study.folder.write_text": ["write_text is no sweeper or launcher"],
+    "hydra.sweeper._target_=ssc_sweep.writing.write_text": ["write_text is no sweeper or launcher"],
     "hydra.sweeper._target_=os.system": ["os.system is no sweeper or launcher", "hydra/sweeper=<name>"],
     "hydra.launcher._target_=os.system": ["os.system is no sweeper or launcher", "hydra/launcher=<name>"],
     "hydra.launcher._target_=ssc_sweep.findings.callback.NoteEnd": ["NoteEnd is no sweeper or launcher"],

@@ -8,11 +8,11 @@ signature of that target is their schema.
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ssc_sweep.errors import UserError
 from ssc_sweep.fingerprint import sha256
@@ -39,11 +39,37 @@ class DatasetSize(Section):
     rows: int | None = Field(ge=4, description="rows drawn at random before the split; null: all, in file order")
 
 
+class Planted(Section):
+    """A change of covariates that a split makes after it has chosen its rows: a fault, planted to see who finds it."""
+
+    rows: Literal["train", "validation", "all"] = Field(description="rows that change; test rows go with validation")
+    columns: list[str] | Literal["coded"] = Field(description="columns that change; coded: those with declared codes")
+    share: float = Field(default=1.0, ge=0, le=1, description="share of these rows, drawn by the seed of the run")
+    only: float | Literal["code"] | None = Field(
+        default=None, description="change only cells that hold this value, or a declared code; null: all"
+    )
+    value: float | Literal["code", "permuted"] | None = Field(
+        description="new value; code: the column's own; permuted: the values of other drawn rows; null: a gap"
+    )
+
+
+def _listed(values: object) -> object:
+    """A list of planted changes, each with a message of its own."""
+    if not isinstance(values, list):
+        return values
+    return [
+        one if isinstance(one, Planted) else Planted.read(one, f"split.planted.{i}") for i, one in enumerate(values)
+    ]
+
+
 class Split(Section):
     order: Literal["file_order", "shuffled"] = Field(description="the first rows train, or rows are shuffled first")
     validation_share: float = Field(gt=0, lt=1, description="share of the rows that validate; test rows not counted")
     test_share: float = Field(
         ge=0, lt=1, description="share of all rows that is held back, and measured once at the end"
+    )
+    planted: Annotated[list[Planted], BeforeValidator(_listed)] = Field(
+        default=[], description="faults that are planted into the rows, one after another"
     )
 
 
@@ -70,6 +96,13 @@ class Labels(Section):
 class Scaling(Section):
     fit_on: Literal["train", "all"] = Field(description="rows that encode columns; all: validation rows too (a leak)")
     rare_share: float = Field(ge=0, lt=1, description="levels of a category with a smaller share of rows are pooled")
+    codes: Literal["value", "missing"] = Field(
+        default="value", description="how declared codes for a missing value are read: as numbers, or as gaps"
+    )
+    clip: Literal["range"] | Positive | None = Field(
+        default=None,
+        description="numbers are held to the range of the fitted rows, or to so many of their sd around their mean",
+    )
 
 
 class Batch(Section):
@@ -80,6 +113,9 @@ class Batch(Section):
 class StatsMode(Section):
     mode: Literal["ema", "precomputed"] = Field(description="statistics of the batches, or of all training rows")
     momentum: float = Field(gt=0, le=1, description="weight of the newest batch under ema")
+    constant: Literal["floor", "one"] = Field(
+        default="floor", description="scale of a column that is constant among the training rows: 1e-6, or 1"
+    )
 
 
 class Precision(Section):
@@ -151,13 +187,13 @@ def shared_settings(cfg: DictConfig) -> dict[str, Any]:
 STUDY_KEYS = (
     "hydra", "target", "rule", "seeds", "study", "outputs", "arm", "hypothesis", "experiment", "admit", "scores",
     "effects", "search_space", "n_trials", "time_budget_s", "storage", "workers", "memory_budget", "device", "retry",
-    "fail_fast", "max_failures", "save_weights", "dry_run", "max_seeds", "first_seed",
+    "fail_fast", "max_failures", "save_weights", "dry_run", "max_seeds", "first_seed", "format", "page",
 )  # fmt: skip
 # Of a data set: what its outcome is judged by. They go to `target` and to the models, not to the function that loads.
 DATASET_KEYS = ("target", "clamp")
 # Keys of a data set that hold a value a column. The columns are the user's, so Hydra must take names that no YAML has:
 # dataset.kinds.education=category, without a +. A YAML takes them in with `defaults: [/open_columns@_here_]`.
-BY_COLUMN = ("kinds", "missing", "roles")
+BY_COLUMN = ("kinds", "missing", "codes", "roles")
 OPEN_COLUMNS = OmegaConf.create({key: DictConfig({}, flags={"struct": False}) for key in BY_COLUMN})
 ConfigStore.instance().store(name="open_columns", node=OPEN_COLUMNS, provider="ssc_sweep")
 
@@ -187,6 +223,9 @@ def check(cfg: DictConfig) -> RunConfig:
     if lacking := sorted(OmegaConf.missing_keys(masked)):
         raise UserError(f"{lacking[0]} is missing: give {' '.join(f'{key}=<...>' for key in lacking)}.")
     plain = OmegaConf.to_container(masked, resolve=True)
+    assert isinstance(plain, dict)
+    # What a planted fault says of itself; what it plants stands in the groups.
+    plain.pop("fault", None)
     config = RunConfig.read(plain)
     checked("optimizer.lr", Positive, config.optimizer.get("lr"))
     checked("dataset.clamp", Positive | None, config.dataset.get("clamp"))

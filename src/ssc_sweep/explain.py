@@ -52,10 +52,15 @@ UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
 UNKNOWN_CHOICE = re.compile(r"Could not find '([^']+)/([^'/]*)' Available options in '[^']+': (.*?) Config search path")
 
 
-def known_keys() -> list[str]:
-    """Every key that a command line may change: those of config.yaml, and of the choices of each group."""
+def known_keys(command: str = "config") -> list[str]:
+    """Every key that a command line may change: those of config.yaml, and of the choices of each group.
+
+    Args:
+        command: the file of conf/ that a command composes; audit.yaml adds keys of its own to config.yaml.
+    """
     root = conf_dir()
-    keys = [key for key in yaml.safe_load((root / "config.yaml").read_text()) if key not in ("defaults", "hydra")]
+    own = [yaml.safe_load((root / f"{name}.yaml").read_text()) for name in dict.fromkeys((command, "config"))]
+    keys = [key for content in own for key in content if key not in ("defaults", "hydra")]
     for file in sorted(root.glob("*/*.yaml")):
         content = yaml.safe_load(file.read_text())
         keys.append(file.parent.name)
@@ -136,7 +141,7 @@ def _reference(found: re.Match[str], words: Sequence[str]) -> str:
     return f"{word} refers to {name}, which is no key: allowed is ${{<key>}} of a key that is there. See --cfg job."
 
 
-def explain(error: Exception, words: Sequence[str]) -> str:
+def explain(error: Exception, words: Sequence[str], command: str = "config") -> str:
     """One line for an error that Hydra raised for these words of a command line; its own where there is no better."""
     if _swaps_plugins(error):
         return f"hydra.sweeper or hydra.launcher has the _target_ of another kind of plugin: {CHOOSE_PLUGIN}"
@@ -161,12 +166,13 @@ def explain(error: Exception, words: Sequence[str]) -> str:
         value, kind = found["value"].replace("None", "null"), KINDS.get(found["kind"], "true or false")
         return f"{found['key']}={value} has the wrong type: allowed is {kind}."
     if found := UNKNOWN_KEY.search(text):
-        if found[1] in known_keys():
+        known = known_keys(command)
+        if found[1] in known:
             return (
                 f"{found[1]} is not there: the choice of {found[1].split('.')[0]} has no such key, or another word of "
                 "the command line has taken it away. See --help."
             )
-        return f"{found[1]} is unknown. {did_you_mean(found[1], known_keys())}"
+        return f"{found[1]} is unknown. {did_you_mean(found[1], known)}"
     if found := UNKNOWN_CHOICE.search(text):
         group, name, options = found[1], found[2], found[3].split()
         hint = did_you_mean(name, options, "A choice of your own needs --config-dir=<the folder that holds its group>.")

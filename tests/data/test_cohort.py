@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ssc_sweep.data.cohort import Cohort, Column, Role
 from ssc_sweep.data.synthetic import load
 from ssc_sweep.errors import UserError
 from tests.data.test_synthetic import PARAMETERS
@@ -64,3 +65,14 @@ def test_numbers_are_kept_in_double_precision() -> None:
     assert replace(cohort, x=cohort.x.astype("float32").tolist()).x.dtype == np.float64
     with pytest.raises(UserError, match="y has dtype <U1, not numbers"):
         replace(cohort, y=np.full((4, 2), "a"))
+
+
+def test_declared_codes_become_gaps_with_an_indicator() -> None:
+    columns = (Column("asked", Role.BASELINE, codes=(2.0, 9.0)), Column("age", Role.BASELINE))
+    x = np.array([[0.0, 2.0], [2.0, 9.0], [9.0, 3.0], [1.0, np.nan]])
+    made = Cohort("c", x, np.zeros(4), np.zeros((4, 1)), columns, ("a", "b"), ("y",), "kg")
+    assert made.holds_code().tolist() == [[False, False], [True, False], [True, False], [False, False]]
+    read = made.codes_as_gaps()
+    np.testing.assert_array_equal(read.x, [[0, 2], [np.nan, 9], [np.nan, 3], [1, np.nan]])
+    assert [column.indicator for column in read.columns] == [True, False]
+    np.testing.assert_array_equal(made.x, x)  # the cohort itself is as it was

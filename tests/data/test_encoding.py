@@ -85,3 +85,20 @@ def test_a_level_that_no_fitted_row_has_has_no_indicator() -> None:
     encoder = fit(mixed(TRAIN))
     assert encoder.transform(np.array([[3, 0, 3, 6]], dtype=float))[0, 2:4].tolist() == [0, 0]
     assert encoder.unseen(np.array([[3, 0, 3, 6]], dtype=float)) == {"school": 1}
+
+
+def test_numbers_held_to_the_range_of_the_fitted_rows() -> None:
+    rows = [[1, 0, 0, 5], [5, 1, 0, 7], [3, 1, 1, 6]]  # age: mean 3, sd sqrt(8/3); pica: mean 6
+    beyond = np.array([[9.0, 0, 0, GAP], [-4.0, 1, 1, 6.5]])
+    age = fit(mixed(rows), clip="range").transform(beyond)
+    assert age[:, 0] == pytest.approx([2 / np.sqrt(8 / 3), -2 / np.sqrt(8 / 3)])
+    assert age[:, -1] == pytest.approx([0, 0.5 / np.sqrt(2 / 3)])  # a gap, and a value inside
+    held = fit(mixed(rows), clip=1.5).transform(beyond)
+    assert held[:, 0] == pytest.approx([1.5, -1.5])
+    np.testing.assert_array_equal(age[:, 1:4], held[:, 1:4])  # yes/no and category are as they were
+
+
+def test_a_constant_held_to_its_range_stays_constant() -> None:
+    scaler = fit(cohort([[4.0]] * 5), clip="range")
+    assert scaler.transform(np.array([[6.0]])).tolist() == [[0.0]]
+    assert fit(cohort([[4.0]] * 5), clip=1.0).transform(np.array([[6.0]])).tolist() == [[1.0]]

@@ -57,3 +57,20 @@ def test_roles_cover_all_columns() -> None:
     roles = [column.role for column in nhefs.load().columns]
     assert roles.count(Role.CONFOUNDER) == 9
     assert len(roles) == 65
+
+
+@pytest.mark.parametrize(
+    ("column", "code", "rows"),
+    [
+        *((name, 2, 769) for name in ("pica", "diabetes", "hbpmed", "boweltrouble", "hbp")),
+        *(("birthcontrol", 2, 769), ("alcoholpy", 2, 5), ("alcoholfreq", 5, 5)),
+        *(("alcoholtype", 4, 396), ("marital", 8, 1)),
+    ],
+)
+def test_codes_for_a_missing_value(column: str, code: float, rows: int) -> None:
+    assert nhefs.CODES[column] == (code,)
+    assert (TABLE[column] == code).sum() == rows
+
+
+def test_birthcontrol_is_coded_in_all_men() -> None:
+    assert (TABLE.loc[TABLE["sex"] == 0, "birthcontrol"] == 2).all()

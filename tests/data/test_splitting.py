@@ -135,3 +135,26 @@ def test_runs_that_differ_in_their_seed_share_their_rows(make_config: MakeConfig
     assert not np.array_equal(hidden[0].train.t_seen, hidden[1].train.t_seen)
     shuffled = [data.split(make_config("split=shuffled", f"seed={seed}")) for seed in (0, 1)]
     assert not np.array_equal(shuffled[0].train.row, shuffled[1].train.row)
+
+
+def test_codes_are_read_as_values_or_as_gaps(make_config: MakeConfig) -> None:
+    pica = split(COHORT, make_config()).columns.index("pica")
+    as_value = split(COHORT, make_config())
+    assert as_value.val.x[:, pica].max() > 5 and len(as_value.columns) == 65
+    # In file order no training row has the code of the second wave: its gaps lie at the training mean, no indicator.
+    as_gap = split(COHORT, make_config("scaling.codes=missing"))
+    coded = COHORT.x[783:, COHORT.names.index("pica")] == 2
+    assert np.all(as_gap.val.x[coded, pica] == 0) and "pica is missing" not in as_gap.columns
+    flagged = {name.removesuffix(" is missing") for name in as_gap.columns if name.endswith(" is missing")}
+    assert flagged == {"birthcontrol", "alcoholtype"}
+    shuffled = split(COHORT, make_config("scaling.codes=missing", "split=shuffled"))
+    assert "pica is missing" in shuffled.columns
+
+
+def test_validation_rows_held_to_the_range_of_the_training_rows(make_config: MakeConfig) -> None:
+    data = split(COHORT, make_config("scaling.clip=range"))
+    assert np.all(data.val.x.max(axis=0) <= data.train.x.max(axis=0))
+    assert np.all(data.val.x.min(axis=0) >= data.train.x.min(axis=0))
+    np.testing.assert_array_equal(data.train.x, split(COHORT, make_config()).train.x)
+    narrow = split(COHORT, make_config("scaling.clip=3"))
+    assert abs(narrow.train.x).max() <= 3 + 1e-9 and abs(narrow.val.x).max() <= 3 + 1e-9

@@ -308,3 +308,23 @@ def test_a_wrong_value_fails_a_trial_and_a_wrong_name_the_command() -> None:
     with pytest.raises(UserError) as refusal:
         cohort_of(FRAME, "mine", "dos", "weight")
     assert not isinstance(refusal.value, DoesNotFit)
+
+
+def test_codes_that_may_be_gaps_are_kept_and_declared() -> None:
+    made = cohort_of(
+        FRAME.assign(asked=[0, 1, 2, 1, 2, 0], town=["x", "?", "x", "x", "z", "z"]),
+        "mine", "dose", "weight", codes={"asked": [2, 7], "town": ["?", "w"]},
+    )  # fmt: skip
+    asked, town = made.columns[1], made.columns[2]
+    assert made.x[:, 1].tolist() == [0, 1, 2, 2, 0] and asked.codes == (2.0,) and asked.kind is Kind.NUMBER
+    assert town.levels == ("?", "x", "z") and town.codes == (0.0,)
+    assert "dataset.codes.asked: no cell holds 7. Is it the right code?" in made.notes
+    assert "dataset.codes.town: no cell holds w. Is it the right code?" in made.notes
+    read = made.codes_as_gaps()
+    np.testing.assert_array_equal(read.x[:, 1], [0, 1, NAN, NAN, 0])
+    np.testing.assert_array_equal(read.x[:, 2], [1, NAN, 1, 2, 2])
+
+
+def test_codes_of_a_column_that_is_not_there() -> None:
+    with pytest.raises(UserError, match=r"dataset\.codes: mine has no column 'agee' for that\. Did you mean 'age'"):
+        cohort_of(FRAME, "mine", "dose", "weight", codes={"agee": [2]})

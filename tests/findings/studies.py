@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from ssc_sweep.findings.reading import METRICS
-from ssc_sweep.study.folder import RunFolder, StudyFolder, write_json, write_text, write_yaml
+from ssc_sweep.study.folder import RunFolder, StudyFolder, write_json, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.plan import Plan, write_plan
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.writing import write_text
 
 COLUMNS = (
     "kind,epoch,step,fit.loss,fit.gradient_norm,fit.gradient_norm.net,x_scale_off,y_scale_off,largest_z_val,val_rmse"

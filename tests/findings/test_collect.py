@@ -11,8 +11,9 @@ import yaml
 
 from ssc_sweep.findings.collect import collect, read
 from ssc_sweep.findings.summary import cell, read_summary, uncell
-from ssc_sweep.study.folder import RunFolder, StudyFolder, write_text
+from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.writing import write_text
 from tests.findings.studies import EPOCHS, FAST, SLOW, fail, finish, make_study, predictions
 
 

@@ -181,7 +181,7 @@ def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder
     assert fast is not None and slow is not None
     # Failed runs say nothing of the model and count nowhere; the diverged one does.
     assert (fast.works.n, fast.matters.n, fast.matters.lost_alone) == (4, 4, 0)
-    assert (slow.works.n, slow.matters.n) == (6, 5)
+    assert (slow.works.n, slow.matters.n, slow.matters.lost_alone) == (7, 6, 1)
 
 
 def test_nothing_in_a_folder_becomes_code_or_a_formula(tmp_path: Path) -> None:

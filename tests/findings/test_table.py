@@ -9,10 +9,11 @@ from rich.console import Console
 from ssc_sweep.findings.collect import collect
 from ssc_sweep.findings.judging import judge_arms
 from ssc_sweep.findings.table import arm_table, print_study
-from ssc_sweep.study.folder import StudyFolder, write_text, write_yaml
+from ssc_sweep.study.folder import StudyFolder, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.plan import Plan, write_plan
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.writing import write_text
 from tests.findings.studies import finish
 
 

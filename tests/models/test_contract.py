@@ -258,7 +258,7 @@ def test_rows_without_a_known_treatment_are_scored_nowhere(make_config: MakeConf
         ("torch.nn.Linear", "not admitted"),
         ("ssc_sweep.models.contract.Learner", "lacks objectives, outcome_mean, treatment_log_prob"),
         ("ssc_sweep.models.layers.MLP", "lacks loss"),
-        ("ssc_sweep.study.folder.write_text", "does not belong there"),
+        ("ssc_sweep.writing.write_text", "does not belong there"),
         ("ssc_sweep.models.flow_ssc.CouplingFlow", "only imports it"),
     ],
 )

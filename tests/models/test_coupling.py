@@ -104,3 +104,17 @@ def test_only_couplings_that_move_something_learn() -> None:
     assert {id(p) for p in wide.learning()} == {id(p) for p in wide.parameters()}
     live = [p for i in (1, 3, 5) for p in plain.nets[i].parameters()]
     assert {id(p) for p in plain.learning()} == {id(p) for p in live}
+
+
+@torch.no_grad()
+def test_a_free_scale_has_no_bound_above() -> None:
+    """s = softplus(u + c) + m; with the weights of the last layer at 0 the output is its bias, (v, u)."""
+    flow = CouplingFlow(1, D_CONTEXT, 2, 16, SEEDS, "flow", inert=False, min_scale=0.25, scale_law="free")
+    flow.nets[0].last.weight.zero_()
+    y, context = normal(2, ROWS, 1), normal(2, ROWS, D_CONTEXT)
+    for u, softplus in ((0.0, 1.0), (1e6, 1e6 + np.log(np.e - 1)), (1.0, np.log(1 + np.e * (np.e - 1))), (-1e6, 0.0)):
+        flow.nets[0].last.bias[:] = torch.tensor([0.0, u])
+        z, log_det = flow(y, context)
+        torch.testing.assert_close(z, y * (softplus + 0.25))
+        torch.testing.assert_close(log_det, torch.full((2, ROWS), np.log(softplus + 0.25), dtype=torch.float64))
+        torch.testing.assert_close(flow.inverse(z, context), y)

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,9 +26,9 @@ LABELS = ["all", "half", "one run hidden"]
 both_sizes = pytest.mark.parametrize("sizes", SIZES, ids=[f"d_y={s.d_y},K={s.treatments}" for s in SIZES])
 
 
-def build(sizes: Sizes, inert: bool = True, samples: int = 100, gamma: float = 1.0) -> FlowSSC:
+def build(sizes: Sizes, inert: bool = True, samples: int = 100, gamma: float = 1.0, **more: Any) -> FlowSSC:
     """Two runs: the first with running, the second with precomputed statistics."""
-    model = FlowSSC(sizes, [3, 4], [EMA, PRECOMPUTED], 6, WIDTH, 3, X_WIDTH, gamma, samples, inert, 1e-3, 100.0)
+    model = FlowSSC(sizes, [3, 4], [EMA, PRECOMPUTED], 6, WIDTH, 3, X_WIDTH, gamma, samples, inert, 1e-3, 100.0, **more)
     return model.to(torch.float64)
 
 
@@ -349,3 +350,80 @@ def test_run_state_is_that_of_the_run_alone(d_y: int, inert: bool) -> None:
     assert mine.keys() == theirs.keys()
     for name in mine:
         np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@both_sizes
+def test_a_flow_over_x_that_learns_adds_its_density_to_the_loss(sizes: Sizes, labels: str) -> None:
+    fixed, trained = build(sizes), build(sizes, px="trained")
+    _, batch = prepare(fixed, labels)
+    prepare(trained, labels)
+    losses = [model.loss(batch) for model in (fixed, trained)]
+    assert torch.equal(losses[0].total, losses[1].total)
+    plain, more = (gradients(model, loss.total) for model, loss in zip((fixed, trained), losses, strict=True))
+    over_x = {name for name in more if name.startswith("x_flow")}
+    assert over_x == {name for name, _ in trained.named_parameters() if name.startswith("x_flow")}
+    assert plain.keys() == more.keys() - over_x
+    for name, gradient in plain.items():
+        assert torch.equal(gradient, more[name]), name
+    # By hand: what is added is minus the mean of log p(x), over labelled and over unlabelled rows.
+    x, seen = trained.x_stats.normalise(batch.x), batch.t >= 0
+    assert trained.x_flow is not None
+    ll_x = trained.x_flow.density(x, x[..., :0])[0]
+    added = sum(ll_x[run, mask[run]].mean() for run in range(2) for mask in (seen, ~seen) if mask[run].any())
+    by_name = {name: p for name, p in trained.named_parameters() if name in over_x}
+    for name, expected in zip(by_name, torch.autograd.grad(-added, list(by_name.values())), strict=True):
+        torch.testing.assert_close(more[name], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("inert", [True, False])
+def test_without_a_flow_over_x_all_else_is_the_same(inert: bool) -> None:
+    sizes = Sizes(D_X, 1, 2)
+    there, absent = build(sizes, inert=False), build(sizes, inert, px="absent")
+    _, batch = prepare(there, "half")
+    prepare(absent, "half")
+    assert absent.x_flow is None and not any(name.startswith("x_flow") for name in absent.state_dict())
+    torch.testing.assert_close(absent.loss(batch).total, there.loss(batch).total, rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        t = batch.t.clamp(min=0)
+        torch.testing.assert_close(absent.outcome_mean(batch.x, t), there.outcome_mean(batch.x, t))
+        found, more = (model.probe(batch, batch, batch) for model in (absent, there))
+    assert more.keys() - found.keys() == {"ll_x"}
+
+
+@pytest.mark.parametrize("labels", LABELS)
+def test_without_the_clamp_every_row_has_a_gradient(labels: str) -> None:
+    sizes = Sizes(D_X, 1, 2)
+    clamped, free = build(sizes), build(sizes, min_log_density=None)
+    losses = []
+    for model in (clamped, free):
+        _, batch = prepare(model, labels)
+        batch.y[:] = 1e4  # every row lies beyond the clamp
+        losses.append(model.loss(batch))
+    stopped, flowing = (gradients(m, loss.total) for m, loss in zip((clamped, free), losses, strict=True))
+    for name in (name for name in flowing if name.startswith("y_flow.nets.1.last.")):
+        assert not stopped[name].any() and flowing[name].any(), name
+    assert losses[0].parts["clamped"].tolist() == [1, 1] and losses[1].parts["clamped"].tolist() == [0, 0]
+
+
+@torch.no_grad()
+def test_a_free_scale_lets_the_sd_fall_below_that_of_all_outcomes() -> None:
+    sizes = Sizes(D_X, 1, 2)
+    for law, below in (("sigmoid", False), ("free", True)):
+        model = build(sizes, inert=False, scale_law=law)
+        _, batch = prepare(model, "all")
+        model.y_flow.nets[0].last.bias[..., 1] += 3.0  # raises u of every coupling
+        quantiles = model.outcome_quantiles(batch.x, batch.t, torch.tensor([0.158655, 0.841345]))
+        sd = (quantiles[..., 1] - quantiles[..., 0]).squeeze(-1) / 2 / model.y_stats.scale[..., 0]
+        assert bool((sd < 0.99).all()) is below and bool((sd > 0.99).all()) is not below
+
+
+def test_constant_columns_take_the_mode_of_each_run() -> None:
+    one = StatsMode(mode="ema", momentum=0.05, constant="one")
+    model = FlowSSC(Sizes(2, 1, 2), [3, 4], [EMA, one], 6, WIDTH, 3, X_WIDTH, 1.0, 2, False, 1e-3, 100.0)
+    batch = rows(0, model.sizes)
+    batch.x[..., 1] = 7.0
+    model.start(batch)
+    model.before_step(batch)
+    assert model.x_stats.scale[:, 0, 1].tolist() == [1e-6, 1.0]
+    torch.testing.assert_close(model.x_stats.scale[:, 0, 0], batch.x[..., 0].std(dim=1, correction=0))

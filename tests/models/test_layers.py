@@ -150,3 +150,17 @@ def test_a_model_of_single_precision_keeps_its_statistics_in_single_precision() 
     for _ in range(2):
         stats.update(column(0, 4).float())
     assert stats.normalise(column(0, 4).float()).dtype == torch.float32
+
+
+def test_a_column_that_is_constant_in_training_has_the_scale_one_where_asked() -> None:
+    """Two runs, two columns; the second is 5 in all training rows, the first only in the batch."""
+    rows = torch.tensor([[[1.0, 5.0], [3.0, 5.0]]] * 2, dtype=torch.float64)
+    batch = torch.tensor([[[3.0, 5.0], [3.0, 5.0]]] * 2, dtype=torch.float64)
+    for precomputed in (False, True):
+        stats = RunningStats(2, [0.05, 0.05], [precomputed] * 2, [True, False])
+        stats.precompute(rows)
+        assert stats.scale.tolist() == [[[1.0, 1.0]], [[1.0, 1e-6]]]
+        stats.update(batch)
+        first = 1.0 if precomputed else 1e-6
+        assert stats.scale.tolist() == [[[first, 1.0]], [[first, 1e-6]]]
+        assert stats.normalise(batch + 2)[0, 0, 1] == 2

@@ -46,7 +46,10 @@ def test_a_hypothesis_has_a_control_and_its_arms(plan: MakePlan) -> None:
     assert [arm.control for arm in made.arms] == [None, "control", "control"]
     assert [arm.label for arm in made.arms] == ["control", "optimizer.lr=1e-4", "optimizer.lr=1e-5"]
     assert made.arms[1].overrides == ("batch=b32", "optimizer.lr=1e-4")
-    assert made.seeds == tuple(range(10)) and made.hypotheses["lr"].letter == "B"
+    assert made.seeds == (0,) and made.hypotheses["lr"].letter == "B"
+    assert made.rule is not None and made.rule.sequential  # the rounds choose how many seeds
+    assert plan("hypothesis=lr", "seeds=10").seeds == tuple(range(10))
+    assert plan("hypothesis=lr", "seeds=2", "first_seed=7").seeds == (7, 8)
 
 
 def test_hypotheses_share_one_control(plan: MakePlan) -> None:

@@ -52,6 +52,7 @@ class Column:
         kind: a number is standardised, a category becomes indicators, yes/no stays 0/1.
         levels: names of the codes 0 ... L-1 of a category; empty for other kinds.
         indicator: whether a gap also sets an indicator of its own.
+        codes: values that may stand for a gap, as `x` has them: `scaling.codes` says how they are read.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Column:
     kind: Kind = Kind.NUMBER
     levels: tuple[str, ...] = ()
     indicator: bool = False
+    codes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,19 @@ class Cohort:
     def take(self, rows: Ints) -> "Cohort":
         """Return the cohort of these rows, in this order."""
         return replace(self, x=self.x[rows], t=self.t[rows], y=self.y[rows])
+
+    def holds_code(self) -> npt.NDArray[np.bool_]:
+        """Which cells hold a declared code of their column: (n, d_x)."""
+        found = np.zeros(self.x.shape, dtype=np.bool_)
+        for j, column in enumerate(self.columns):
+            if column.codes:
+                found[:, j] = np.isin(self.x[:, j], column.codes)
+        return found
+
+    def codes_as_gaps(self) -> "Cohort":
+        """Return the cohort with NaN for every declared code, and an indicator for the gaps of those columns."""
+        columns = tuple(replace(column, indicator=True) if column.codes else column for column in self.columns)
+        return replace(self, x=np.where(self.holds_code(), np.nan, self.x), columns=columns)
 
     def keep(self, choice: str) -> "Cohort":
         """Return the cohort with only the covariates whose role `choice` (a key of KEPT) admits.

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as is_
 
-from ssc_sweep.data.cells import distinct, example, is_text, number_of, numbers
+from ssc_sweep.data.cells import Code, distinct, example, is_text, number_of, numbers, text_of
 from ssc_sweep.data.cohort import HIDDEN, Floats, Ints, Kind
 from ssc_sweep.errors import DoesNotFit
 
@@ -40,6 +40,17 @@ class Covariate:
     levels: tuple[str, ...] = ()
     one: str = ""
     counts_rows: bool = False
+
+    def codes(self, named: Sequence[Code]) -> tuple[tuple[float, ...], list[Code]]:
+        """These values of the table as x has them, and those that no row holds."""
+        if self.kind is Kind.CATEGORY:
+            place = {level: float(i) for i, level in enumerate(self.levels)}
+            spelt = [place.get(text_of(code)) for code in named]
+        else:
+            spelt = [number_of(code) for code in named]
+        held = [value is not None and bool((self.x == value).any()) for value in spelt]
+        found = tuple(value for value, is_held in zip(spelt, held, strict=True) if is_held and value is not None)
+        return found, [code for code, is_held in zip(named, held, strict=True) if not is_held]
 
 
 def covariate(name: str, source: str, column: pa.ChunkedArray, declared: Kind | None) -> Covariate:

@@ -27,7 +27,7 @@ def describe(
         rows: of the table, those that were dropped for want of an outcome included.
         ones: what 1 stands for, by column, where it is another word or number.
         counting: columns that look like row numbers.
-        absent: declared codes that no cell holds, by column.
+        absent: declared codes that no cell holds, by the key that declares them, such as missing.pica.
         treatments: their names, in the order of their codes.
     """
     first = f"{name}: {rows:,} rows"
@@ -47,7 +47,7 @@ def describe(
         parts.append(f"{len(gaps)} of them with gaps ({_some(f'{key} {count:,}' for key, count in gaps.items())})")
     notes = [first, f"kinds: {', '.join(parts)}"]
     notes += [
-        f"dataset.missing.{key}: no cell holds {', '.join(map(str, codes))}. Is it the right code?"
+        f"dataset.{key}: no cell holds {', '.join(map(str, codes))}. Is it the right code?"
         for key, codes in absent.items()
     ]
     if counting:

@@ -6,9 +6,12 @@ yes/no      0 or 1, a gap at the share of ones
 category    one indicator a level; levels that are rare among the fitted rows share one, "other"; a level that the
             fitted rows do not have counts as "other" where there is one, and else has no indicator at all
 gap         where the column asks for it, one more indicator: 1 where the value is missing
+
+With `clip`, numbers are first held to the range of the fitted rows, or to so many of their standard deviations.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -38,6 +41,7 @@ class Encoder:
         columns: those of the cohort.
         mean, scale: of every column, shape (d_x,); 0 and 1 where a column is not standardised.
         fill: what stands for a gap before standardising, shape (d_x,).
+        low, high: what numbers are held to, shape (d_x,); infinities where they are not.
         categories: by column index.
         flagged: indices of the columns whose gaps have an indicator.
     """
@@ -46,6 +50,8 @@ class Encoder:
     mean: Floats
     scale: Floats
     fill: Floats
+    low: Floats
+    high: Floats
     categories: dict[int, Category]
     flagged: tuple[int, ...]
 
@@ -68,7 +74,7 @@ class Encoder:
     def transform(self, x: Floats) -> Floats:
         """Columns as read, (n, d_x) -> columns as a model sees them, (n, encoded)."""
         gaps = np.isnan(x)
-        filled = (np.where(gaps, self.fill, x) - self.mean) / self.scale
+        filled = (np.clip(np.where(gaps, self.fill, x), self.low, self.high) - self.mean) / self.scale
         if not self.categories and not self.flagged:
             return filled
         parts = []
@@ -93,11 +99,13 @@ class Encoder:
         return found
 
 
-def fit(cohort: Cohort, rare_share: float = 0.0) -> Encoder:
+def fit(cohort: Cohort, rare_share: float = 0.0, clip: Literal["range"] | float | None = None) -> Encoder:
     """Fit the encoding of every column to the rows of `cohort`.
 
     Args:
         rare_share: levels with a smaller share of the rows share one indicator, "other".
+        clip: numbers are held to the range of these rows, or to this many of their standard deviations around their
+            mean (of a constant column: this many units); None: not at all.
 
     Raises:
         DoesNotFit: a column has no value in any of these rows.
@@ -123,7 +131,21 @@ def fit(cohort: Cohort, rare_share: float = 0.0) -> Encoder:
         if column.kind is Kind.CATEGORY
     }
     flagged = tuple(j for j, column in enumerate(cohort.columns) if column.indicator and gaps[:, j].any())
-    return Encoder(cohort.columns, np.where(number, mean, 0.0), np.where(number, scale, 1.0), mean, categories, flagged)
+    low, high = np.full(len(mean), -np.inf), np.full(len(mean), np.inf)
+    if clip == "range":
+        low, high = np.nanmin(x, axis=0), np.nanmax(x, axis=0)
+    elif clip is not None:
+        low, high = mean - clip * scale, mean + clip * scale
+    return Encoder(
+        cohort.columns,
+        np.where(number, mean, 0.0),
+        np.where(number, scale, 1.0),
+        mean,
+        np.where(number, low, -np.inf),
+        np.where(number, high, np.inf),
+        categories,
+        flagged,
+    )
 
 
 def _category(codes: Ints, levels: int, fewest: float) -> Category:

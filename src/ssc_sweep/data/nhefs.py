@@ -34,6 +34,15 @@ ROLES = {
     ),
 }
 
+# Values that the codebook has for "not asked", "unknown" or "does not apply". Five columns hold them in the same rows,
+# those of the second wave; birthcontrol in all men.
+CODES = {
+    **dict.fromkeys(("hbp", "diabetes", "pica", "hbpmed", "boweltrouble", "birthcontrol", "alcoholpy"), (2.0,)),
+    "alcoholfreq": (5.0,),
+    "alcoholtype": (4.0,),
+    "marital": (8.0,),
+}
+
 
 def read_file() -> pd.DataFrame:
     """Return the table as published: 1,629 rows, 67 columns. Codes that come as text become numbers."""
@@ -62,7 +71,9 @@ def load() -> Cohort:
         x=covariates.to_numpy(),
         t=known[TREATMENT].to_numpy(np.int64),
         y=known[[OUTCOME]].to_numpy(),
-        columns=tuple(Column(name, ROLES.get(name, Role.BASELINE)) for name in covariates.columns),
+        columns=tuple(
+            Column(name, ROLES.get(name, Role.BASELINE), codes=CODES.get(name, ())) for name in covariates.columns
+        ),
         treatments=("smokes on", "quit"),
         outcomes=(OUTCOME,),
         unit="kg",

@@ -7,6 +7,7 @@ import numpy as np
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import HIDDEN, Cohort, Floats, Ints, Kind, Role
 from ssc_sweep.data.encoding import Encoder, fit
+from ssc_sweep.data.planting import plant
 from ssc_sweep.errors import DoesNotFit
 from ssc_sweep.streams import stream
 
@@ -87,7 +88,8 @@ def choose_rows(n: int, config: RunConfig) -> tuple[Ints, Ints]:
 
 def same_rows_for_all_seeds(config: RunConfig) -> bool:
     """Whether runs that differ in nothing but their seed train and validate on the same rows."""
-    return config.dataset_size.rows is None and config.split.order == "file_order"
+    chosen = config.dataset_size.rows is None and config.split.order == "file_order"
+    return chosen and not any(change.share < 1 or change.value == "permuted" for change in config.split.planted)
 
 
 def fitted_rows(n: int, train: Ints, config: RunConfig) -> Ints:
@@ -130,10 +132,14 @@ def encode(cohort: Cohort, config: RunConfig) -> DataSplit:
     Raises:
         DoesNotFit: too few rows, or a column without a value.
     """
-    kept = cohort.keep(config.covariates.keep)
-    n = len(kept.t)
+    n = len(cohort.t)
     train_rows, val_rows = choose_rows(n, config)
     held_back = test_rows(n, config.split.test_share)
+    # Faults are planted into the table as it came; columns are left out and codes are read afterwards.
+    changed = plant(cohort, train_rows, np.concatenate([val_rows, held_back]), config.split.planted, config.seed)
+    kept = changed.keep(config.covariates.keep)
+    if config.scaling.codes == "missing":
+        kept = kept.codes_as_gaps()
     if config.split.test_share and not (kept.t[held_back] != HIDDEN).any():
         raise DoesNotFit(
             f"split.test_share={config.split.test_share} of {n} rows holds back {len(held_back)}, none with a known "
@@ -144,7 +150,7 @@ def encode(cohort: Cohort, config: RunConfig) -> DataSplit:
             f"split.validation_share={config.split.validation_share} of {len(train_rows) + len(val_rows)} rows leaves "
             f"{len(train_rows)} to train and {len(val_rows)} to validate: at least 2 and 1 are needed."
         )
-    encoder = fit(kept.take(fitted_rows(n, train_rows, config)), config.scaling.rare_share)
+    encoder = fit(kept.take(fitted_rows(n, train_rows, config)), config.scaling.rare_share, config.scaling.clip)
     val, test = _rows(kept, encoder, val_rows), _rows(kept, encoder, held_back) if len(held_back) else None
     unseen = encoder.unseen(kept.x[np.concatenate([val_rows, held_back])])
     return DataSplit(kept, tuple(encoder.names), _rows(kept, encoder, train_rows), val, test, unseen)

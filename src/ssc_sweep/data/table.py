@@ -39,6 +39,7 @@ def load(
     outcome: Annotated[str | Names, Field(description="name of the outcome's column, or several")],
     kinds: Annotated[Kinds, Field(description="how to read a column, where its values do not tell")],
     missing: Annotated[Codes, Field(description="by column, the values that stand for a gap")],
+    codes: Annotated[Codes, Field(description="by column, the values that may: scaling.codes decides")],
     roles: Annotated[Roles, Field(description="what a column is to the question; baseline where nothing is said")],
     drop: Annotated[Names, Field(description="columns that are no covariates")],
     unit: Annotated[str, Field(description="of the outcomes, such as kg")],
@@ -63,6 +64,7 @@ def load(
         outcome,
         kinds=kinds,
         missing=missing,
+        codes=codes,
         roles=roles,
         drop=drop,
         unit=unit,
@@ -79,6 +81,7 @@ def cohort_of(
     *,
     kinds: Mapping[str, Any] | None = None,
     missing: Mapping[str, Any] | None = None,
+    codes: Mapping[str, Any] | None = None,
     roles: Mapping[str, Any] | None = None,
     drop: Sequence[str] = (),
     unit: str = "",
@@ -95,6 +98,7 @@ def cohort_of(
         outcome: one column of numbers, or several. A row without one of them is left out, and counted.
         kinds: by column, number | yes_no | category, where the values do not tell.
         missing: by column, the values that stand for a gap.
+        codes: by covariate, the values that may stand for a gap; `scaling.codes` says how a run reads them.
         roles: by column, a name of `cohort.Role` in small letters; baseline where nothing is said.
         drop: columns that are no covariates.
         unit: of the outcomes.
@@ -113,12 +117,13 @@ def cohort_of(
     outcomes = (outcome,) if isinstance(outcome, str) else tuple(outcome)
     kind_of = declared("kinds", KindName, kinds)
     role_of = declared("roles", RoleName, roles)
-    codes_of = declared("missing", CodeOrCodes, missing)
+    gaps_of = declared("missing", CodeOrCodes, missing)
+    codes_of = declared("codes", CodeOrCodes, codes)
     arrow = _arrow(table, name)
-    check_names(arrow.column_names, name, treatment, outcomes, {"drop": drop, "missing": codes_of})
+    check_names(arrow.column_names, name, treatment, outcomes, {"drop": drop, "missing": gaps_of})
     own = {treatment, *outcomes}
     covariates = [column for column in arrow.column_names if column not in own and column not in drop]
-    for key, chosen in {"kinds": kind_of, "roles": role_of}.items():
+    for key, chosen in {"kinds": kind_of, "roles": role_of, "codes": codes_of}.items():
         # What is declared of a column that is dropped does no harm.
         check_known(name, key, chosen, [*covariates, *drop])
     for key, named in {"squared": squared, "modifiers": modifiers}.items():
@@ -127,11 +132,10 @@ def cohort_of(
     absent: dict[str, list[cells.Code]] = {}
 
     def column(called: str) -> pa.ChunkedArray:
-        codes = codes_of.get(called, [])
         found = cells.plain(called, name, arrow.column(called))
-        found, unused = cells.without(found, codes if isinstance(codes, list) else [codes])
+        found, unused = cells.without(found, _listed(gaps_of, called))
         if unused:
-            absent[called] = unused
+            absent[f"missing.{called}"] = unused
         return found
 
     y = np.column_stack([_outcome(f"outcome {one} of {name}", column(one)) for one in outcomes])
@@ -148,7 +152,10 @@ def cohort_of(
         made = columns.covariate(called, name, column(called).filter(mask), kind)
         x[:, j] = made.x
         role = Role[role_of.get(called, "baseline").upper()]
-        found.append(Column(called, role, made.kind, made.levels, bool(np.isnan(made.x).any())))
+        held, unused = made.codes(_listed(codes_of, called))
+        if unused:
+            absent[f"codes.{called}"] = unused
+        found.append(Column(called, role, made.kind, made.levels, bool(np.isnan(made.x).any()), held))
         ones |= {called: made.one} if made.one else {}
         counting += [called] if made.counts_rows else []
     _check_squared(name, squared, found)
@@ -169,6 +176,12 @@ def cohort_of(
         ),
         notes=describe(name, len(kept), dropped, t, x, found, ones, counting, absent, treatments),
     )
+
+
+def _listed(said: Mapping[str, Any], called: str) -> list[cells.Code]:
+    """What is said of a column, as a list."""
+    codes = said.get(called, [])
+    return codes if isinstance(codes, list) else [codes]
 
 
 def _arrow(table: pd.DataFrame | pa.Table, name: str) -> pa.Table:

@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.study.folder import StudyFolder, write_text
+from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.writing import write_text
 
 # What every page of ours holds: findings/templates/page.html.j2.
 MARK = b'<meta name="generator" content="ssc_sweep">'

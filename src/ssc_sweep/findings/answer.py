@@ -73,7 +73,7 @@ def _working(verdicts: Sequence[ArmVerdict]) -> str:
     if all(v.judgement and v.judgement.works.answer is Works.NO for v in judged):
         return "Nothing works."
     maybe = [v.arm.label for v in judged if v.judgement and v.judgement.works.answer is Works.OPEN]
-    return f"Whether it works is open for {_listed(maybe)}."
+    return f"Open: whether {_listed(maybe)} works."
 
 
 def _listed(names: Iterable[str], most: int = 5) -> str:

@@ -19,11 +19,12 @@ from ssc_sweep.findings.runs import read_runs
 from ssc_sweep.findings.summary import as_csv, read_summary
 from ssc_sweep.probe import Probe
 from ssc_sweep.schema import admits
-from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder, write_text
+from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf, Reference
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.plan import PROVENANCE, Plan
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.writing import write_text
 
 # A run with one of these has ended; without an RMSE it is lost, and counts as such in the verdicts.
 ENDED = (Status.FINISHED.value, Status.DIVERGED.value, Status.FAILED.value)
@@ -84,12 +85,14 @@ def _arm(entry: object) -> Arm | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("folder"), str):
         return None
     hypothesis, control, overrides = entry.get("hypothesis"), entry.get("control"), entry.get("overrides")
+    levels = entry.get("levels")
     return Arm(
         folder=entry["folder"],
         label=str(entry.get("label", entry["folder"])),
         hypothesis=None if hypothesis is None else str(hypothesis),
         control=None if control is None else str(control),
         overrides=tuple(str(text) for text in overrides) if isinstance(overrides, list) else (),
+        levels=tuple((str(f), str(level)) for f, level in levels.items()) if isinstance(levels, dict) else (),
     )
 
 
@@ -105,7 +108,8 @@ def _hypotheses(content: Mapping[str, Any], arms: tuple[Arm, ...]) -> dict[str, 
         text: dict[str, Any] = {key: str(known.get(key, "")) for key in ("letter", "claim", "expect")}
         references = [Reference.model_construct(**one) for one in known.get("references") or [] if _is_reference(one)]
         # Not validated: what an older version or an edit has left is shown as it is.
-        hypotheses[name] = HypothesisConf.model_construct(arms=known.get("arms") or [], references=references, **text)
+        declared = {key: known[key] for key in ("arms", "factors") if known.get(key)}
+        hypotheses[name] = HypothesisConf.model_construct(references=references, **declared, **text)
     return hypotheses
 
 

@@ -12,7 +12,7 @@ from ssc_sweep.findings.summary import cell
 from ssc_sweep.study import judged as study_judged
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
-from ssc_sweep.study.judged import Runs, Seen, compared, comparison, conclusions
+from ssc_sweep.study.judged import Runs, Seen, claims_in, compared, comparison, conclusions
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Judgement, Matters, Works
 from ssc_sweep.verdicts.rule import Rule
@@ -99,10 +99,13 @@ def seen_in(study: Study, rule: Rule) -> dict[str, dict[int, Seen]]:
     runs = study.ended[study.ended["status"] != Status.FAILED]
     # An RMSE of exactly 0 has no logarithm.
     scaled = rule.scaled(runs["rmse"], runs["mean_predictor_rmse"]).clip(lower=float(np.finfo(np.float64).tiny))
+    # Of an outcome without any spread the mean predicts all, and nothing can be said relative to it.
+    means = runs["mean_predictor_rmse"].where(runs["mean_predictor_rmse"] > 0)
+    over_mean = (runs["rmse"] / means).clip(lower=float(np.finfo(np.float64).tiny))
     rows = runs["val_rows"] if "val_rows" in runs else [None] * len(runs)
     found: dict[str, dict[int, Seen]] = {}
-    for arm, seed, rmse, of in zip(runs["arm"], runs["seed"], scaled, rows, strict=True):
-        found.setdefault(str(arm), {})[int(seed)] = Seen(float(rmse), of if isinstance(of, str) else None)
+    for arm, seed, rmse, of, over in zip(runs["arm"], runs["seed"], scaled, rows, over_mean, strict=True):
+        found.setdefault(str(arm), {})[int(seed)] = Seen(float(rmse), of if isinstance(of, str) else None, float(over))
     return found
 
 
@@ -184,7 +187,7 @@ def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
         *(f"    {name!r}: {pair!r}," for name, pair in against.items()),
         "}",
         f"apart = {other!r}  # measured on other validation rows than the control",
-        f"judged = judge_study(rmse, against, Rule({rule}), apart)",
+        f"judged = judge_study(rmse, against, Rule({rule}), apart, claims={claims_in(study.plan.arms)})",
         "for name, judgement in judged.items():",
         '    print(name, judgement.verdict, judgement, sep="\\n  ")',
     ]

@@ -57,13 +57,13 @@ def plain(value: float, _: object = None) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e5 else f"{value:.3g}"
 
 
-def _short(label: str, length: int = 46) -> str:
+def shortened(label: str, length: int = 46) -> str:
     text = label if len(label) <= length else f"{label[: length - 1]}…"
     # A label that starts with _ would be left out of the legend.
     return text.replace("_", " _", text.startswith("_"))
 
 
-def _style(i: int) -> tuple[str, str, Any]:
+def line_style(i: int) -> tuple[str, str, Any]:
     """Colour, marker, line style of the i-th arm; 0 is the control."""
     if i == 0:
         return CONTROL_COLOUR, "o", "-"
@@ -97,54 +97,65 @@ class ForestRow:
 MOST_ROWS = 40  # more arms than these make no picture
 
 
+def draw_ratios(ax: Axes, rows: Sequence[tuple[str, Difference]], log_margin: float) -> None:
+    """A line for each ratio with its interval, on a log axis with the margin shaded; open marks: no answer yet."""
+    ratios = [end for _, one in rows for end in (one.low, one.ratio, one.high)]
+    known = [abs(math.log(end)) for end in ratios if end > 0 and math.isfinite(end)]
+    reach = 1.1 * max([*known, 2 * log_margin])
+    ax.axvspan(math.exp(-log_margin), math.exp(log_margin), color="#dddddd", lw=0)
+    ax.axvline(1, color="#444444", lw=1.2)
+    for y, (label, one) in enumerate(rows):
+        if one.answer is Matters.APART or not one.n:
+            note = "other rows" if one.n else "no pairs"
+            ax.annotate(note, (1, y), va="center", ha="center", bbox={"fc": "white", "ec": "none", "pad": 1})
+        else:
+            ends = [min(max(end, math.exp(-reach)), math.exp(reach)) for end in (one.low, one.high)]
+            colour = {Matters.BETTER: BETTER, Matters.WORSE: WORSE}.get(one.answer, CONTROL_COLOUR)
+            face = "white" if one.answer is Matters.OPEN else colour
+            ax.plot(ends, [y, y], color=colour, lw=2)
+            ax.plot(min(max(one.ratio, math.exp(-reach)), math.exp(reach)), y, "o", color=colour, mfc=face, ms=7)
+        ax.annotate(
+            shortened(label, 40), (0, y - 0.2), xycoords=("axes fraction", "data"), va="bottom", zorder=5,
+            xytext=(2, 0), textcoords="offset points", bbox={"fc": "white", "ec": "none", "pad": 0.5},
+        )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_xlim(math.exp(-reach), math.exp(reach))
+    # The same steps to both sides of no difference.
+    step = 2.0 if reach < math.log(10) else 5.0 if reach < math.log(50) else 10.0 ** math.ceil(reach / 6)
+    ticks = [step**i for i in range(-4, 5) if abs(i) * math.log(step) < reach]
+    ax.set_xticks(ticks, [plain(tick) for tick in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
+    without_lines(ax, len(rows))
+
+
+def without_lines(ax: Axes, rows: int) -> None:
+    """The vertical axis of a forest plot: a place for each row, the first at the top, and no scale."""
+    ax.set_ylim(rows - 0.6, -0.8)
+    ax.set_yticks([])
+    ax.grid(visible=False, axis="y")
+    ax.spines["left"].set_visible(False)
+
+
 def verdict_forest(rows: Sequence[ForestRow], log_margin: float, works_share: float) -> Figure:
     """Intervals of all arms: of the ratio to the control on a log axis, and of the share of runs that work."""
     shown = rows[:MOST_ROWS]
     with styled():
         figure = Figure(figsize=(WIDTH, 0.9 + 0.55 * len(shown)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
-        ratios = [end for row in shown for end in (row.matters.low, row.matters.ratio, row.matters.high)]
-        known = [abs(math.log(end)) for end in ratios if end > 0 and math.isfinite(end)]
-        reach = 1.1 * max([*known, 2 * log_margin])
-        left.axvspan(math.exp(-log_margin), math.exp(log_margin), color="#dddddd", lw=0)
-        left.axvline(1, color="#444444", lw=1.2)
+        draw_ratios(left, [(row.label, row.matters) for row in shown], log_margin)
         right.axvline(works_share, color="#444444", lw=1.2, ls="--")
         for y, row in enumerate(shown):
-            one = row.matters
-            if one.answer is Matters.APART or not one.n:
-                note = "other rows" if one.n else "no pairs"
-                left.annotate(note, (1, y), va="center", ha="center", bbox={"fc": "white", "ec": "none", "pad": 1})
-            else:
-                ends = [min(max(end, math.exp(-reach)), math.exp(reach)) for end in (one.low, one.high)]
-                colour = {Matters.BETTER: BETTER, Matters.WORSE: WORSE}.get(one.answer, CONTROL_COLOUR)
-                face = "white" if one.answer is Matters.OPEN else colour
-                left.plot(ends, [y, y], color=colour, lw=2)
-                left.plot(min(max(one.ratio, math.exp(-reach)), math.exp(reach)), y, "o", color=colour, mfc=face, ms=7)
             colour = {Works.YES: BETTER, Works.NO: WORSE}.get(row.works.answer, CONTROL_COLOUR)
             face = "white" if row.works.answer is Works.OPEN else colour
             right.plot([row.works.low, row.works.high], [y, y], color=colour, lw=2)
             if row.works.n:
                 right.plot(row.works.works / row.works.n, y, "o", color=colour, mfc=face, ms=7, clip_on=False)
-            left.annotate(
-                _short(row.label, 40), (0, y - 0.2), xycoords=("axes fraction", "data"), va="bottom", zorder=5,
-                xytext=(2, 0), textcoords="offset points", bbox={"fc": "white", "ec": "none", "pad": 0.5},
-            )  # fmt: skip
-        left.set_xscale("log")
-        left.set_xlim(math.exp(-reach), math.exp(reach))
-        # The same steps to both sides of no difference.
-        step = 2.0 if reach < math.log(10) else 5.0 if reach < math.log(50) else 10.0 ** math.ceil(reach / 6)
-        ticks = [step**i for i in range(-4, 5) if abs(i) * math.log(step) < reach]
-        left.set_xticks(ticks, [plain(tick) for tick in ticks])
-        left.xaxis.set_minor_locator(NullLocator())
         right.set_xlim(0, 1)
         right.set_xticks([0, 0.5, 1])
         right.xaxis.set_major_formatter(PercentFormatter(1.0))
-        for ax, title in ((left, "RMSE over control's, log axis"), (right, "runs that work")):
-            ax.set_title(title)
-            ax.set_ylim(len(shown) - 0.6, -0.8)
-            ax.set_yticks([])
-            ax.grid(visible=False, axis="y")
-            ax.spines["left"].set_visible(False)
+        without_lines(right, len(shown))
+        left.set_title("RMSE over control's, log axis")
+        right.set_title("runs that work")
         return figure
 
 
@@ -168,7 +179,7 @@ def strip(arms: Sequence[ArmRuns], target: float, mean_predictor: float, unit: s
         lost_any = any(arm.rmse.isna().any() for arm in arms)
         ax.set_xlim(low, edge * (high / low) ** 0.04 if lost_any else high)
         for i, arm in enumerate(arms):
-            colour, marker, _ = _style(i)
+            colour, marker, _ = line_style(i)
             rmse = arm.rmse.dropna().to_numpy(dtype=float)
             lost = int(arm.rmse.isna().sum())
             # Seeds lie beside each other in their order, so that equal values can be told apart.
@@ -180,7 +191,7 @@ def strip(arms: Sequence[ArmRuns], target: float, mean_predictor: float, unit: s
                 ax.plot(edge, i, ">", color=colour, ms=9, mfc="white", mew=1.8, clip_on=False)
             note = f", {lost} lost" if lost else ""
             ax.annotate(
-                f"{_short(arm.label, 40)}{note}", (0, i - 0.3), xycoords=("axes fraction", "data"), va="bottom",
+                f"{shortened(arm.label, 40)}{note}", (0, i - 0.3), xycoords=("axes fraction", "data"), va="bottom",
                 xytext=(2, 0), textcoords="offset points", bbox={"fc": "white", "ec": "none", "pad": 0.5},
                 zorder=5,
             )  # fmt: skip
@@ -214,7 +225,7 @@ def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
         for ax, (column, title) in zip(axes, panels.items(), strict=False):
             lowest = np.inf
             for i, arm in enumerate(arms):
-                colour, marker, line = _style(i)
+                colour, marker, line = line_style(i)
                 if column not in arm.history or not np.isfinite(arm.history[column]).any():
                     continue
                 bands = _quartiles(arm.history, column)
@@ -236,8 +247,8 @@ def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
         axes[-1].set_xlabel("epoch")
         axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         for i, arm in enumerate(arms):
-            colour, marker, line = _style(i)
-            axes[0].plot([], [], color=colour, ls=line, marker=marker, ms=4.5, lw=1.6, label=_short(arm.label))
+            colour, marker, line = line_style(i)
+            axes[0].plot([], [], color=colour, ls=line, marker=marker, ms=4.5, lw=1.6, label=shortened(arm.label))
         figure.legend(loc="outside upper left", ncols=1, handlelength=2.6, labelspacing=0.25)
         return figure
 
@@ -286,7 +297,7 @@ def forest(rows: Sequence[tuple[str, float, float, float, bool]], title: str) ->
                 value, i, "o" if open_mark else "s", color=colour, ms=6, mfc="white" if open_mark else colour, mew=1.6
             )
             ax.annotate(
-                _short(name, 50), (0, i - 0.22), xycoords=("axes fraction", "data"), va="bottom", xytext=(2, 0),
+                shortened(name, 50), (0, i - 0.22), xycoords=("axes fraction", "data"), va="bottom", xytext=(2, 0),
                 textcoords="offset points", bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.8}, zorder=5,
             )  # fmt: skip
         ax.set_ylim(len(rows) - 0.5, -0.9)

@@ -1,4 +1,4 @@
-"""The report of a study: verdicts.csv, figures/ and report.html, one file that opens from disk without network.
+"""The report of a study: verdicts.csv, contrasts.csv, figures/ and report.html, one file that needs no network.
 
 All that a study folder holds is text from outside: the templates escape it, and CSV cells cannot start a formula.
 """
@@ -25,19 +25,23 @@ from ssc_sweep.findings.answer import conclusions_of, headline
 from ssc_sweep.findings.collect import Study, summarised
 from ssc_sweep.findings.comparison import effects, probe_table, published, score_table
 from ssc_sweep.findings.diagnosis import Answer
+from ssc_sweep.findings.factor_plots import figures_of
+from ssc_sweep.findings.factors import ACROSS_ROWS, Factorial, answer_text, contrasts_csv, factorials_of
 from ssc_sweep.findings.files import Unreadable
 from ssc_sweep.findings.judging import NAMES, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import answer_all
-from ssc_sweep.findings.search import confirmations, search_notes
+from ssc_sweep.findings.search import confirmations, deciding_note, search_notes
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.search_reading import Search, read_search
 from ssc_sweep.findings.summary import as_csv
 from ssc_sweep.findings.views import ORDER, never_started, titled, tracebacks, view_runs
 from ssc_sweep.probe import Tells
-from ssc_sweep.study.folder import StudyFolder, write_file, write_text
+from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, folder_name
+from ssc_sweep.study.search.candidate import HOLDS
 from ssc_sweep.study.search.space import label
+from ssc_sweep.writing import write_file, write_text
 
 HERE = Path(__file__).parent
 MOST_CHAPTERS = 10  # sets of figures; each takes 2 s to draw and 0.5 MB of the page
@@ -188,7 +192,7 @@ IMPORTANCES = (
 
 def draw_search(search: Search) -> list[Picture]:
     """Draw what a search tried and found."""
-    confirmed = "; ".join(f"trial {c.trial}: {c.mean:.1f}" for c in confirmations(search)) or "none"
+    confirmed = "; ".join(f"trial {c.trial}: {c.confirmed.value:.1f}" for c in confirmations(search)) or "none"
     tried = f"{len(search.record.trials())} trials. Confirmed on fresh seeds: {confirmed}."
     found: list[tuple[str, str, str, Callable[[Search], Figure | None]]] = [
         ("best", "Best so far", "Lowest score up to each trial, and what fresh seeds made of it.", best_so_far),
@@ -245,6 +249,15 @@ def picture_of_verdicts(study: Study, verdicts: Sequence[ArmVerdict]) -> Picture
     return picture(study, "forest", "Every arm against its control", caption, alt, figure)
 
 
+def pictures_of_factors(study: Study, factorial: Factorial) -> list[Picture]:
+    """The figures of a hypothesis with factors."""
+    stem = folder_name([f"factors-{factorial.hypothesis}{factorial.at}"])
+    figures = figures_of(factorial, study.rule, unit_of(study)) if study.rule else []
+    return [
+        picture(study, stem + suffix, title, caption, alt, figure) for suffix, title, caption, alt, figure in figures
+    ]
+
+
 def render(
     study: Study,
     verdicts: Sequence[ArmVerdict],
@@ -262,6 +275,7 @@ def render(
     # The trials of a search are too many to be put side by side.
     compared = study.without_search() if search else study
     probe_arms, probe_rows = probe_table(compared)
+    factorials = factorials_of(compared)
     content: Mapping[str, Any] = {
         "name": study.folder.path.resolve().name,
         "study": study,
@@ -272,6 +286,9 @@ def render(
         "headline": headline(verdicts),
         "conclusions": conclusions_of(verdicts),
         "forest_picture": picture_of_verdicts(compared, verdicts),
+        "factorials": [(one, pictures_of_factors(compared, one)) for one in factorials],
+        "answer_text": answer_text,
+        "across_rows": ACROSS_ROWS,
         "snippet": snippet(study, verdicts),
         "questions": questions,
         "scores": score_table(compared),
@@ -295,6 +312,8 @@ def render(
         # no grid to be complete.
         "never_started": [] if study.is_search or (study.rule and study.rule.sequential) else never_started(study),
         "search_notes": search_notes(search) if search else [],
+        "deciding": deciding_note(search) if search else "",
+        "holds": HOLDS,
     }
     return environment().get_template("report.html.j2").render(content)
 
@@ -329,6 +348,9 @@ def write(found: Findings) -> None:
     write_text(study.folder.summary, found.summary)
     table = pd.DataFrame([v.row() for v in verdicts], columns=None if verdicts else list(NAMES))
     write_text(study.folder.path / "verdicts.csv", as_csv(table))
+    contrasts = contrasts_csv(factorials_of(study))
+    if len(contrasts):
+        write_text(study.folder.path / "contrasts.csv", as_csv(contrasts))
     # The trials of a search are too many to draw one by one.
     drawn = [] if search and not verdicts else draw(study.without_search() if search else study)
     page = render(study, verdicts, drawn, answer_all(study, verdicts), search)

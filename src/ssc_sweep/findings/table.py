@@ -11,6 +11,7 @@ from rich.table import Table
 from ssc_sweep.findings.answer import conclusions_of, headline
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.comparison import Cell, effects, finite, published, score_table
+from ssc_sweep.findings.factors import contrast_lines, contrast_table, factorials_of
 from ssc_sweep.findings.judging import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
@@ -202,6 +203,11 @@ def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
         console.print(f"[bold]{escape(answer)}[/bold]", highlight=False)
         console.print()
     console.print(arm_table(study, verdicts))
+    for factorial in factorials_of(study):
+        if factorial.contrasts:
+            console.print(contrast_table(factorial))
+        for line in contrast_lines(factorial):
+            console.print(escape(line), highlight=False)
     for table in (*score_tables(study), effect_table(study)):
         if table is not None:
             console.print(table)

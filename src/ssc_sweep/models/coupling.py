@@ -5,6 +5,9 @@ context, set scale and shift of the others:
 
     z_b = y_b * s + b,   s = sigmoid(u + 2) + m in (m, 1 + m), m = 0.001,   b = 5 tanh(v),   (v, u) = net(y_a, context)
 
+With the scale law "free", s = softplus(u + c) + m has no upper bound: the spread of an outcome can then fall below that
+of all outcomes. c makes it 1 + m at u = 0. Not exp(u): far outside the training rows, where u is large, it overflows.
+
 A reversal of the dimensions follows each coupling; the base is a standard normal. log |dz/dy| = sum log s.
 
 With d = 1 every second coupling has nothing to transform ("dead"), and no conditioner sees y: the conditional is
@@ -13,6 +16,7 @@ exactly Gaussian, its couplings can be evaluated all at once, and its mean is th
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +27,9 @@ from ssc_sweep.streams import stream
 
 MAX_SHIFT = 5.0
 MIN_SCALE = 1e-3
+# softplus of this is 1.
+AT_ONE = math.log(math.e - 1)
+ScaleLaw = Literal["sigmoid", "free"]
 
 
 class CouplingFlow(nn.Module):
@@ -32,6 +39,7 @@ class CouplingFlow(nn.Module):
         name: first part of the names of the random streams that draw the weights.
         inert: also build and evaluate couplings that transform nothing.
         min_scale: added to every scale; the inverse divides by it.
+        scale_law: "sigmoid" or "free".
     """
 
     def __init__(
@@ -44,9 +52,10 @@ class CouplingFlow(nn.Module):
         name: str,
         inert: bool,
         min_scale: float = MIN_SCALE,
+        scale_law: ScaleLaw = "sigmoid",
     ) -> None:
         super().__init__()
-        self.min_scale = min_scale
+        self.min_scale, self.free = min_scale, scale_law == "free"
         self.d, self.runs = d, len(seeds)
         halves = slice(0, None, 2), slice(1, None, 2)
         live = [i for i in range(couplings) if inert or self.count(halves[(i + 1) % 2])]
@@ -113,7 +122,8 @@ class CouplingFlow(nn.Module):
     def _scale_and_shift(self, out: Tensor) -> tuple[Tensor, Tensor]:
         """A conditioner's output (..., 2 d) -> (scale, shift), (..., d) each."""
         v, u = out.chunk(2, dim=-1)
-        return steady(torch.sigmoid, u + 2) + self.min_scale, MAX_SHIFT * torch.tanh(v)
+        scale = steady(nn.functional.softplus, u + AT_ONE) if self.free else steady(torch.sigmoid, u + 2)
+        return scale + self.min_scale, MAX_SHIFT * torch.tanh(v)
 
     def density(self, y: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """log p(y | context), and log |dz/dy|, the log of the product of all scales: (R, B) each."""

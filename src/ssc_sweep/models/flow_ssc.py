@@ -7,14 +7,14 @@ x and y are normalised by statistics (shift, scale) that are part of the model, 
 
 with ll_y the log density of the normalised outcome. The clamp at -100 has zero gradient beyond it. ll_x comes from a
 flow over x that is never trained: a constant, left out by default like the couplings that transform nothing. The
-parameter `inert` puts both back.
+parameter `inert` puts both back. With px=trained that flow learns, and ll_x stands in the loss.
 
 Prediction: the mean outcome in its own unit, clamped to +-`clamp` (100 kg for NHEFS); p(t|x,y) is proportional to
 p(t|x) p(y|x,t).
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -22,13 +22,11 @@ from torch import Tensor, nn
 
 from ssc_sweep.config import StatsMode
 from ssc_sweep.models.contract import Batch, Learner, Loss, Objective, Sizes, mean_where, one_hot
-from ssc_sweep.models.coupling import CouplingFlow
+from ssc_sweep.models.coupling import CouplingFlow, ScaleLaw
 from ssc_sweep.models.layers import MLP, RunningStats
 from ssc_sweep.probe import Probe, Tells
 from ssc_sweep.schema import Count, NotNegative, Positive, Share
 from ssc_sweep.streams import stream
-
-MIN_LOG_DENSITY = -100.0
 
 
 def _loss(total: Tensor, ll_y: Tensor, log_scale: Tensor, clamped: Tensor, **parts: Tensor) -> Loss:
@@ -53,11 +51,14 @@ class FlowSSC(Learner):
         inert: also compute what never learns.
         min_scale: smallest scale of a coupling of p(y|x,t). A prediction is divided by every scale.
         clamp: predictions are clamped to +- this, in the outcome's unit; None: never.
+        scale_law: of the couplings of p(y|x,t), see `coupling`.
+        px: whether the flow over x is there and never learns, learns, or is absent.
+        min_log_density: what ll_y is clamped to in the loss; None: never.
     """
 
     every_treatment = True
     probes: ClassVar[tuple[Probe, ...]] = (
-        Probe("ll_x", "log density of x under the flow that never learns", "nats"),
+        Probe("ll_x", "log density of x under the flow over x", "nats"),
         *(
             probe
             for name in ("x", "y")
@@ -87,18 +88,28 @@ class FlowSSC(Learner):
         inert: bool,
         min_scale: Share,
         clamp: Positive | None,
+        scale_law: ScaleLaw = "sigmoid",
+        px: Literal["fixed", "trained", "absent"] = "fixed",
+        min_log_density: Annotated[float, Field(lt=0)] | None = -100.0,
     ) -> None:
         super().__init__(sizes, seeds, stats)
         self.gamma, self.samples = gamma, samples
         self.outcome_limit = float("inf") if clamp is None else clamp
+        self.min_log_density = -float("inf") if min_log_density is None else min_log_density
         d_x, d_y, treatments = sizes
         momentum, fixed = [s.momentum for s in stats], [s.mode == "precomputed" for s in stats]
-        self.x_stats, self.y_stats = RunningStats(d_x, momentum, fixed), RunningStats(d_y, momentum, fixed)
+        unit = [s.constant == "one" for s in stats]
+        self.x_stats, self.y_stats = RunningStats(d_x, momentum, fixed, unit), RunningStats(d_y, momentum, fixed)
         draws = [stream(seed, "init.classifier") for seed in seeds]
         self.classifier = MLP([d_x, width, width, treatments], draws)
-        self.y_flow = CouplingFlow(d_y, d_x + treatments, couplings, width, seeds, "init.y_flow", inert, min_scale)
-        self.x_flow = CouplingFlow(d_x, 0, x_couplings, x_width, seeds, "init.x_flow", inert=True)
-        self.inert = inert
+        self.y_flow = CouplingFlow(
+            d_y, d_x + treatments, couplings, width, seeds, "init.y_flow", inert, min_scale, scale_law
+        )
+        absent = px == "absent"
+        self.x_flow = None if absent else CouplingFlow(d_x, 0, x_couplings, x_width, seeds, "init.x_flow", inert=True)
+        self.x_learns = px == "trained"
+        # Whether ll_x is computed for the loss: it changes no gradient unless the flow over x learns.
+        self.with_ll_x = self.x_learns or (inert and not absent)
 
     def start(self, train: Batch) -> None:
         self.x_stats.precompute(train.x)
@@ -109,30 +120,32 @@ class FlowSSC(Learner):
         self.y_stats.update(batch.y)
 
     def objectives(self) -> list[Objective]:
-        return [Objective("likelihood", [*self.classifier.parameters(), *self.y_flow.learning()], self.loss)]
+        over_x = self.x_flow.learning() if self.x_flow is not None and self.x_learns else []
+        learning = [*self.classifier.parameters(), *self.y_flow.learning(), *over_x]
+        return [Objective("likelihood", learning, self.loss)]
 
     def loss(self, batch: Batch) -> Loss:
         """The loss of the module's docstring, per run."""
         x, y = self.x_stats.normalise(batch.x), self.y_stats.normalise(batch.y)
         logits = self.classifier(x)
-        ll_x = self._ll_x(x) if self.inert else 0.0
+        ll_x = self._ll_x(x) if self.with_ll_x else 0.0
         if not batch.any_hidden:
             ll_y, log_scale = self.y_flow.density(y, self._context(x, batch.t))
             ce = nn.functional.cross_entropy(logits.flatten(0, 1), batch.t.flatten(), reduction="none").view_as(ll_y)
-            gain = ll_y.clamp(min=MIN_LOG_DENSITY)
-            labelled = (ce - (gain + ll_x if self.inert else gain)).mean(dim=1)
-            clamped = ll_y < MIN_LOG_DENSITY
+            gain = ll_y.clamp(min=self.min_log_density)
+            labelled = (ce - (gain + ll_x if self.with_ll_x else gain)).mean(dim=1)
+            clamped = ll_y < self.min_log_density
             return _loss(labelled, ll_y, log_scale, clamped, labelled=labelled, ce=ce.detach().mean(dim=1))
         log_p_t = torch.log_softmax(logits, dim=-1)
         seen, t = batch.t >= 0, batch.t.clamp(min=0).unsqueeze(-1)
         all_ll_y, all_log_scale = self._density_of_all(x, y)
         ll_y = all_ll_y.gather(-1, t).squeeze(-1)
         ce = mean_where(-log_p_t.gather(-1, t).squeeze(-1), seen)
-        labelled = ce - mean_where(ll_x + ll_y.clamp(min=MIN_LOG_DENSITY), seen)
-        mixture = torch.logsumexp(log_p_t + all_ll_y.clamp(min=MIN_LOG_DENSITY), dim=-1)
+        labelled = ce - mean_where(ll_x + ll_y.clamp(min=self.min_log_density), seen)
+        mixture = torch.logsumexp(log_p_t + all_ll_y.clamp(min=self.min_log_density), dim=-1)
         unlabelled = -self.gamma * mean_where(ll_x + mixture, ~seen)
         with torch.no_grad():  # what the probes see
-            clamped = torch.where(seen, ll_y < MIN_LOG_DENSITY, (all_ll_y < MIN_LOG_DENSITY).all(dim=-1))
+            clamped = torch.where(seen, ll_y < self.min_log_density, (all_ll_y < self.min_log_density).all(dim=-1))
             ll_y = torch.where(seen, ll_y, torch.logsumexp(log_p_t + all_ll_y, dim=-1))
             log_scale = torch.where(seen.unsqueeze(-1), all_log_scale.gather(-1, t), all_log_scale).flatten(1)
         parts = {"labelled": labelled, "unlabelled": unlabelled, "ce": ce}
@@ -140,7 +153,7 @@ class FlowSSC(Learner):
 
     def probe(self, some: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
         """ll_x by row; mean of each statistic and its distance from the training rows' own; the largest |z|."""
-        found = {"ll_x": self._ll_x(self.x_stats.normalise(some.x))}
+        found = {} if self.x_flow is None else {"ll_x": self._ll_x(self.x_stats.normalise(some.x))}
         for name, stats in (("x", self.x_stats), ("y", self.y_stats)):
             found[f"{name}_shift"], found[f"{name}_scale"] = stats.shift.mean(dim=(1, 2)), stats.scale.mean(dim=(1, 2))
             found[f"{name}_shift_off"], found[f"{name}_scale_off"] = stats.distance()
@@ -149,8 +162,9 @@ class FlowSSC(Learner):
         return found
 
     def _ll_x(self, x: Tensor) -> Tensor:
-        """log p(x) of normalised rows under the flow that never learns, without gradient: (R, B)."""
-        with torch.no_grad():
+        """log p(x) of normalised rows under the flow over x, with a gradient only where it learns: (R, B)."""
+        assert self.x_flow is not None
+        with torch.set_grad_enabled(self.x_learns and torch.is_grad_enabled()):
             return self.x_flow.density(x, x[..., :0])[0]
 
     def _context(self, x: Tensor, t: Tensor) -> Tensor:

@@ -185,18 +185,24 @@ class RunningStats(nn.Module):
     """Shift and scale of d columns for each run: the mean and population standard deviation (floor 1e-6).
 
     s <- s + m (batch - s) with m = `momentum`; the first batch replaces s. A run whose statistics are precomputed
-    takes them once from all training rows and has m = 0 ever after.
+    takes them once from all training rows and has m = 0 ever after. A run with `unit` gives a column that is constant
+    among all training rows the scale 1.
 
-    Shapes: shift, scale (R, 1, d). Momentum (R,); `precomputed` (R,) bools.
+    Shapes: shift, scale (R, 1, d). Momentum (R,); `precomputed`, `unit` (R,) bools; without `unit`: no run.
     """
 
     shift: Tensor
     scale: Tensor
     momentum: Tensor
 
-    def __init__(self, d: int, momentum: Sequence[float], precomputed: Sequence[bool]) -> None:
+    def __init__(
+        self, d: int, momentum: Sequence[float], precomputed: Sequence[bool], unit: Sequence[bool] | None = None
+    ) -> None:
         super().__init__()
         runs = len(momentum)
+        self.unit = torch.tensor(unit or [False] * runs).view(runs, 1, 1)
+        # Columns (R, 1, d) with the scale 1, known once all training rows have been seen; None: there are none.
+        self.held: Tensor | None = None
         self.register_buffer("shift", torch.zeros(runs, 1, d, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(runs, 1, d, dtype=torch.float64))
         running = [0.0 if fixed else m for m, fixed in zip(momentum, precomputed, strict=True)]
@@ -206,7 +212,11 @@ class RunningStats(nn.Module):
 
     def precompute(self, rows: Tensor) -> None:
         """Take the statistics from all rows (R, n, d); a running average starts anew at its first batch."""
-        shift, scale = shift_and_scale(rows)
+        if self.unit.any():
+            once = rows[:1] if rows.stride(0) == 0 else rows
+            constant = (once.amin(dim=1, keepdim=True) == once.amax(dim=1, keepdim=True)) & self.unit.to(rows.device)
+            self.held = constant if constant.any() else None
+        shift, scale = self._of(rows)
         self.whole = shift.expand_as(self.shift), scale.expand_as(self.scale)
         self.shift.copy_(self.whole[0])
         self.scale.copy_(self.whole[1])
@@ -215,10 +225,14 @@ class RunningStats(nn.Module):
     def update(self, batch: Tensor) -> None:
         """Move the running statistics towards those of the batch (R, B, d)."""
         weight = (self.momentum > 0).to(self.momentum) if self.fresh else self.momentum
-        shift, scale = shift_and_scale(batch)
+        shift, scale = self._of(batch)
         self.shift.lerp_(shift, weight)
         self.scale.lerp_(scale, weight)
         self.fresh = False
+
+    def _of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        shift, scale = shift_and_scale(rows)
+        return shift, scale if self.held is None else scale.masked_fill(self.held, 1.0)
 
     def distance(self) -> tuple[Tensor, Tensor]:
         """How far (shift, scale) lie from those of all training rows, in these rows' standard deviations: (R,) each.

@@ -75,7 +75,8 @@ class MeanTeacher(Learner):
         self.teacher.requires_grad_(False)
         self.y_standard = Standard(len(seeds), d_y)
         momentum, fixed = [s.momentum for s in stats], [s.mode == "precomputed" for s in stats]
-        self.x_stats = RunningStats(d_x, momentum, fixed) if running_stats else None
+        unit = [s.constant == "one" for s in stats]
+        self.x_stats = RunningStats(d_x, momentum, fixed, unit) if running_stats else None
         self.noise = Noise(seeds, "noise", noise)
         self.step = 0
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 from filelock import FileLock, Timeout
 
-from ssc_sweep.errors import CannotWrite, UserError
+from ssc_sweep.errors import UserError
+from ssc_sweep.writing import write_text, writing
 
 # Arms of a search begin with one of these: a configuration's own seeds, and the fresh ones that confirm it.
 TRIAL, CONFIRM = "trial=", "confirm="
@@ -32,44 +32,6 @@ def of_search(kind: str, number: int) -> str:
     return f"{kind}{number:04d}"
 
 
-def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under another name in the same folder, then move it to `path` in one step.
-
-    Raises:
-        UserError: the folder cannot be made or written.
-    """
-    beside = path.with_name(f".{path.name}.{_host()}.{os.getpid()}")
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-
-
-def _host() -> str:
-    return socket.gethostname().replace(".", "-")
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what processes of this machine that are no more have left half-written in this folder."""
-    for path in folder.glob(f".*.{_host()}.*"):
-        pid = path.name.rpartition(".")[2]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CannotWrite(
-            f"cannot write {path}: {error.strerror or error}. Choose another folder with outputs=<folder>."
-        ) from error
-
-
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock on this file; wait where another process does. It goes when the process goes, however that ends.
@@ -78,21 +40,13 @@ def locked(path: Path) -> Iterator[None]:
         CannotWrite: its folder cannot be written.
     """
     lock = FileLock(path)
-    with _writing(path):
+    with writing(path):
         lock.acquire()
     try:
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
         lock.release()
-
-
-def write_text(path: Path, text: str) -> None:
-    write_file(path, lambda beside: beside.write_text(text, encoding="utf-8"))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    write_file(path, lambda beside: beside.write_bytes(content))
 
 
 def yaml_text(content: object) -> str:
@@ -160,25 +114,6 @@ class RunFolder:
         """What the process that trains this run holds."""
         return self.path / ".lock"
 
-    @property
-    def progress(self) -> Path:
-        """How many epochs the stack has trained whose first run this is."""
-        return self.path / ".progress"
-
-    @property
-    def question(self) -> Path:
-        """What that stack asks after an epoch."""
-        return self.path / ".question"
-
-    @property
-    def answer(self) -> Path:
-        return self.path / ".answer"
-
-    @property
-    def crash(self) -> Path:
-        """Where that stack's process was when the machine ended it."""
-        return self.path / ".crash"
-
     def claim(self) -> FileLock | None:
         """Take the run for this process until the lock is released, or the process ends; None where another has it.
 
@@ -186,7 +121,7 @@ class RunFolder:
             CannotWrite: the folder cannot be made or written.
         """
         lock = FileLock(self.lock, blocking=False)
-        with _writing(self.lock):
+        with writing(self.lock):
             self.path.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire()
@@ -204,13 +139,21 @@ class RunFolder:
 
     def release(self, lock: FileLock) -> None:
         """Give the run back, and leave nothing behind but what was trained."""
-        self.clear()
-        self.lock.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
-        lock.release()
+        try:
+            self.clear()
+            with writing(self.lock):
+                self.lock.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
+        finally:
+            lock.release()
+
+    def tidy(self) -> None:
+        """Remove what a process has left that was killed when it had written this run, and was about to go."""
+        if self.lock.exists() and (lock := self.claim()) is not None:
+            self.release(lock)
 
     def clear(self) -> None:
         """Remove what a process that worked here has left, but for its lock."""
-        with _writing(self.path):
+        with writing(self.path):
             for path in self.path.glob(".*"):
                 if path != self.lock:
                     path.unlink(missing_ok=True)
@@ -283,13 +226,18 @@ class StudyFolder:
         """What whoever takes trials of a search holds: several processes may work on one study."""
         return self.path / ".lock"
 
+    @property
+    def plan_lock(self) -> Path:
+        """What whoever changes study.yaml, or what lies beside it, holds."""
+        return self.path / ".plan.lock"
+
     def make(self) -> None:
         """Make the folder.
 
         Raises:
             UserError: it cannot be made.
         """
-        with _writing(self.path):
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
     def run(self, arm: str, seed: int) -> RunFolder:

@@ -14,6 +14,7 @@ from pydantic import Field
 from ssc_sweep.config import STUDY_KEYS
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import Section
+from ssc_sweep.study.crossing import Changed, Levels, check_factors, cross, levels_text
 
 # A folder's name may have 255 bytes on most file systems.
 LONGEST_NAME = 200
@@ -41,27 +42,61 @@ class HypothesisConf(Section):
     letter: str = Field(description="A to E in the plan; free for new ones")
     claim: str = Field(description="what is suspected, one sentence")
     expect: Literal["improves", "worsens", "no_difference"] = Field(description="what the claim predicts for RMSE")
-    arms: list[dict[str, Any]] = Field(description="each a set of overrides: {optimizer.lr: 1e-4} or {batch: b32}")
+    arms: list[dict[str, Any]] = Field(
+        default=[], description="each a set of overrides: {optimizer.lr: 1e-4} or {batch: b32}"
+    )
+    factors: dict[str, dict[str, dict[str, Any]]] = Field(
+        default={},
+        description="instead of arms: factor -> level -> overrides; the first level of each is the control's, {}, and "
+        "every combination of levels is an arm",
+    )
     references: list[Reference] = Field(default=[], description="published numbers beside ours")
+
+    @property
+    def changed(self) -> list[Changed]:
+        """What every arm changes."""
+        return cross(self.factors) if self.factors else [Changed((), arm) for arm in self.arms]
 
 
 def read_hypothesis(name: str, node: Any) -> HypothesisConf:
     """Check the content of conf/hypothesis/<name>.yaml.
 
     Raises:
-        UserError: a field is missing, unknown or of the wrong type; no arms, an empty one, one that is there twice.
+        UserError: a field is missing, unknown or of the wrong type; no arms, an empty one, one that is there twice;
+            factors that do not make a crossing.
     """
     plain = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
-    conf = HypothesisConf.read(plain if plain is not None else {}, f"hypothesis.{name}")
-    if not conf.arms or not all(conf.arms):
-        raise UserError(f"hypothesis {name} has no arms, or an empty one: give each arm at least one override.")
+    conf = HypothesisConf.read(_with_names(plain) if plain is not None else {}, f"hypothesis.{name}")
+    if conf.arms and conf.factors:
+        raise UserError(f"hypothesis {name} has arms and factors: allowed is one of them, for factors make the arms.")
+    if conf.factors:
+        check_factors(name, conf.factors)
+    elif not conf.arms or not all(conf.arms):
+        raise UserError(
+            f"hypothesis {name} has no arms, or an empty one: give each arm at least one override, or give factors."
+        )
     twice = [arm for arm in conf.arms if conf.arms.count(arm) > 1]
     if twice:
         raise UserError(f"hypothesis {name} has the arm {value_text(twice[0])} twice: remove one of them.")
-    own = [key for arm in conf.arms for key in arm if key.lstrip("+~").split(".")[0] in (*STUDY_KEYS, "seed")]
+    keys = [key for arm in conf.changed for key in arm.overrides]
+    own = [key for key in keys if key.lstrip("+~").split(".")[0] in (*STUDY_KEYS, "seed")]
     if own:
         raise UserError(f"hypothesis {name}: an arm sets {own[0]}, which belongs to the study. Use another key.")
     return conf
+
+
+def _with_names(plain: Any) -> Any:
+    """The same with names of factors and levels that YAML reads as numbers, such as 32 or 1e-4, as text."""
+    factors = plain.get("factors") if isinstance(plain, dict) else None
+    if not isinstance(factors, dict):
+        return plain
+    named = {
+        value_text(factor): {value_text(level): changes for level, changes in levels.items()}
+        if isinstance(levels, dict)
+        else levels
+        for factor, levels in factors.items()
+    }
+    return plain | {"factors": named}
 
 
 @dataclass(frozen=True)
@@ -74,6 +109,7 @@ class Arm:
         hypothesis: name of the hypothesis it tests; None for a control or a point of a plain grid.
         control: folder of the arm it is compared with; None for a control or a point of a plain grid.
         overrides: in Hydra's grammar.
+        levels: of a hypothesis with factors: (factor, level) where the arm differs from the control.
     """
 
     folder: str
@@ -81,6 +117,7 @@ class Arm:
     hypothesis: str | None
     control: str | None
     overrides: tuple[str, ...]
+    levels: Levels = ()
 
 
 def value_text(value: object) -> str:
@@ -149,10 +186,31 @@ def arms_at(
     control = f"{prefix}/{CONTROL}" if prefix else CONTROL
     arms = [Arm(control, f"{CONTROL} ({at_point})" if point else CONTROL, None, None, base)]
     for name, conf in hypotheses.items():
-        for changes in conf.arms:
-            label = ", ".join(f"{key}={value_text(value)}" for key, value in changes.items())
+        for arm in conf.changed:
+            changes = arm.overrides
+            label = levels_text(arm.levels or tuple((key, value_text(value)) for key, value in changes.items()))
             added = [f"++{key}" if key.split(".")[0] in unlisted and "." in key else key for key in changes]
             overrides = tuple(map(as_override, added, changes.values()))
             folder = "/".join(part for part in (prefix, name, folder_name(label.split(", "))) if part)
-            arms.append(Arm(folder, f"{label} ({at_point})" if point else label, name, control, (*base, *overrides)))
+            shown = f"{label} ({at_point})" if point else label
+            arms.append(Arm(folder, shown, name, control, (*base, *overrides), arm.levels))
     return arms
+
+
+def check_cells(arms: Sequence[Arm]) -> None:
+    """Check that the combinations of the levels of factors are different configs, once equal ones share a folder.
+
+    Raises:
+        UserError: two of them are the same, so that a level changes nothing.
+    """
+    seen: dict[tuple[str | None, str | None, str | None], Levels] = {}
+    for arm in arms:
+        if arm.levels:
+            seen[arm.hypothesis, arm.control, arm.control] = ()
+            other = seen.setdefault((arm.hypothesis, arm.control, arm.folder), arm.levels)
+            if other != arm.levels:
+                one, same = levels_text(arm.levels), levels_text(other) or CONTROL
+                raise UserError(
+                    f"hypothesis {arm.hypothesis}: {one} has the config of {same}: a level of a factor has to change "
+                    "something. Leave out the word or the level that makes them equal."
+                )

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each, without_seed
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import Names, checked
+from ssc_sweep.study.board import Place
 from ssc_sweep.study.folder import RunFolder, StudyFolder, yaml_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, canonical, folder_name
 from ssc_sweep.study.naming import arm_name, study_folder
@@ -60,12 +61,14 @@ class Stack:
     Attributes:
         device: "cpu", "cuda", or "auto" where whoever trains it is to decide.
         asks: whether it asks after each epoch whether to go on.
+        place: where it leaves word; None: nobody looks.
         admitted: packages of the user's own that its configs may name.
     """
 
     jobs: tuple[Job, ...]
     device: str = "cpu"
     asks: bool = False
+    place: Place | None = None
     admitted: frozenset[str] = frozenset()
 
     @property

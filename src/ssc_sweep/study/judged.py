@@ -1,11 +1,21 @@
 """From the runs of a study to its verdicts, for the findings and for a study that asks whether it may stop."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause, conclude
+from ssc_sweep.verdicts.contrasts import (
+    Cell,
+    Contrast,
+    JudgedContrast,
+    contrasts_of,
+    is_complete,
+    judge_contrast,
+)
 from ssc_sweep.verdicts.judge import Judgement, claims_of, judge_study
+from ssc_sweep.verdicts.paired import EQUAL
 from ssc_sweep.verdicts.rule import Rule
 
 
@@ -16,14 +26,19 @@ class Seen:
     Attributes:
         rmse: as the rule wants it (`Rule.scaled`); NaN for a run that diverged.
         val_rows: what tells its validation rows from others; None for a run of a version that did not say so.
+        over_mean: RMSE over that of predicting the mean on the same rows; NaN for a run that diverged, or where that is
+            not known.
     """
 
     rmse: float
     val_rows: str | None = None
+    over_mean: float = math.nan
 
 
 # Folder of an arm -> seed -> run. Runs that failed or have not ended are not there.
 Runs = Mapping[str, Mapping[int, Seen]]
+# A hypothesis and the folder of its control: one for each point of a grid.
+Test = tuple[str, str]
 
 
 def comparison(arm: Arm) -> str:
@@ -51,7 +66,70 @@ def judge_arms(arms: Sequence[Arm], runs: Runs, rule: Rule, most: int | None = N
     """
     against = compared(arms)
     rmse = {folder: {seed: one.rmse for seed, one in mine.items()} for folder, mine in runs.items()}
-    return judge_study(rmse, against, rule, apart(against, runs), claims_of(against), most)
+    return judge_study(rmse, against, rule, apart(against, runs), claims_in(arms), most)
+
+
+def claims_in(arms: Sequence[Arm]) -> int:
+    """How many claims a study of these arms makes: those on arms and controls, and one a contrast."""
+    return claims_of(compared(arms)) + sum(map(len, contrasts_in(arms).values()))
+
+
+def cells_in(arms: Sequence[Arm]) -> dict[Test, dict[Cell, str]]:
+    """The combinations of levels of every hypothesis with factors, the control's too -> folder of the arm."""
+    found: dict[Test, dict[Cell, str]] = {}
+    for arm in arms:
+        if arm.levels and arm.hypothesis is not None and arm.control is not None:
+            found.setdefault((arm.hypothesis, arm.control), {(): arm.control})[arm.levels] = arm.folder
+    return found
+
+
+def contrasts_in(arms: Sequence[Arm]) -> dict[Test, list[Contrast]]:
+    """Main effects and interactions of every hypothesis with factors; of one that lacks an arm there are none."""
+    return {test: contrasts_of(cells) for test, cells in cells_in(arms).items() if is_complete(cells)}
+
+
+def judge_contrasts(
+    arms: Sequence[Arm], runs: Runs, rule: Rule, claims: int, most: int | None = None
+) -> dict[Test, list[JudgedContrast]]:
+    """Judge all contrasts of these arms.
+
+    RMSE is compared as the rule wants it. Where a contrast weighs runs of one set of validation rows against those of
+    another, it is taken over that of predicting the mean: that a set is harder is then no effect.
+
+    Args:
+        claims: that the study makes in all.
+        most: seeds that the study may have.
+    """
+    level = rule.level(claims)
+    rmse = {folder: {seed: one.rmse for seed, one in mine.items()} for folder, mine in runs.items()}
+    over_mean = {
+        folder: {seed: one.over_mean for seed, one in mine.items() if _lost(one) or not math.isnan(one.over_mean)}
+        for folder, mine in runs.items()
+    }
+    found = {}
+    for test, contrasts in contrasts_in(arms).items():
+        judged = []
+        for contrast in contrasts:
+            relative = _across_rows(contrast, runs)
+            judged.append(judge_contrast(contrast, over_mean if relative else rmse, level, rule, relative, most))
+        found[test] = judged
+    return found
+
+
+def _lost(run: Seen) -> bool:
+    return math.isnan(run.rmse)
+
+
+def _across_rows(contrast: Contrast, runs: Runs) -> bool:
+    """Whether the weights of the runs with the same validation rows do not cancel, at some seed."""
+    members = [runs.get(folder, {}) for folder in contrast.weights]
+    for seed in set(members[0]).intersection(*members[1:]):
+        weights: dict[str | None, float] = {}
+        for weight, mine in zip(contrast.weights.values(), members, strict=True):
+            weights[mine[seed].val_rows] = weights.get(mine[seed].val_rows, 0.0) + weight
+        if None not in weights and any(abs(weight) > EQUAL for weight in weights.values()):
+            return True
+    return False
 
 
 def apart(against: Mapping[str, tuple[str, str]], runs: Runs) -> list[str]:

@@ -29,6 +29,9 @@ def live_table(arms: Sequence[Arm], max_seeds: int) -> Iterator[Callable[[Progre
 def in_a_line(progress: Progress) -> str:
     """Where the study stands, in a line."""
     left = f"{len(progress.open)} of {len(progress.judged)} arms open" if progress.open else "no arm open"
+    if progress.contrasts:
+        unsettled = sum(not one.settled and not one.hopeless for one in progress.contrasts)
+        left += f", {unsettled} of {len(progress.contrasts)} contrasts open"
     return f"{progress.seeds} seeds, {progress.seconds:.0f} s: {left}"
 
 

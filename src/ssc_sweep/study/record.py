@@ -12,9 +12,10 @@ from safetensors.numpy import save
 
 from ssc_sweep.data.cohort import Cohort, Floats
 from ssc_sweep.data.splitting import Rows
-from ssc_sweep.study.folder import write_bytes, write_file, write_json, write_text, write_yaml
+from ssc_sweep.study.folder import write_json, write_yaml
 from ssc_sweep.study.job import Job, config_text
 from ssc_sweep.training.history import Row
+from ssc_sweep.writing import write_bytes, write_file, write_text
 
 
 @dataclass(frozen=True)

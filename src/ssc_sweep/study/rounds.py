@@ -5,21 +5,32 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.schema import Section
+from ssc_sweep.schema import Count, Section
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Outcome, Status
-from ssc_sweep.study.judged import Seen, compared, comparison, judge_arms
-from ssc_sweep.verdicts.judge import Judgement, Works, claims_of
+from ssc_sweep.study.judged import (
+    Seen,
+    Test,
+    claims_in,
+    compared,
+    comparison,
+    judge_arms,
+    judge_contrasts,
+)
+from ssc_sweep.verdicts.contrasts import JudgedContrast
+from ssc_sweep.verdicts.judge import Judgement, Works
 from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_share
 from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.verdicts.sequential import fewest
 
 AUTO = "auto"
+Seeds = Literal["auto"] | Count
 MORE = 2  # seeds of the first round beyond the fewest that can decide
 GROWTH = 0.25  # of the seeds so far, that a round adds at least
 RUNS_A_ROUND = 16  # that a round has at least: fewer leave stacks half empty
@@ -52,19 +63,21 @@ class Progress:
     Attributes:
         seeds: that the round went up to.
         judged: of the arms of this command, by `comparison`.
-        open: folders of the arms that get more seeds, controls left out.
+        open: folders of the arms that get more seeds for answers of their own, controls left out.
         seconds: since the first round began.
+        contrasts: of the factors of this command.
     """
 
     seeds: int
     judged: Mapping[str, Judgement]
     open: tuple[str, ...]
     seconds: float
+    contrasts: tuple[JudgedContrast, ...] = ()
 
 
 def fewest_seeds(arms: Sequence[Arm], rule: Rule) -> int:
     """The fewest seeds at which a study of these arms can decide whether one matters."""
-    return fewest(rule.level(claims_of(compared(arms))))
+    return fewest(rule.level(claims_in(arms)))
 
 
 def check_limits(arms: Sequence[Arm], rule: Rule, limits: Limits) -> None:
@@ -93,7 +106,8 @@ def until_decided(
     """Train rounds of seeds until nothing is open.
 
     An arm is open until it has both answers, is out of reach of max_seeds, or most of its runs fail. A control is open
-    as long as one of its arms is, or as it is not known whether it works.
+    as long as one of its arms is, or as it is not known whether it works. The arms of a contrast go on until it is
+    settled too.
 
     Args:
         arms: of this command.
@@ -120,10 +134,13 @@ def until_decided(
                 runs.setdefault(folder, {})[seed] = seen(outcome, rule)
         judged = judge_arms(family, runs, rule, limits.max_seeds)
         mine = {comparison(arm): judged[comparison(arm)] for arm in arms if comparison(arm) in judged}
-        broken = {folder for folder in active if failed[folder] > len(runs.get(folder, {}))}
+        broken = {folder for folder in failed if failed[folder] > len(runs.get(folder, {}))}
         open_arms, active = _still_open(arms, mine, controls, broken, limits.max_seeds, rule)
+        contrasts = judge_contrasts(arms, runs, rule, claims_in(family), limits.max_seeds)
+        active = list(dict.fromkeys([*active, *_of_open_contrasts(contrasts, broken)]))
         spent = time.monotonic() - start
-        show(Progress(count, mine, tuple(open_arms), spent))
+        shown = tuple(one for members in contrasts.values() for one in members)
+        show(Progress(count, mine, tuple(open_arms), spent, shown))
         stopped = any(outcome is None for outcome in outcomes.values())
         over = limits.time_budget_s is not None and spent >= limits.time_budget_s
         if stopped or over or not active or count >= limits.max_seeds:
@@ -138,10 +155,22 @@ def seen(outcome: Outcome, rule: Rule) -> Seen:
     value = math.nan if rmse is None else float(rmse)
     # An RMSE of exactly 0 has no logarithm.
     scaled = rule.scaled(value, math.nan if mean is None else float(mean))
-    return Seen(scaled if math.isnan(scaled) else max(scaled, SMALLEST), outcome.metrics.get("val_rows"))
+    over_mean = max(value / float(mean), SMALLEST) if mean and not math.isnan(value) else math.nan
+    return Seen(scaled if math.isnan(scaled) else max(scaled, SMALLEST), outcome.metrics.get("val_rows"), over_mean)
 
 
 SMALLEST = 2.0**-1022
+
+
+def _of_open_contrasts(contrasts: Mapping[Test, Sequence[JudgedContrast]], broken: set[str]) -> list[str]:
+    """Folders of the arms that contrasts need which are not settled and not out of reach."""
+    return [
+        folder
+        for members in contrasts.values()
+        for one in members
+        if not one.settled and not one.hopeless and not broken & set(one.contrast.weights)
+        for folder in one.contrast.weights
+    ]
 
 
 def _still_open(

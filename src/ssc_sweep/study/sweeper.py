@@ -26,10 +26,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
 from ssc_sweep.errors import RunsFailed, UserError
-from ssc_sweep.schema import Count, checked
+from ssc_sweep.schema import checked
 from ssc_sweep.study.best import with_best
-from ssc_sweep.study.folder import RunFolder, StudyFolder, write_text
-from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, read_hypothesis
+from ssc_sweep.study.folder import RunFolder, StudyFolder
+from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, check_cells, read_hypothesis
 from ssc_sweep.study.job import Job, Outcome, Status, ended, own_scores, run_overrides
 from ssc_sweep.study.judged import comparison
 from ssc_sweep.study.launcher import StackLauncher
@@ -38,10 +38,11 @@ from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, axis_values, last_words, named_seeds, too_many, values_of
 from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan, write_plan
 from ssc_sweep.study.progress import say
-from ssc_sweep.study.rounds import AUTO, Limits, check_limits, read_limits, until_decided
+from ssc_sweep.study.rounds import AUTO, Limits, Seeds, check_limits, read_limits, until_decided
 from ssc_sweep.study.running import KEYS as RUNNING
 from ssc_sweep.study.running import read_running
 from ssc_sweep.verdicts.rule import read_rule
+from ssc_sweep.writing import write_text
 
 if TYPE_CHECKING:
     from ssc_sweep.study.prepare import Prepared
@@ -235,7 +236,7 @@ class HypothesisSweeper(Sweeper):
         auto = self._auto(own, bool(hypotheses))
         seeds = self._seeds(own, bool(hypotheses), auto)
         points = math.prod(map(len, axes))
-        runs = points * (1 + sum(len(conf.arms) for conf in hypotheses.values())) * len(seeds)
+        runs = points * (1 + sum(len(conf.changed) for conf in hypotheses.values())) * len(seeds)
         if runs > MOST_RUNS:
             raise too_many(f"this study would have {runs:,} runs or more")
         arms: list[Arm] = []
@@ -300,6 +301,7 @@ class HypothesisSweeper(Sweeper):
             UserError: that was asked for, and there is no question to answer.
         """
         assert self.config is not None
+        checked("seeds", Seeds, self.config.seeds)
         if "seed" in own or self.config.seeds != AUTO:
             return False
         if "seeds" in own and not study_of_hypotheses:
@@ -319,7 +321,7 @@ class HypothesisSweeper(Sweeper):
             return (first,)
         if self.config.seeds == AUTO:
             return (int(self.config.seed),)
-        count = checked("seeds", Count, self.config.seeds)
+        count = int(self.config.seeds)
         if count > MOST_RUNS:
             raise too_many(f"seeds={count}")
         if study_of_hypotheses or "seeds" in own:
@@ -346,7 +348,8 @@ class HypothesisSweeper(Sweeper):
             self.configs[folder] = config
             # The control comes before its arms, and may itself be trained in the folder of an earlier arm.
             control = trained_in[arm.control] if arm.control else None
-            merged.append(Arm(folder, arm.label, arm.hypothesis, control, arm.overrides))
+            merged.append(replace(arm, folder=folder, control=control))
+        check_cells(merged)
         return tuple(merged)
 
 

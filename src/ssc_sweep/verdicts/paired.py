@@ -1,4 +1,4 @@
-"""Statistics of paired differences: sign-flip test and interval, Holm's adjustment, equivalence.
+"""Paired differences of a number of seeds that was fixed before: sign-flip test and interval.
 
 Test and interval: sign flips. If the change did nothing, each x_i could as well have had the other sign, so the mean
 is compared with the means under all 2^n sign patterns (Fisher 1935, The Design of Experiments, section 21;
@@ -16,13 +16,13 @@ Why not a BCa bootstrap (Efron 1987, JASA 82, 171-185): it is right only as n gr
     log-normal: strong skew to one side                       91.3%  87.7%             92.0%  90.7%
 
 The flips are exact for differences symmetric about their centre, whatever the tails. Strong skew misleads both, most of
-all an arm nearly all of whose runs are clamped beside one whose runs are not: docs/POWER.md has the coverage. Where the
-change does nothing the differences are symmetric, so a false claim stays as rare as alpha says.
+all an arm nearly all of whose runs are clamped beside one whose runs are not: docs/VERDICTS.md has the coverage. Where
+the change does nothing the differences are symmetric, so a false claim stays as rare as alpha says.
 
 Speed: all patterns up to 15 pairs; beyond, the same 2^15 patterns, drawn once from a fixed seed. p is then right within
 +-0.0035 at 0.05 (and valid as it stands: Phipson & Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9:39), and the order of
-the seeds does not change it, unless differences are of equal size. No p lies below 2^-14, which is enough for 800 tests
-in a study.
+the seeds does not change it, unless differences are of equal size. No p lies below 2^-14, which is enough for 800
+claims in a study.
 """
 
 import math
@@ -111,34 +111,6 @@ def _patterns(n: int) -> Iterator[NDArray[np.uint8]]:
     for start in range(0, PATTERNS + 100, BLOCK):
         drawn = rng.integers(0, 2, (min(BLOCK, PATTERNS + 100 - start), n)).astype(np.uint8)
         yield drawn[drawn.any(axis=1)]
-
-
-def holm(p: Floats) -> Floats:
-    """Adjust p-values for all tests along the last axis: the i-th smallest of m times m - i + 1, never decreasing."""
-    order = np.argsort(p, axis=-1)
-    factors = np.arange(p.shape[-1], 0, -1)
-    stepped = np.maximum.accumulate(np.take_along_axis(p, order, axis=-1) * factors, axis=-1)
-    adjusted = np.empty_like(p)
-    np.put_along_axis(adjusted, order, np.minimum(stepped, 1.0), axis=-1)
-    return adjusted
-
-
-def equivalence(x: Floats, log_margin: float) -> float:
-    """Two one-sided tests against -margin and +margin, by t and by sign flips: the largest p.
-
-    1, i.e. no evidence, below two values. No test knows of jumps too rare to have been seen: docs/POWER.md.
-    """
-    sd = spread(x)
-    if math.isnan(sd):
-        return 1.0
-    if sd == 0:
-        return 0.0 if abs(x[0]) < log_margin else 1.0
-    above = stats.ttest_1samp(x, -log_margin, alternative="greater").pvalue
-    below = stats.ttest_1samp(x, log_margin, alternative="less").pvalue
-    inwards = np.stack([log_margin + x, log_margin - x])
-    two_sided = sign_flip(inwards, 0.5)[0]
-    flips = np.where(inwards.mean(axis=-1) > 0, two_sided / 2, 1 - two_sided / 2)
-    return float(max(above, below, *flips))
 
 
 def fewest(level: float) -> int:

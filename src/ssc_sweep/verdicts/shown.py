@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from ssc_sweep.verdicts.evidence import Difference
 from ssc_sweep.verdicts.judge import Judgement, Matters
 
 WIDTH = 23  # characters of a forest plot; odd, so that no difference has a place of its own
@@ -16,17 +17,20 @@ def share_text(judgement: Judgement) -> str:
 
 def ratio_text(judgement: Judgement) -> str:
     """The ratio with its interval: "0.33 [0.21, 0.52]"."""
-    seen = judgement.matters
-    if seen.answer is Matters.APART:
-        return "other rows"
+    return "other rows" if judgement.matters.answer is Matters.APART else interval_text(judgement.matters)
+
+
+def interval_text(seen: Difference) -> str:
+    """The same of any difference: "-" without pairs, "[?]" where there are too few for an interval."""
     if not seen.n:
         return "-"
     if seen.low == 0 and math.isinf(seen.high):
-        return f"{_short(seen.ratio)} [?]"
-    return f"{_short(seen.ratio)} [{_short(seen.low)}, {_short(seen.high)}]"
+        return f"{short(seen.ratio)} [?]"
+    return f"{short(seen.ratio)} [{short(seen.low)}, {short(seen.high)}]"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A ratio: 0.33, 12, ∞."""
     if math.isinf(value):
         return "∞"
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
@@ -34,9 +38,12 @@ def _short(value: float) -> str:
 
 def forest(judgements: Mapping[str, Judgement | None]) -> dict[str, str]:
     """A line of WIDTH characters for each: its interval on a log axis that all share; | is no difference."""
-    shown = {
-        name: j.matters for name, j in judgements.items() if j and j.matters.n and j.matters.answer is not Matters.APART
-    }
+    return forest_of({name: j.matters if j else None for name, j in judgements.items()})
+
+
+def forest_of(differences: Mapping[str, Difference | None]) -> dict[str, str]:
+    """The same of any differences."""
+    shown = {name: seen for name, seen in differences.items() if seen and seen.n and seen.answer is not Matters.APART}
     ends = [abs(math.log(end)) for one in shown.values() for end in (one.low, one.ratio, one.high) if _drawable(end)]
     reach = max(ends, default=0.0) or 1.0
     middle = WIDTH // 2
@@ -49,7 +56,7 @@ def forest(judgements: Mapping[str, Judgement | None]) -> dict[str, str]:
         return round(middle + math.log(value) / reach * middle)
 
     lines = {}
-    for name in judgements:
+    for name in differences:
         line = [" "] * WIDTH
         line[middle] = "|"
         if name in shown and not (shown[name].low == 0 and math.isinf(shown[name].high)):

@@ -18,8 +18,9 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial
 
-from ssc_sweep.study.folder import StudyFolder, locked, write_text
+from ssc_sweep.study.folder import StudyFolder, locked
 from ssc_sweep.study.search.storage import UNREACHABLE
+from ssc_sweep.writing import write_text
 
 BEAT_S = 10.0
 DEAD_S = 60.0

@@ -1,0 +1,141 @@
+"""python -m ssc_sweep.audit: what may go wrong with the rows of a run, before anything trains."""
+
+import io
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import hydra
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field
+
+from ssc_sweep.admission import admitting
+from ssc_sweep.command_line import at_home, check_options, own_choices
+from ssc_sweep.config import DATASET_KEYS, HYDRA_TARGETS, RunConfig, check, conf_dir, one_choice_each
+from ssc_sweep.config_folders import spare_plain_keys
+from ssc_sweep.errors import UserError
+from ssc_sweep.explain import explain, is_known
+from ssc_sweep.schema import Section
+
+CONFIG = "audit"  # conf/audit.yaml
+# What Hydra raises for wrong input too; one of these that `explain` does not know is a fault of ours.
+PLAIN = (ValueError, TypeError, RuntimeError, AssertionError)
+
+
+class Output(Section):
+    """How the audit is shown."""
+
+    format: Literal["table", "json"] = Field(description="what is printed")
+    page: str | None = Field(
+        min_length=1, description="file of the page; null: <outputs>/audit/<data>-<rows>/audit.html"
+    )
+    outputs: str = Field(min_length=1, description="folder of all studies")
+
+
+_composed: list[tuple[DictConfig, str]] = []
+
+
+@hydra.main(config_path=str(conf_dir()), config_name=CONFIG, execution_whitelist=HYDRA_TARGETS)
+def compose(cfg: DictConfig) -> None:
+    """Keep what Hydra composes: an error that left this function would be printed with lines of Hydra's own."""
+    _composed.append((cfg, str(HydraConfig.get().runtime.choices.get("model", ""))))
+
+
+def run(cfg: DictConfig, model: str) -> None:
+    """Audit the rows that a run of this config would have; print, then write the page.
+
+    Raises:
+        UserError: the config is wrong, nothing can be said of the data, or the page cannot be written.
+    """
+    # Imported here: numpy and pandas take half a second that --help and wrong words should not cost.
+    from ssc_sweep.audit import page, table
+    from ssc_sweep.audit.report import as_json, audit, title
+
+    shown = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(Output.model_fields)), resolve=True)
+    output = Output.read(shown)
+    config = check(cfg)
+    beside = OmegaConf.to_container(cfg.dataset, resolve=True)
+    assert isinstance(beside, dict)
+    extra = {str(key): value for key, value in beside.items() if key in DATASET_KEYS}
+    place = Path(output.page).expanduser() if output.page else _place(output.outputs, config, beside)
+    page.check_ours(place)
+    audited = audit(config, model, extra)
+    heading = title(audited, config)
+    if output.format == "json":
+        print(as_json(audited, config))
+    else:
+        table.show(audited, heading)
+    page.write(place, audited, heading, sys.argv[1:])
+    if output.format == "table":
+        print(f"page: {place}")
+
+
+def _place(outputs: str, config: RunConfig, dataset: dict[Any, Any]) -> Path:
+    """Where the page goes unless a place is given."""
+    name = Path(str(dataset["path"])).stem if dataset.get("path") else str(dataset.get("_target_", "")).split(".")[-2]
+    safe = re.sub(r"[^\w.-]+", "_", name).strip(".")[:100] or "data"
+    rows = config.dataset_size.rows
+    which = config.split.order if rows is None else f"{rows}_rows"
+    return Path(outputs).expanduser() / "audit" / f"{safe}-{which}" / "audit.html"
+
+
+def refuse_many(words: list[str]) -> None:
+    """Check that the words ask for one split.
+
+    Raises:
+        UserError: they ask for several.
+    """
+    if {"-m", "--multirun"} & set(words):
+        raise UserError("an audit looks at one split at a time: leave -m out.")
+    if many := next((word for word in words if word.startswith("hypothesis=")), None):
+        raise UserError(f"{many} asks for a study; an audit looks at one split: leave it out.")
+    one_choice_each(words)
+
+
+def leave(error: Exception) -> NoReturn:
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, whatever was found; 2 the input is wrong."""
+    wants_traceback = "HYDRA_FULL_ERROR" in os.environ
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors to us
+    _composed.clear()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        check_options(sys.argv[1:])
+        sys.argv[1:] = at_home(own_choices(sys.argv[1:]))
+        refuse_many(sys.argv[1:])
+        spare_plain_keys()
+        with admitting(sys.argv[1:]):
+            compose()
+            for cfg, model in _composed:
+                run(cfg, model)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except UserError as error:
+        if wants_traceback:
+            raise
+        leave(error)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, *PLAIN) as error:
+        if wants_traceback or (type(error) in PLAIN and not is_known(error)):
+            raise
+        leave(UserError(explain(error, sys.argv[1:], CONFIG)))
+    except KeyboardInterrupt:
+        print("\nstopped.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

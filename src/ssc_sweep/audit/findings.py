@@ -1,0 +1,216 @@
+"""From what is measured to what is found: thresholds, each stated once with its reason, and sentences."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from ssc_sweep.audit.columns import FAR
+from ssc_sweep.audit.measure import RUNS_WITH_ROWS, ColumnAudit, Measured
+from ssc_sweep.audit.remedies import override
+from ssc_sweep.config import RunConfig
+from ssc_sweep.data.salvage import Fault
+
+# A difference between the sides counts only beyond so many of its standard errors: by chance one in 400 is.
+ERRORS = 3.0
+FEW_ROWS, MANY_ROWS = 0.01, 0.05  # shares of the validation rows that are worth a warning, and that spoil an RMSE
+# A mean that differs by a quarter of a standard deviation: the usual limit of balance (Stuart 2010, after Rubin).
+OUT_OF_BALANCE = 0.25
+STEP = 0.1  # change in a share of gaps, codes or treatments
+# Distances have a ratio of 1 where the sides are alike; half as far again is beyond what samples of 50 rows do.
+FARTHER, FEWEST_FAR = 1.5, 50
+LEAK_R2, LEAK_AUC = 0.99, 0.95  # no covariate measured beforehand is known to tell so much
+# Rows a column: the rule of ten (Harrell), and as many unknowns as a straight line through each column has.
+ROWS_PER_COLUMN, TOO_FEW_PER_COLUMN = 10, 2
+FEWEST_IN_ARM = 10
+APART_AUC, APART_P = 0.7, 0.01
+MOST_FAR = 8  # columns that are named where all of them play a part
+
+
+class Severity(StrEnum):
+    """How bad a finding is, the worst first."""
+
+    REFUSED = "refused"  # training stops at it
+    SEVERE = "severe"  # it spoils a model, or empties its result
+    WARNING = "warning"
+    NOTE = "note"
+
+
+RANK = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that may go wrong.
+
+    Attributes:
+        kind: key of `remedies.ABOUT`.
+        what: a short sentence with its numbers.
+        columns: those to blame, the worst first.
+        override: a word of the command line that would help; "" where none is known.
+    """
+
+    severity: Severity
+    kind: str
+    what: str
+    columns: tuple[str, ...] = ()
+    override: str = ""
+
+
+Found = tuple[Severity, str, str, Sequence[str]]
+
+
+def findings(
+    measured: Measured, config: RunConfig, faults: Sequence[Fault] = (), extra: Mapping[str, Any] | None = None
+) -> tuple[Finding, ...]:
+    """What is found, the worst first.
+
+    Args:
+        faults: what a run refuses the data for.
+        extra: keys of the data set beside its arguments: a clamp is compared with the outcomes.
+    """
+    beside = extra or {}
+    roles = {column.name: column.role for column in measured.columns}
+    coded = {column.name: f"{column.name}: [{column.code:g}]" for column in measured.columns if column.code is not None}
+    found = [
+        Finding(Severity.REFUSED, "refused", fault.line, (fault.column,) if fault.column else ()) for fault in faults
+    ]
+    for severity, kind, what, names in (
+        *_values(measured),
+        *_reach(measured),
+        *_leaks(measured),
+        *_size(measured.characteristics),
+        *_shift(measured),
+        *_order(measured, config),
+        *_clamp(measured.characteristics, beside),
+    ):
+        codes = ", ".join(coded[name] for name in names if name in coded)
+        helps = override(kind, config, beside, names, roles, codes)
+        found.append(Finding(severity, kind, what, tuple(names), helps))
+    return tuple(sorted(found, key=lambda one: RANK[one.severity]))
+
+
+def _error(a: float, b: float, n: float, m: float) -> float:
+    """Standard error of the difference of two shares."""
+    return math.sqrt(a * (1 - a) / n + b * (1 - b) / m + 0.25 / max(n, m) ** 2)
+
+
+def _named(columns: Sequence[ColumnAudit]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns)
+
+
+def _percent(share: float) -> str:
+    """98%, 0.6%; a share that is there is never 0%."""
+    return f"{100 * share:.0f}%" if share in (0, 1) or 0.095 <= share < 0.995 else f"{100 * share:.2g}%"
+
+
+def _values(measured: Measured) -> Iterator[Found]:
+    c, columns = measured.characteristics, measured.columns
+    if same := [column for column in columns if math.isnan(column.max_z) and not column.constant]:
+        yield Severity.NOTE, "same", "constant in all rows", _named(same)
+    if still := [column for column in columns if column.constant]:
+        yield Severity.SEVERE, "constant", "constant in training, not in validation", _named(still)
+    coded = sorted((column for column in columns if column.code is not None), key=lambda one: -_step(one))
+    n, m = c["rows_train"], c["rows_validation"]
+    moved = [one for one in coded if _step(one) > STEP + ERRORS * _error(one.code_train, one.code_val, n, m)]
+    if moved:
+        a, b = moved[0].code_train, moved[0].code_val
+        what = f"code for missing? {_percent(a)} -> {_percent(b)} of rows"
+        yield Severity.SEVERE, "codes", what, _named(moved)
+    if rest := [one for one in coded if one not in moved]:
+        yield Severity.NOTE, "codes alike", "code for missing? on both sides", _named(rest)
+    unseen = sorted((column for column in columns if column.unseen), key=lambda one: -one.unseen_share)
+    lone = min(1.0, sum(column.lone_share for column in columns))
+    if unseen and c["unseen_rows"] > FEW_ROWS + lone + ERRORS * _error(lone, c["unseen_rows"], m, m):
+        spoils = any(one.unseen_share >= MANY_ROWS and (one.outside >= MANY_ROWS or one.levels) for one in unseen)
+        what = f"{_percent(c['unseen_rows'])} of rows: a value new to training"
+        yield Severity.SEVERE if spoils else Severity.WARNING, "unseen", what, _named(unseen)
+    gaps = [column for column in columns if abs(column.gaps_val - column.gaps_train) > STEP]
+    gaps = [
+        one for one in gaps if abs(one.gaps_val - one.gaps_train) > ERRORS * _error(one.gaps_train, one.gaps_val, n, m)
+    ]
+    if gaps:
+        worst = max(gaps, key=lambda one: abs(one.gaps_val - one.gaps_train))
+        what = f"gaps: {_percent(worst.gaps_train)} -> {_percent(worst.gaps_val)} of rows"
+        yield Severity.WARNING, "gaps", what, _named(gaps)
+
+
+def _step(column: ColumnAudit) -> float:
+    return abs(column.code_val - column.code_train)
+
+
+def _reach(measured: Measured) -> Iterator[Found]:
+    c, columns = measured.characteristics, measured.columns
+    n, m = c["rows_train"], c["rows_validation"]
+    beyond, before = c["share_beyond_5"], c["share_beyond_5_train"]
+    more = beyond - before
+    if more > FEW_ROWS + ERRORS * _error(before, beyond, n, m):
+        far = sorted((one for one in columns if one.max_z > FAR and one.outside > 0), key=lambda one: -one.max_z)
+        severity = Severity.SEVERE if more > MANY_ROWS else Severity.WARNING
+        what = f"{_percent(beyond)} of rows beyond {FAR:g} sd (to {c['max_z']:.3g})"
+        yield severity, "beyond", what, _named(far)
+    # Each end of each column leaves out a new row with probability 1 / (n + 1) where the sides are alike.
+    chance = min(1.0, 2 * c["columns"] / (n + 1))
+    if c["outside_box"] > FEW_ROWS + chance + ERRORS * _error(chance, c["outside_box"], m, m):
+        out = sorted((one for one in columns if one.outside > 0), key=lambda one: -one.outside)
+        yield Severity.WARNING, "outside", f"{_percent(c['outside_box'])} of rows out of training's range", _named(out)
+    noise = ERRORS * math.sqrt(1 / n + 1 / m)
+    moved = sorted((one for one in columns if abs(one.smd) > OUT_OF_BALANCE + noise), key=lambda one: -abs(one.smd))
+    if moved:
+        yield Severity.WARNING, "mean", f"means differ, up to {abs(moved[0].smd):.3g} pooled sd", _named(moved)
+    farther = {"centre": c["mahalanobis_ratio"], "neighbour": c["neighbour_ratio"]}
+    if min(n, m) >= FEWEST_FAR and any(ratio > FARTHER for ratio in farther.values()):
+        what = ", ".join(f"{name} {ratio:.3g}x" for name, ratio in farther.items() if ratio > FARTHER) + " as far"
+        yield Severity.WARNING, "far", what, measured.far[:MOST_FAR]
+    if c.get("domain_p", 1.0) <= APART_P and c["domain_auc"] > APART_AUC:
+        blamed = sorted(columns, key=lambda one: (not one.constant, -abs(one.smd)))[:MOST_FAR]
+        yield Severity.NOTE, "domain", f"told from training rows: AUC {c['domain_auc']:.2f}", _named(blamed)
+
+
+def _leaks(measured: Measured) -> Iterator[Found]:
+    c = measured.characteristics
+    if c["outcome_r2"] >= LEAK_R2:
+        what = f"tell the outcome: R2 {c['outcome_r2']:.3f}"
+        yield Severity.SEVERE, "outcome leak", what, measured.outcome_leak
+    if c["treatment_auc"] >= LEAK_AUC:
+        what = f"tell the treatment: AUC {c['treatment_auc']:.3f}"
+        yield Severity.SEVERE, "treatment leak", what, measured.treatment_leak
+
+
+def _size(c: Mapping[str, float]) -> Iterator[Found]:
+    rows = c["rows_per_column"]
+    if rows < ROWS_PER_COLUMN:
+        severity = Severity.SEVERE if rows < TOO_FEW_PER_COLUMN else Severity.WARNING
+        yield severity, "rows", f"{rows:.2g} training rows a column", ()
+    if c["smallest_arm"] < FEWEST_IN_ARM:
+        yield Severity.WARNING, "arm", f"{c['smallest_arm']:.0f} visible training rows in an arm", ()
+
+
+def _shift(measured: Measured) -> Iterator[Found]:
+    c = measured.characteristics
+    n, m = c["rows_train"], c["rows_validation"]
+    if c["treatment_shift"] > STEP + ERRORS * _error(0.5, 0.5, n, m):
+        what = f"treatments shift by {100 * c['treatment_shift']:.0f} points"
+        yield Severity.WARNING, "treatment", what, ()
+    if c["outcome_shift"] > OUT_OF_BALANCE + ERRORS * math.sqrt(1 / n + 1 / m):
+        yield Severity.WARNING, "outcome", f"mean outcome shifts by {c['outcome_shift']:.3g} sd", ()
+
+
+def _order(measured: Measured, config: RunConfig) -> Iterator[Found]:
+    c = measured.characteristics
+    least = max(RUNS_WITH_ROWS, ERRORS / math.sqrt(c["rows_train"] + c["rows_validation"]))
+    runs = sorted((one for one in measured.columns if abs(one.order) > least), key=lambda one: -abs(one.order))
+    in_order = config.split.order == "file_order" and config.dataset_size.rows is None
+    severity = Severity.WARNING if in_order else Severity.NOTE
+    if runs:
+        yield severity, "order", f"run with the row number: r {abs(runs[0].order):.2f}", _named(runs)
+    for what in ("treatment", "outcome"):
+        if c[f"{what}_order"] > least:
+            yield severity, "order", f"the {what} runs with the row number: r {c[f'{what}_order']:.2f}", ()
+
+
+def _clamp(c: Mapping[str, float], extra: Mapping[str, Any]) -> Iterator[Found]:
+    clamp = extra.get("clamp")
+    if isinstance(clamp, int | float) and c["largest_outcome"] > clamp:
+        yield Severity.WARNING, "clamp", f"outcomes up to {c['largest_outcome']:.4g}, clamp at {clamp:g}", ()

@@ -1,0 +1,98 @@
+"""The forecast: characteristics of a split -> the probability that a model fails on it, with reasons.
+
+    p_fail = 1 / (1 + exp(-(intercept + sum_i weight_i f_i(characteristic_i))))        f: identity, log1p or log
+
+The coefficients stand in forecast.yaml beside this module, small enough to be read:
+
+    command: python -m ...             # what made the file
+    models:
+      flow_ssc:                        # name of the YAML in conf/model
+        intercept: -2.0
+        terms:
+          - {characteristic: share_beyond_5, scale: identity, usual: 0.01, weight: 4.0}
+
+`usual` is the characteristic where nothing is wrong: a term is a reason as far as it raises the log-odds above those.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from ssc_sweep.audit.definitions import BY_NAME
+from ssc_sweep.schema import Section
+
+COEFFICIENTS = Path(__file__).with_name("forecast.yaml")
+
+
+class Term(Section):
+    """One characteristic's part of the log-odds of failure."""
+
+    characteristic: Literal[tuple(BY_NAME)]  # type: ignore[valid-type]
+    scale: Literal["identity", "log1p", "log"]
+    usual: float = Field(description="the characteristic where nothing is wrong, in its own unit")
+    weight: float
+
+    def part(self, value: float) -> float:
+        """What a value adds to the log-odds, against the usual one; nothing where it is unknown."""
+        if math.isnan(value):
+            return 0.0
+        f = {"identity": float, "log1p": math.log1p, "log": math.log}[self.scale]
+        return self.weight * (f(value) - f(self.usual))
+
+
+class _Model(Section):
+    """A model as the file has it."""
+
+    intercept: float
+    terms: list[Any]
+
+
+class _File(Section):
+    """forecast.yaml."""
+
+    command: str
+    models: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """The log-odds of failure of one model: the intercept is that of the usual characteristics."""
+
+    intercept: float
+    terms: tuple[Term, ...]
+
+
+def read(path: Path = COEFFICIENTS) -> dict[str, Coefficients]:
+    """The coefficients by name of the model; none where none have been fitted yet.
+
+    Raises:
+        UserError: the file is not as this module says.
+    """
+    if not path.is_file():
+        return {}
+    content = _File.read(yaml.safe_load(path.read_text(encoding="utf-8")), path.stem)
+    found = {}
+    for name, node in content.models.items():
+        key = f"{path.stem}.models.{name}"
+        model = _Model.read(node, key)
+        terms = (Term.read(term, f"{key}.terms.{i}") for i, term in enumerate(model.terms))
+        found[name] = Coefficients(model.intercept, tuple(terms))
+    return found
+
+
+def forecast(characteristics: Mapping[str, float], model: Coefficients) -> tuple[float, tuple[str, ...]]:
+    """Probability that the model fails, and the characteristics that raise it, the strongest first.
+
+    Args:
+        characteristics: by name, as `measure.characteristics` has them.
+    """
+    parts = {term.characteristic: term.part(characteristics[term.characteristic]) for term in model.terms}
+    log_odds = max(-700.0, min(700.0, model.intercept + sum(parts.values())))
+    raising = sorted((name for name, part in parts.items() if part > 0), key=lambda name: -parts[name])
+    reasons = tuple(f"{name} {characteristics[name]:.3g}: {BY_NAME[name].meaning}" for name in raising)
+    return 1 / (1 + math.exp(-log_odds)), reasons

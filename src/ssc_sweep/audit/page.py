@@ -1,0 +1,184 @@
+"""audit.html: findings, pictures of the columns, characteristics; one file that needs no network."""
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ssc_sweep.audit.arrays import some_rows
+from ssc_sweep.audit.definitions import CHARACTERISTICS
+from ssc_sweep.audit.findings import RANK, Severity
+from ssc_sweep.audit.measure import ColumnAudit
+from ssc_sweep.audit.remedies import ABOUT
+from ssc_sweep.audit.report import Audit
+from ssc_sweep.data.cohort import Floats
+from ssc_sweep.errors import UserError
+from ssc_sweep.writing import write_text
+
+MARK = '<meta name="generator" content="ssc_sweep">'
+MOST_PICTURES = 80
+MOST_ROWS = 20_000  # of each side, for the pictures
+MOST_BARS, BINS = 12, 24
+WIDTH, HEIGHT = 240, 56  # of a picture, in units of its own
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A column: the shares of training and of validation rows by value, as paths of bars.
+
+    Attributes:
+        labels: of each bar where `each`, else of the two ends.
+    """
+
+    column: ColumnAudit
+    train: str
+    val: str
+    labels: tuple[str, ...]
+    each: bool
+    remarks: tuple[str, ...]
+
+
+def check_ours(place: Path) -> None:
+    """Check that a page may be written here.
+
+    Raises:
+        UserError: a folder, or a file that is no page of ours, is in its place.
+    """
+    if place.is_dir():
+        raise UserError(f"page={place} is a folder: give a file in it, such as {place / 'audit.html'}.")
+    if place.is_file() and MARK.encode() not in place.read_bytes()[:2000]:
+        raise UserError(f"page={place} was not made by ssc_sweep, and is not overwritten: give another file.")
+
+
+def write(place: Path, audited: Audit, heading: str, words: Sequence[str]) -> None:
+    """Write the page.
+
+    Raises:
+        CannotWrite: its folder cannot be written.
+    """
+    write_text(place, render(audited, heading, words))
+
+
+def render(audited: Audit, heading: str, words: Sequence[str]) -> str:
+    """The page as text.
+
+    Args:
+        words: of the command line, for whoever wants to repeat it.
+    """
+    ranked = worst_first(audited)
+    environment = Environment(
+        loader=PackageLoader("ssc_sweep.audit"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["number"] = number
+    return environment.get_template("audit.html.j2").render(
+        mark=MARK,
+        heading=heading,
+        command=shlex.join(["python", "-m", "ssc_sweep.audit", *words]),
+        audit=audited,
+        counts={severity: sum(one.severity is severity for one in audited.findings) for severity in Severity},
+        about=ABOUT,
+        pictures=_pictures(audited, ranked[:MOST_PICTURES]),
+        undrawn=len(ranked[MOST_PICTURES:]),
+        definitions=[one for one in CHARACTERISTICS if one.name in audited.characteristics],
+        width=WIDTH,
+        height=HEIGHT,
+    )
+
+
+def number(value: float) -> str:
+    """A number as people read it: 783, 0.982, 25.0; - for none."""
+    if not math.isfinite(value):
+        return "-"
+    if value == round(value) and abs(value) < 1e6:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.3g}"
+
+
+def worst_first(audited: Audit) -> list[ColumnAudit]:
+    """The columns, by the severity of what they are blamed for, then by how often, then by their shift."""
+    blame: dict[str, list[int]] = {}
+    for finding in audited.findings:
+        for name in finding.columns:
+            blame.setdefault(name, []).append(RANK[finding.severity])
+    none = [len(RANK)]
+
+    def key(column: ColumnAudit) -> tuple[int, int, float]:
+        ranks = blame.get(column.name, none)
+        return min(ranks), -len(ranks), -abs(column.smd)
+
+    return sorted(audited.columns, key=key)
+
+
+def _pictures(audited: Audit, columns: Sequence[ColumnAudit]) -> list[Picture]:
+    cohort = audited.data.cohort
+    place = {name: j for j, name in enumerate(cohort.names)}
+    rows = [side.row[some_rows(len(side.row), 1, MOST_ROWS)] for side in (audited.data.train, audited.data.val)]
+    at = [place[column.name] for column in columns]
+    return [
+        picture(one, [cohort.x[side, j] for side in rows], cohort.columns[j].levels)
+        for one, j in zip(columns, at, strict=True)
+    ]
+
+
+def picture(column: ColumnAudit, both: Sequence[Floats], levels: Sequence[str]) -> Picture:
+    """Draw the shares of rows by value: a bar a value where there are few, else BINS of equal width.
+
+    Args:
+        both: the column's values in training and in validation rows, NaN for a gap.
+        levels: names of the codes of a category.
+    """
+    sides = [values[~np.isnan(values)] for values in both]
+    every = np.concatenate(sides)
+    distinct = np.unique(every)
+    if len(distinct) == 0:
+        return Picture(column, "", "", (), False, ("no value",))
+    each = len(distinct) <= MOST_BARS
+    if each:
+        shares = [np.array([(side == value).mean() if len(side) else 0.0 for value in distinct]) for side in sides]
+        labels = tuple(levels[int(value)] if levels else f"{value:g}" for value in distinct)
+    else:
+        edges = np.linspace(distinct[0], distinct[-1], BINS + 1)
+        shares = [np.histogram(side, edges)[0] / max(len(side), 1) for side in sides]
+        ends = (distinct[0], distinct[-1])
+        labels = tuple(levels[int(end)] if levels else number(float(end)) for end in ends)
+    top = max(float(share.max()) for share in shares) or 1.0
+    return Picture(column, _bars(shares[0] / top, 0), _bars(shares[1] / top, 1), labels, each, _remarks(column))
+
+
+def _bars(heights: Floats, side: int) -> str:
+    """An SVG path of bars, heights 0 to 1: training in the left half of each place, validation in the right."""
+    place = WIDTH / len(heights)
+    wide = min(place * 0.42, 26)
+    parts = []
+    for i, height in enumerate(heights):
+        if height > 0:
+            # What is rare is still seen.
+            tall = max(float(height) * (HEIGHT - 2), 1.0)
+            left = place * (i + 0.5) - (wide if side == 0 else 0)
+            parts.append(f"M{left:.1f} {HEIGHT}v-{tall:.1f}h{wide:.1f}v{tall:.1f}z")
+    return "".join(parts)
+
+
+def _remarks(column: ColumnAudit) -> tuple[str, ...]:
+    """What the numbers of a column say, in a few words each."""
+    found = []
+    if column.constant:
+        found.append("constant in training")
+    if column.code is not None:
+        found.append(f"code {column.code:g}? {100 * column.code_train:.0f}% → {100 * column.code_val:.0f}%")
+    if math.isfinite(column.max_z):
+        found.append(f"|z| up to {number(column.max_z)} (training {number(column.max_z_train)})")
+    if abs(column.smd) >= 0.05:
+        found.append(f"mean {column.smd:+.2f} sd")
+    if column.unseen:
+        found.append(f"new: {', '.join(column.unseen[:4])}{' …' if len(column.unseen) > 4 else ''}")
+    if max(column.gaps_train, column.gaps_val) > 0:
+        found.append(f"gaps {100 * column.gaps_train:.0f}% → {100 * column.gaps_val:.0f}%")
+    if abs(column.order) > 0.5:
+        found.append(f"row number r {column.order:+.2f}")
+    return tuple(found)

@@ -1,0 +1,83 @@
+"""One audit, from a checked config to what is shown: measured, found, forecast; and the same as JSON."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ssc_sweep.audit import forecast as forecasts
+from ssc_sweep.audit.findings import Finding, findings
+from ssc_sweep.audit.measure import ColumnAudit, measure
+from ssc_sweep.audit.rows import look
+from ssc_sweep.config import RunConfig
+from ssc_sweep.data.splitting import DataSplit
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What is known of a split before anything trains.
+
+    Attributes:
+        characteristics: by name; `definitions` says what each is.
+        findings: the worst first.
+        columns: one a covariate, in the order of the table.
+        notes: how the data were read, a line each.
+        p_fail, reasons: the forecast for the config's model; None where no coefficients of it have been fitted.
+    """
+
+    data: DataSplit
+    characteristics: dict[str, float]
+    findings: tuple[Finding, ...]
+    columns: tuple[ColumnAudit, ...]
+    notes: tuple[str, ...] = ()
+    p_fail: float | None = None
+    reasons: tuple[str, ...] = ()
+
+
+def audit(config: RunConfig, model: str = "", extra: Mapping[str, Any] | None = None) -> Audit:
+    """Audit the rows of a run.
+
+    Args:
+        model: name of the model's YAML, for the forecast.
+        extra: keys of the data set beside its arguments, such as clamp.
+
+    Raises:
+        UserError: nothing can be said of these data.
+    """
+    seen = look(config)
+    measured = measure(seen.data)
+    found = findings(measured, config, seen.faults, extra)
+    known = forecasts.read().get(model)
+    p_fail, reasons = forecasts.forecast(measured.characteristics, known) if known else (None, ())
+    return Audit(seen.data, measured.characteristics, found, measured.columns, seen.notes, p_fail, reasons)
+
+
+def title(audited: Audit, config: RunConfig) -> str:
+    """What was audited, in a line."""
+    c = audited.characteristics
+    order = "file order" if config.split.order == "file_order" else "shuffled"
+    if config.dataset_size.rows is not None:
+        order = "rows drawn at random"
+    return (
+        f"{audited.data.cohort.name}, {order}: {c['rows_train']:,.0f} rows train, "
+        f"{c['rows_validation']:,.0f} validate, {c['columns']:,.0f} column{'' if c['columns'] == 1 else 's'}"
+    )
+
+
+def as_json(audited: Audit, config: RunConfig) -> str:
+    """The audit as JSON; a number that does not exist is null. Without a forecast there is no p_fail and no reasons."""
+    content: dict[str, Any] = {
+        "audit": title(audited, config),
+        "characteristics": {name: _number(value) for name, value in audited.characteristics.items()},
+        "findings": [asdict(finding) for finding in audited.findings],
+        "columns": [{key: _number(value) for key, value in asdict(column).items()} for column in audited.columns],
+        "notes": list(audited.notes),
+    }
+    if audited.p_fail is not None:
+        content |= {"p_fail": audited.p_fail, "reasons": list(audited.reasons)}
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+
+
+def _number(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,115 @@
+"""The rows of a run as its audit sees them: read, split and encoded as for training, without what training refuses."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ssc_sweep import fingerprint
+from ssc_sweep.config import RunConfig
+from ssc_sweep.data import table
+from ssc_sweep.data.cohort import Cohort
+from ssc_sweep.data.salvage import Fault, salvage
+from ssc_sweep.data.source import Data
+from ssc_sweep.data.splitting import DataSplit, choose_rows, encode, fitted_rows, hide_and_check
+from ssc_sweep.errors import DoesNotFit, UserError
+from ssc_sweep.schema import check_arguments
+
+Bools = npt.NDArray[np.bool_]
+LARGEST = 1e150
+OWN_TABLE = f"{table.load.__module__}.{table.load.__name__}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """A split to look at, what a run would refuse it for, and what there is to say of how it was read."""
+
+    data: DataSplit
+    faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def look(config: RunConfig) -> Look:
+    """Load, split and encode the rows of a run.
+
+    Raises:
+        UserError: nothing can be said of these data, or the config names what is not there.
+    """
+    source = Data()
+    faults: tuple[Fault, ...] = ()
+    try:
+        cohort = source.cohort(config.dataset)
+    except UserError as error:
+        if config.dataset.get("_target_") != OWN_TABLE:
+            raise
+        cohort, faults = _saved(config, error)
+    cohort, beyond = _without_extremes(cohort)
+    if not faults and not beyond:
+        try:
+            return Look(source.split(config), notes=source.notes)
+        except DoesNotFit:
+            pass  # said again below, beside what can be looked at
+    return _split(cohort, (*faults, *beyond), config)
+
+
+def _without_extremes(cohort: Cohort) -> tuple[Cohort, tuple[Fault, ...]]:
+    """The cohort without columns and outcomes whose squares are no finite numbers.
+
+    Raises:
+        DoesNotFit: no column is left.
+    """
+    if not len(cohort.t):
+        return cohort, ()
+    size, size_y = (np.fmax(np.fmax.reduce(a, axis=0), -np.fmin.reduce(a, axis=0)) for a in (cohort.x, cohort.y))
+    large, large_y = size > LARGEST, size_y > LARGEST
+    if not large.any() and not large_y.any():
+        return cohort, ()
+    what = "{} {} of {} holds values of size {:.0e}, whose squares are no numbers: use another unit, or leave it out."
+    faults = [
+        Fault(what.format(word, names[j], cohort.name, sizes[j]), names[j])
+        for word, names, sizes, wrong in (
+            ("column", cohort.names, size, large),
+            ("outcome", cohort.outcomes, size_y, large_y),
+        )
+        for j in np.flatnonzero(wrong)
+    ]
+    if large.all():
+        raise DoesNotFit(faults[0].line)
+    outcomes = tuple(name for name, gone in zip(cohort.outcomes, large_y, strict=True) if not gone)
+    return replace(_without(cohort, large), y=cohort.y[:, ~large_y], outcomes=outcomes), tuple(faults)
+
+
+def _without(cohort: Cohort, gone: Bools) -> Cohort:
+    """The cohort without these columns."""
+    columns = tuple(column for column, out in zip(cohort.columns, gone, strict=True) if not out)
+    return replace(cohort, x=cohort.x[:, ~gone], columns=columns)
+
+
+def _saved(config: RunConfig, error: UserError) -> tuple[Cohort, tuple[Fault, ...]]:
+    """What can be saved of a table that a run refuses with this error."""
+    arguments = {key: value for key, value in config.dataset.items() if key != "_target_"}
+    check_arguments("dataset", table.load, arguments, ())
+    fingerprint.sha256(str(arguments["path"]), arguments["sha256"])
+    cohort, faults = salvage(arguments)
+    if not faults:
+        raise error
+    return cohort, faults
+
+
+def _split(cohort: Cohort, faults: tuple[Fault, ...], config: RunConfig) -> Look:
+    """Split what a run refuses, without the columns that have no value among the rows that encode them."""
+    kept = cohort.keep(config.covariates.keep)
+    n = len(kept.t)
+    train, _ = choose_rows(n, config)
+    empty: Bools = np.asarray(np.isnan(kept.x[fitted_rows(n, train, config)]).all(axis=0))
+    if len(train) and empty.any() and not empty.all():
+        faults += tuple(
+            Fault(f"column {kept.names[j]} of {kept.name} has no value in the rows that train.", kept.names[j])
+            for j in np.flatnonzero(empty)
+        )
+        kept = _without(kept, empty)
+    data = encode(kept, config)
+    try:
+        return Look(hide_and_check(data, config), faults, kept.notes)
+    except DoesNotFit as error:
+        return Look(data, (*faults, Fault(str(error))), kept.notes)

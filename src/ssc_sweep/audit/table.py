@@ -1,0 +1,89 @@
+"""The audit on a terminal: the worst first, one line a finding, whatever the width."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from ssc_sweep.audit.findings import Finding, Severity
+from ssc_sweep.audit.report import Audit
+
+GAP = INDENT = 2
+WIDEST_NAMES, WIDEST_WORD = 60, 40
+MOST_LINES = 12  # of what training refuses
+COLOURS = {Severity.REFUSED: "bold red", Severity.SEVERE: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+
+
+def render(audited: Audit, heading: str, width: int) -> RenderableType:
+    """Build the table for a terminal of this many cells a line."""
+    lines: list[RenderableType] = [Text(heading, style="bold"), Text()]
+    if not audited.findings:
+        lines.append(Text("Nothing found."))
+    refused = [one for one in audited.findings if one.severity is Severity.REFUSED]
+    if refused:
+        lines.append(Text("refused by training", style=COLOURS[Severity.REFUSED]))
+        lines += [Padding(Text(one.what), (0, 0, 0, INDENT)) for one in refused[:MOST_LINES]]
+        if len(refused) > MOST_LINES:
+            lines.append(Text(f"  and {len(refused) - MOST_LINES:,} more: format=json has them all"))
+    rest = [one for one in audited.findings if one.severity is not Severity.REFUSED]
+    if rest:
+        lines += _table(rest, width)
+        if long := [one.override for one in rest if len(one.override) > _word(rest, width)]:
+            lines += [
+                Text("in full", style="dim"),
+                *(Padding(Text(word, overflow="fold"), (0, 0, 0, INDENT)) for word in long),
+            ]
+    if audited.p_fail is not None:
+        lines += [Text(), Text(f"forecast: fails with probability {audited.p_fail:.2f}", style="bold")]
+        lines += [Text(f"  {reason}", no_wrap=True, overflow="ellipsis") for reason in audited.reasons]
+    return Group(*lines)
+
+
+def _word(found: Sequence[Finding], width: int) -> int:
+    """Cells for the overrides."""
+    return min(max(len("try"), *(len(one.override) for one in found)), WIDEST_WORD, max(width // 4, 19))
+
+
+def _table(found: Sequence[Finding], width: int) -> list[Text]:
+    """A line a finding, under its severity."""
+    what = max(len(one.what) for one in found) + GAP
+    word = _word(found, width)
+    names = max(min(width - GAP - what - GAP - word, WIDEST_NAMES), 8)
+    lines = [Text(f"  {'finding':<{what}}{'columns':<{names}}{' ' * GAP}try", style="dim", no_wrap=True)]
+    for severity, group in groupby(found, key=lambda one: one.severity):
+        lines.append(Text(severity.value, style=COLOURS[severity]))
+        for one in group:
+            line = f"  {one.what:<{what}}{some(one.columns, names):<{names}}{' ' * GAP}{_cut(one.override, word)}"
+            lines.append(Text(line.rstrip(), no_wrap=True, overflow="ellipsis"))
+    return lines
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def some(names: Sequence[str], width: int) -> str:
+    """As many names as fit, and how many more there are; at least the first, cut where it is longer.
+
+    >>> some(["age", "sex", "race"], 8)
+    'age +2'
+    """
+    for count in range(len(names), 0, -1):
+        more = f" +{len(names) - count:,}" if count < len(names) else ""
+        text = ", ".join(names[:count]) + more
+        if len(text) <= width:
+            return text
+        if count > width:
+            continue
+    if not names:
+        return ""
+    more = f" +{len(names) - 1:,}" if len(names) > 1 else ""
+    return f"{names[0][: max(width - len(more) - 1, 1)]}…{more}"
+
+
+def show(audited: Audit, heading: str) -> None:
+    """Print it."""
+    console = Console(highlight=False)
+    console.print(render(audited, heading, console.width), soft_wrap=False)

@@ -1,0 +1,149 @@
+"""Findings: which there are, how bad, whom they blame, and that what they advise exists."""
+
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from ssc_sweep.audit.findings import RANK, Finding, Severity, findings
+from ssc_sweep.audit.measure import measure
+from ssc_sweep.audit.remedies import ABOUT, override
+from ssc_sweep.config import GROUPS, RunConfig, conf_dir
+from ssc_sweep.data.cohort import Role
+from ssc_sweep.data.salvage import Fault
+from tests.audit.splits import by_hand, of
+from tests.conftest import MakeConfig
+
+
+def found(make_config: MakeConfig, *words: str) -> dict[str, Finding]:
+    return {one.kind: one for one in findings(measure(of(make_config, *words)), make_config(*words))}
+
+
+def worse_than_notes(by_kind: dict[str, Finding]) -> set[str]:
+    return {kind for kind, one in by_kind.items() if one.severity is not Severity.NOTE}
+
+
+def test_nhefs_in_file_order(make_config: MakeConfig) -> None:
+    by_kind = found(make_config)
+    assert set(by_kind["codes"].columns) == {"hbp", "diabetes", "pica", "hbpmed", "boweltrouble"}
+    assert by_kind["codes"].severity is Severity.SEVERE and "98%" in by_kind["codes"].what
+    assert by_kind["beyond"].columns[0] == "pica" and by_kind["beyond"].override == "split=shuffled"
+    assert by_kind["outcome leak"].columns == ("wt82", "wt71")
+    assert by_kind["outcome leak"].override == by_kind["treatment leak"].override == "covariates=baseline"
+    assert by_kind["order"].severity is Severity.WARNING and {"seqn", "id"} <= set(by_kind["order"].columns)
+    assert by_kind["same"].columns == ("censored",)
+
+
+def test_shuffled_only_the_leaks_are_left(make_config: MakeConfig) -> None:
+    by_kind = found(make_config, "split=shuffled")
+    assert {kind for kind, one in by_kind.items() if one.severity is not Severity.NOTE} == {
+        "outcome leak",
+        "treatment leak",
+    }
+    assert all("shuffled" not in one.override for one in by_kind.values())
+
+
+def test_a_healthy_table_is_left_alone(make_config: MakeConfig) -> None:
+    assert found(make_config, "dataset=synthetic", "dataset.wave_columns=0", "dataset.d_x=5") == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_drawn_at_random_have_no_shift(make_config: MakeConfig, seed: int) -> None:
+    by_kind = found(make_config, "split=shuffled", "covariates=baseline", f"seed={seed}")
+    assert worse_than_notes(by_kind) == set()
+
+
+def test_the_worst_comes_first(make_config: MakeConfig) -> None:
+    measured, config = measure(of(make_config)), make_config()
+    ranks = [RANK[one.severity] for one in findings(measured, config, [Fault("column z is text.", "z")])]
+    assert ranks == sorted(ranks) and ranks[0] == 0
+
+
+def test_shuffling_does_not_help_rows_that_were_drawn(make_config: MakeConfig) -> None:
+    by_kind = found(make_config, "dataset_size=n100")
+    assert by_kind["constant"].override == by_kind["rows"].override == "dataset_size=full"
+    assert by_kind["rows"].severity is Severity.SEVERE
+
+
+CHANGES = {
+    "arm": {"smallest_arm": 9.0},
+    "rows": {"rows_per_column": 9.0},
+    "treatment": {"treatment_shift": 0.2},
+    "outcome": {"outcome_shift": 0.5},
+    "far": {"neighbour_ratio": 1.6},
+    "domain": {"domain_auc": 0.8, "domain_p": 0.005},
+    "outcome leak": {"outcome_r2": 0.995},
+    "treatment leak": {"treatment_auc": 0.96},
+    "beyond": {"share_beyond_5": 0.1, "share_beyond_5_train": 0.0},
+    "outside": {"outside_box": 0.5},
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_characteristic_beyond_its_threshold_is_found(make_config: MakeConfig, kind: str) -> None:
+    words = ("dataset=synthetic", "dataset.wave_columns=0", "dataset.d_x=5")
+    measured, config = measure(of(make_config, *words)), make_config(*words)
+    assert findings(measured, config) == ()
+    worse = replace(measured, characteristics=measured.characteristics | CHANGES[kind])
+    assert [one.kind for one in findings(worse, config)] == [kind]
+
+
+def test_the_clamp(make_config: MakeConfig) -> None:
+    measured, config = measure(by_hand()), make_config()
+    kinds = [one.kind for one in findings(measured, config, extra={"clamp": 5.0})]
+    assert "clamp" in kinds and "clamp" not in [one.kind for one in findings(measured, config, extra={"clamp": 6.0})]
+
+
+def test_no_characteristic_at_all_is_no_finding(make_config: MakeConfig) -> None:
+    measured = measure(by_hand())
+    unknown = replace(measured, characteristics={**measured.characteristics, "treatment_auc": float("nan")})
+    assert "treatment leak" not in [one.kind for one in findings(unknown, make_config())]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_values_that_are_rare_on_both_sides_are_no_finding(make_config: MakeConfig, seed: int) -> None:
+    """Of 50 rows many have a value that no other has, and so have the 50 that validate."""
+    assert "unseen" not in found(make_config, "dataset_size=n100", f"seed={seed}")
+
+
+def every_word() -> list[str]:
+    return sorted({word for about in ABOUT.values() for word in about.overrides if "{" not in word})
+
+
+def known(word: str, config: RunConfig) -> bool:
+    key, _, text = word.partition("=")
+    if key in GROUPS:
+        return (conf_dir() / key / f"{text}.yaml").is_file()
+    group, _, name = key.partition(".")
+    return name in config.content()[group] or name in ("clamp",)
+
+
+@pytest.mark.parametrize("word", every_word())
+def test_what_is_advised_composes_or_is_never_said(make_config: MakeConfig, word: str) -> None:
+    config = make_config()
+    if known(word, config):
+        make_config(word)
+    else:
+        for kind, about in ABOUT.items():
+            alone = replace(about, overrides=(word,))
+            assert word not in override(kind, config, {}, (), {}, "") and alone.overrides == (word,)
+
+
+def test_words_for_a_table_of_ones_own(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("own") / "my.csv"
+    path.write_text("a,t,y\n1,0,1\n")
+    words = ("dataset=csv", f"dataset.path={path}", "dataset.treatment=t", "dataset.outcome=y")
+    config, names = make_config(*words), ("pica", "blood pressure", "it's")
+    roles = dict.fromkeys(names, Role.BASELINE)
+    (said,) = shlex.split(override("codes", config, {}, names, roles, "pica: [2], blood pressure: [9]"))
+    assert make_config(*words, said).dataset["missing"] == {"pica": [2], "blood pressure": [9]}
+    dropping = make_config(*words, "dataset.drop=[id]")
+    (said,) = shlex.split(override("outcome leak", dropping, {}, names, roles, ""))
+    assert make_config(*words, said).dataset["drop"] == ["id", *names]
+
+
+def test_baseline_columns_help_only_where_they_take_a_leak_away(make_config: MakeConfig) -> None:
+    roles = {"leak": Role.OUTCOME_LEAK, "age": Role.CONFOUNDER, "sex": Role.BASELINE}
+    assert override("outcome leak", make_config(), {}, ("leak", "age"), roles, "") == "covariates=baseline"
+    assert override("outcome leak", make_config(), {}, ("sex", "age"), roles, "") == ""
+    assert override("outcome leak", make_config("covariates=baseline"), {}, ("leak",), roles, "") == ""
