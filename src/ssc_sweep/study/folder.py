@@ -21,7 +21,7 @@ import psutil
 import yaml
 from filelock import FileLock, Timeout
 
-from ssc_sweep.errors import CannotWrite, UserError
+from ssc_sweep.errors import CannotRead, CannotWrite, UserError
 
 # Arms of a search begin with one of these: a configuration's own seeds, and the fresh ones that confirm it.
 TRIAL, CONFIRM = "trial=", "confirm="
@@ -73,6 +73,21 @@ def writing(path: Path) -> Iterator[None]:
         raise CannotWrite(
             f"cannot write {path}: {error.strerror or error}. Choose another folder with outputs=<folder>."
         ) from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What is read there, and a refusal of the machine told in one line. That nothing is there is no refusal.
+
+    Raises:
+        CannotRead: the path cannot be read.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CannotRead(path, error) from error
 
 
 @contextmanager
@@ -236,13 +251,14 @@ class RunFolder:
         Raises:
             UserError: it is missing or damaged.
         """
-        try:
-            return dict(read_yaml(self.config))
-        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-            raise UserError(
-                f"{self.config} of an earlier run cannot be read ({type(error).__name__}). Remove the folder of that "
-                "run and start again."
-            ) from error
+        with reading(self.config):
+            try:
+                return dict(read_yaml(self.config))
+            except (FileNotFoundError, ValueError, TypeError, yaml.YAMLError) as error:
+                raise UserError(
+                    f"{self.config} of an earlier run cannot be read ({type(error).__name__}). Remove the folder of "
+                    "that run and start again."
+                ) from error
 
     def read_failure(self) -> str:
         """The last line of FAILED: what the run raised."""
