@@ -38,10 +38,10 @@ from ssc_sweep.study.workers import dismiss, end_server
 # What Hydra raises for wrong input too. An error of these that `explain` does not know is a fault of ours.
 PLAIN = (ValueError, TypeError, RuntimeError, AssertionError)
 
-# What a machine answers that has no room or no rights, whatever was asked of it.
+# What a machine answers that has no room or no rights, or where a folder stands in a file's place.
 OF_THE_MACHINE = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EMFILE, errno.ENFILE,
-    errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EAGAIN,
+    errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EAGAIN, errno.EISDIR, errno.ENOTDIR, errno.ELOOP,
 )  # fmt: skip
 
 GO_ON = "What is finished stays; the same command with study=<its folder> goes on."

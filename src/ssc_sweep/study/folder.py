@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import CannotRead, UserError
 from ssc_sweep.writing import write_text, writing
 
 # Arms of a search begin with one of these: a configuration's own seeds, and the fresh ones that confirm it.
@@ -30,6 +30,21 @@ TRIAL, CONFIRM = "trial=", "confirm="
 def of_search(kind: str, number: int) -> str:
     """Name of the arm that belongs to a trial of a search; `kind` is TRIAL or CONFIRM."""
     return f"{kind}{number:04d}"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What is read there, and a refusal of the machine told in one line. That nothing is there is no refusal.
+
+    Raises:
+        CannotRead: the path cannot be read.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CannotRead(path, error) from error
 
 
 @contextmanager
@@ -185,13 +200,14 @@ class RunFolder:
         Raises:
             UserError: it is missing or damaged.
         """
-        try:
-            return dict(read_yaml(self.config))
-        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-            raise UserError(
-                f"{self.config} of an earlier run cannot be read ({type(error).__name__}). Remove the folder of that "
-                "run and start again."
-            ) from error
+        with reading(self.config):
+            try:
+                return dict(read_yaml(self.config))
+            except (FileNotFoundError, ValueError, TypeError, yaml.YAMLError) as error:
+                raise UserError(
+                    f"{self.config} of an earlier run cannot be read ({type(error).__name__}). Remove the folder of "
+                    "that run and start again."
+                ) from error
 
     def read_failure(self) -> str:
         """The last line of FAILED: what the run raised."""

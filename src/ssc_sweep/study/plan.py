@@ -11,13 +11,12 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ssc_sweep.config import PACKAGE, UNNAMED_STUDY, leaves
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import CannotRead, UserError
 from ssc_sweep.schema import shown
 from ssc_sweep.study.board import remove_boards
 from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
@@ -26,7 +25,7 @@ from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.writing import remove_leftovers
 
 STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process
-_begun: set[Path] = set()  # folders of the studies that this command has started, or gone on with
+_begun: set[str] = set()  # folders of the studies that this command has started, or gone on with
 _PROCESS = uuid.uuid4().hex
 PROVENANCE = ("command", "id", "started", "git", "versions", "machine")
 PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", "optuna", "causaldata")
@@ -118,7 +117,7 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
             remove_leftovers(place)
         remove_boards(folder)
         _write_plan(folder, plan)
-    _begun.add(folder.path.resolve())
+    _begun.add(os.path.realpath(folder.path))
 
 
 def new_command() -> None:
@@ -128,7 +127,7 @@ def new_command() -> None:
 
 def begun_here(folder: StudyFolder) -> bool:
     """Whether this command has written the study's study.yaml, whatever became of it."""
-    return folder.path.resolve() in _begun
+    return os.path.realpath(folder.path) in _begun
 
 
 def check_rule(folder: StudyFolder, rule: Rule) -> None:
@@ -259,7 +258,9 @@ def _damaged(folder: StudyFolder, error: Exception) -> UserError:
 def _read(folder: StudyFolder) -> dict[str, Any]:
     try:
         return dict(read_yaml(folder.study))
-    except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise CannotRead(folder.study, error) from error
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise _damaged(folder, error) from error
 
 

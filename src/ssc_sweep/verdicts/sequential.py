@@ -51,7 +51,9 @@ def spreads(x: Floats) -> Floats:
 def _median(x: Floats) -> Floats:
     """The median of the numbers along the last axis; NaN, which is not counted, where there are none."""
     ordered, n = np.sort(x, axis=-1), (~np.isnan(x)).sum(axis=-1)  # NaN come last
-    low, high = (np.take_along_axis(ordered, at[..., None], axis=-1)[..., 0] for at in (np.maximum(n - 1, 0) // 2, n // 2))
+    low, high = (
+        np.take_along_axis(ordered, at[..., None], axis=-1)[..., 0] for at in (np.maximum(n - 1, 0) // 2, n // 2)
+    )
     return np.asarray(np.where(n, (low + high) / 2, np.nan))
 
 
