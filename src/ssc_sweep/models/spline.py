@@ -1,4 +1,4 @@
-"""A monotone rational-quadratic spline of one variable, z = T(u), with everything that a density needs of it.
+"""A density made of monotone rational-quadratic splines z = T(u), and everything that it needs of them.
 
 Durkan, Bekasov, Murray & Papamakarios 2019, "Neural Spline Flows", NeurIPS, arXiv:1906.04032, equations 4 to 8. Knots
 (u_i, z_i) with slopes d_i split [-b, b] into bins. With t = (u - u_i) / (u_{i+1} - u_i) in a bin of slope
@@ -27,10 +27,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssc_sweep.models.layers import MLP, Draws, uniform
+
 # Smallest slope, and smallest width of a bin, as a share of the widest: both are free between this and its inverse.
 LEAST = 1e-3
 # Gauss-Legendre points of each bin, for the mean.
 POINTS = 8
+# Of a density: the spline covers +- BOUND sd of the base; the log scale stays within +- LOG_SCALE.
+BOUND, LOG_SCALE = 4.0, 5.0
+# What all rows share learns this much faster than the weights of the network.
+SHARED_RATE = 10.0
+# First weights of a network's last layer: the density starts standard normal.
+SMALL = 1e-3
 
 
 class Knots(NamedTuple):
@@ -104,7 +112,7 @@ def _inside(t: Tensor, at: _Bin) -> tuple[Tensor, Tensor]:
 def forward(u: Tensor, spline: Knots) -> tuple[Tensor, Tensor]:
     """u -> (T(u), log T'(u)): numbers (...), splines (..., bins + 1)."""
     at = _bin_of(u, spline.u, spline)
-    value, slope = _inside(((u - at.u) / at.width).clamp(0, 1), at)
+    value, slope = _inside(((u - at.u) / at.width).clamp(min=0).clamp(max=1), at)
     below = (1 + spline.slope[..., 0] * (-u - spline.bound).clamp(min=0)).log()
     above = (1 + spline.slope[..., -1] * (u - spline.bound).clamp(min=0)).log()
     return value + above - below, slope.log() - above - below
@@ -129,15 +137,14 @@ def mean(spline: Knots) -> Tensor:
     The integral of u phi(T(u)) T'(u), by Gauss-Legendre in each bin; in the tails exact.
     """
     points, weights = (spline.u.new_tensor(each) for each in np.polynomial.legendre.leggauss(POINTS))
-    at = _Bin(
-        *(each[..., :-1].unsqueeze(-1) for each in (spline.u, spline.z)),
-        *(each.diff(dim=-1).unsqueeze(-1) for each in (spline.u, spline.z)),
-        spline.slope[..., :-1].unsqueeze(-1),
-        spline.slope[..., 1:].unsqueeze(-1),
+    # Every bin, with an axis for its points.
+    u, z, left, right = (
+        each.unsqueeze(-1) for each in (spline.u, spline.z, spline.slope[..., :-1], spline.slope[..., 1:])
     )
+    at = _Bin(u[..., :-1, :], z[..., :-1, :], u.diff(dim=-2), z.diff(dim=-2), left, right)
     t = (points + 1) / 2
-    z, slope = _inside(t, at)
-    inside = ((at.u + t * at.width) * _normal(z) * slope * at.width * weights / 2).sum(dim=(-2, -1))
+    value, slope = _inside(t, at)
+    inside = ((at.u + t * at.width) * _normal(value) * slope * at.width * weights / 2).sum(dim=(-2, -1))
     # E[exp(z - b) - 1; z > b]; the other tail has the same, and the two E[b; z > b] cancel.
     b = spline.bound
     tail = (0.5 - b).exp() * torch.special.ndtr(1 - b) - torch.special.ndtr(-b)
@@ -146,3 +153,64 @@ def mean(spline: Knots) -> Tensor:
 
 def _normal(z: Tensor) -> Tensor:
     return (-0.5 * z.square()).exp() / math.sqrt(2 * math.pi)
+
+
+class Conditional(nn.Module):
+    """p(u | context) of d_y outcomes: z_i = T_i((u_i - a_i) / exp(b_i)), z normal with the correlations L L^T.
+
+    (a, b, T) come from a network of the context, plus what all rows share. Every marginal is exact.
+
+    Row i of the lower triangle L is (l_i1, ..., l_i,i-1, 1) / its length.
+
+    Args:
+        d_in: columns of the context.
+        draws: of the network's first weights, and of all others, one a run.
+    """
+
+    def __init__(self, d_in: int, d_y: int, width: int, bins: int, draws: tuple[Draws, Draws]) -> None:
+        super().__init__()
+        self.d_y, self.bins, self.each = d_y, bins, 2 + number(bins)
+        of_net, of_rest = draws
+        self.net = MLP([d_in, width, width, d_y * self.each], of_net, last=SMALL)
+        self.shared = uniform(of_rest, (1, d_y * self.each), SMALL / SHARED_RATE)
+        self.tied = uniform(of_rest, (1, d_y * (d_y - 1) // 2), SMALL) if d_y > 1 else None
+
+    def _shape(self, context: Tensor) -> tuple[Tensor, Tensor, Knots]:
+        """(a, b, T) of rows (R, B, d_in): (R, B, d_y), the same, knots (R, B, d_y, bins + 1)."""
+        raw = (self.net(context) + SHARED_RATE * self.shared).unflatten(-1, (self.d_y, self.each))
+        location, scale, rest = raw.split([1, 1, self.each - 2], dim=-1)
+        log_scale = LOG_SCALE * torch.tanh(scale / LOG_SCALE)
+        return location.squeeze(-1), log_scale.squeeze(-1), knots(rest, self.bins, BOUND)
+
+    def log_prob(self, u: Tensor, context: Tensor) -> Tensor:
+        """log p(u | context): (R, B, d_y), (R, B, d_in) -> (R, B)."""
+        location, log_scale, shape = self._shape(context)
+        z, log_slope = forward((u - location) * (-log_scale).exp(), shape)
+        return (log_slope - log_scale).sum(dim=-1) + self._copula(z)
+
+    def _copula(self, z: Tensor) -> Tensor:
+        """Log density of normal numbers with correlations L L^T: (R, B, d_y) -> (R, B)."""
+        free: list[Tensor] = []
+        gained = z.new_zeros(z.shape[:2])
+        below = iter(() if self.tied is None else self.tied.unbind(-1))
+        for one in z.unbind(-1):
+            tied = [next(below) for _ in free]
+            length = torch.stack([torch.ones_like(one[:, :1]), *tied], dim=-1).square().sum(dim=-1).sqrt()
+            own = one * length
+            for weight, other in zip(tied, free, strict=True):
+                own = own - weight * other
+            gained = gained + length.log() - 0.5 * own.square() - 0.5 * math.log(2 * math.pi)
+            free.append(own)
+        return gained
+
+    def mean(self, context: Tensor) -> Tensor:
+        """E[u | context]: (R, B, d_in) -> (R, B, d_y)."""
+        location, log_scale, shape = self._shape(context)
+        return location + log_scale.exp() * mean(shape)
+
+    def quantiles(self, context: Tensor, levels: Tensor) -> Tensor:
+        """Quantiles of each u: (R, B, d_in), (Q,) -> (R, B, d_y, Q)."""
+        location, log_scale, shape = self._shape(context)
+        z = torch.special.ndtri(levels.to(context)).expand(*location.shape, -1)
+        u = inverse(z, Knots(*(each.unsqueeze(-2) for each in shape)))
+        return location.unsqueeze(-1) + log_scale.exp().unsqueeze(-1) * u

@@ -3,13 +3,13 @@
     outcome     y ~ a_t + B x,   minimising sum w |y - a_t - B x|^2 + l2 |B|^2; the a_t are free
     treatment   P(t | x) = softmax(c + W x), minimising -sum log P(t) + l2 / 2 |W|^2
 
-A row whose treatment is hidden has the probabilities p(t | x) in place of its indicators of the treatment, and weight w.
+A row whose treatment is hidden has the probabilities p(t | x) in place of indicators of the treatment, and weight w.
 That is unbiased, since E[Y | x] = sum_t p(t | x) a_t + B x (regression calibration, Carroll et al. 2006, chapter 4).
 The l2 of each outcome is the largest of L2, times the number of rows, whose leave-one-out error is within one standard
 error of the least (Breiman et al. 1984, the one-standard-error rule; the standard error is that of the difference). The
 leave-one-out error is exact and costs one decomposition (Golub, Heath & Wahba 1979): leaving row i out changes the
-prediction for any point q by -w_i K(q, i) e_i / (1 - w_i K(i, i)), with e the errors of the fit to all rows and
-K(q, i) what q takes from row i.
+prediction for any point q by -w_i K(q, i) e_i / (1 - w_i K(i, i)), with e the errors of the fit to all rows and K(q, i)
+what q takes from row i.
 """
 
 from dataclasses import dataclass
@@ -94,16 +94,16 @@ def _penalised(
     return fits[int(np.flatnonzero(mean <= error_of_mean)[-1])]
 
 
-def solve_treatment(x: Floats, t: Ints, treatments: int, held: np.ndarray) -> tuple[Floats, Floats]:
-    """(W, c) of p(t | x): covariates (n, d_x), visible treatments (n,) -> (d_x, K), (K,).
+def solve_treatment(x: Floats, t: Ints, held_x: Floats, held_t: Ints, treatments: int) -> tuple[Floats, Floats]:
+    """(W, c) of p(t | x) from rows in random order, covariates (n, d_x), treatments (n,): (d_x, K), (K,).
 
-    Rows that are `held` out, bools (n,), choose the penalty and nothing else; without any it is the largest.
+    The rows that are held out choose the penalty, and nothing else; without any it is the largest.
     """
-    fit = np.flatnonzero(~held)[:TREATMENT_ROWS]
     best, least = (np.zeros((x.shape[1], treatments)), np.zeros(treatments)), np.inf
     for l2 in L2_TREATMENT[::-1]:
-        model = LogisticRegression(C=1 / l2, solver="newton-cholesky", max_iter=1000).fit(x[fit], t[fit])
-        loss = log_loss(t[held], model.predict_proba(x[held]), labels=model.classes_) if held.any() else 0.0
+        model = LogisticRegression(C=1 / l2, solver="newton-cholesky", max_iter=1000)
+        model.fit(x[:TREATMENT_ROWS], t[:TREATMENT_ROWS])
+        loss = log_loss(held_t, model.predict_proba(held_x), labels=model.classes_) if len(held_t) else 0.0
         if loss < least:
             w, c = model.coef_.T, model.intercept_
             if treatments == 2:  # scikit-learn has one score, for the second

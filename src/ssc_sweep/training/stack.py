@@ -111,5 +111,5 @@ class Batches:
             for start in range(0, min(portion, self.starts.stop - first), size):
                 part = slice(start, min(start + size, self.starts.stop - first))
                 x, t, y = shuffled.x[:, part], shuffled.t[:, part], shuffled.y[:, part]
-                row = order[:, first + start : first + part.stop]
-                yield Batch(x, t, y, self.train.any_hidden, last=first + start == self.starts[-1], row=row)
+                taken = order[:, first + part.start : first + part.stop]
+                yield Batch(x, t, y, self.train.any_hidden, last=first + start == self.starts[-1], row=taken)
