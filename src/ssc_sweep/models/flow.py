@@ -6,16 +6,16 @@ Covariates      phi_j(x) = z_j / (1 + (d_j / reach)^2)^2, z_j standardised by th
                 lies outside their range, in ranges. A value inside is left alone, one far outside is taken for the mean
                 as a gap is, and a column that is constant among the training rows is 0. The networks see
                 3 tanh(phi / 3), so that no single column of a row outweighs all others.
-Outcome         y_i = m_i(x, t) + s_i u_i: m is the ridge regression on phi(x) and the treatment, s the sd of its
-                leave-one-out errors, both solved (models/start.py).
+Outcome         y_i = m_i(x, t) + s_i u_i: m is the ridge regression on phi(x), the linear p(t | x) and the treatment,
+                s the sd of its leave-one-out errors, both solved (models/start.py).
 Density         z_i = T((u_i - a) / e^b): T a monotone rational-quadratic spline (models/spline.py), (a, b, T) from a
                 network of x and t and a part that all rows share; z is normal with the correlations of a Gaussian
                 copula. So every marginal is exact: mean, quantiles and density draw nothing.
 Treatment       p(t | x) = softmax(linear(phi(x)) + network), the linear part solved.
 Loss            labelled rows: -log p(u | x, t) - log p(t | x);
                 hidden ones: -gamma log sum_t p(t | x) p(u | x, t)
-Noise           in a step, normal noise of noise n^(-1/5) sd is added to phi and u, which smooths the density in both
-                (Rothfuss et al. 2019, arXiv:1907.08982); n counts the rows that take part in steps.
+Noise           in a step, normal noise of noise n^(-1/5) is added to phi, and times e^b to u, which smooths the density
+                in both (Rothfuss et al. 2019, arXiv:1907.08982); n counts the rows that take part in steps.
 Early stopping  a share of the training rows is held out from every step. After each epoch the average of the weights
                 of late (Shamir & Zhang 2013, polynomial-decay averaging) is kept where it explains those rows better
                 than all that was kept before, outcome and treatment each for itself; the first that is kept is the
@@ -117,6 +117,7 @@ class Flow(Learner):
 
     every_treatment = True
     coefficient: Tensor
+    chance: Tensor
     intercept: Tensor
     sd: Tensor
     t_coefficient: Tensor
@@ -149,6 +150,7 @@ class Flow(Learner):
         self.reach = Reach(runs, d_x, reach)
         shapes = {
             "coefficient": (runs, d_x, d_y),
+            "chance": (runs, k, d_y),
             "intercept": (runs, k, d_y),
             "sd": (runs, 1, d_y),
             "t_coefficient": (runs, d_x, k),
@@ -189,7 +191,7 @@ class Flow(Learner):
             x = self.reach.of_run(run, train.x[run]).double().cpu().numpy()
             self._solve_treatment(run, x, t, fit, held_out)
             if run and alike:
-                for each in (self.coefficient, self.intercept, self.sd):
+                for each in (self.coefficient, self.chance, self.intercept, self.sd):
                     each[run] = each[0]
             else:
                 self._solve_outcome(run, x, t, train.y[run].double().cpu().numpy())
@@ -211,14 +213,12 @@ class Flow(Learner):
         self.t_coefficient[run], self.t_intercept[run, 0] = torch.from_numpy(w), torch.from_numpy(c)
 
     def _solve_outcome(self, run: int, x: Floats, t: Ints, y: Floats) -> None:
-        seen = t != HIDDEN
         w, c = (each[run].double().cpu().numpy() for each in (self.t_coefficient, self.t_intercept))
-        p = np.where(seen[:, None], np.eye(self.sizes.treatments)[t], softmax(x @ w + c, axis=1))
-        found = solve_outcome(x, p, y, np.where(seen, 1.0, self.gamma))
+        found, seen = solve_outcome(x, softmax(x @ w + c, axis=1), t, y, self.gamma), t != HIDDEN
         error = found.left_out[np.arange(len(t)), t][seen]
         sd = np.maximum(np.sqrt((error**2).mean(axis=0)), np.maximum(LEAST_SD * y.std(axis=0), FLOOR))
-        self.coefficient[run] = torch.from_numpy(found.coefficient)
-        self.intercept[run] = torch.from_numpy(found.intercept)
+        for name in ("coefficient", "chance", "intercept"):
+            getattr(self, name)[run] = torch.from_numpy(getattr(found, name))
         self.sd[run, 0], self.u[run] = torch.from_numpy(sd), torch.from_numpy(found.left_out / sd)
 
     def before_step(self, batch: Batch) -> None:
@@ -244,15 +244,22 @@ class Flow(Learner):
         learns = self.learns.gather(1, batch.row)
         x, u = self.reach(batch.x), self.u[runs, batch.row]
         (noise,) = self.jitter.add(x.new_zeros(*x.shape[:2], sum(self.sizes[:2])), self.moves, copies=1)
-        x, u = x + noise[..., : x.shape[-1]], u + noise[..., None, x.shape[-1] :]
-        ll_y, log_p = self._explained(self.outcome, self.treatment, x, batch.t, u, batch.any_hidden)
+        x, noise = x + noise[..., : x.shape[-1]], noise[..., x.shape[-1] :]
+        ll_y, log_p = self._explained(self.outcome, self.treatment, x, batch.t, u, batch.any_hidden, noise)
         seen = batch.t != HIDDEN
         total = -mean_where(torch.where(seen, 1.0, self.gamma) * (ll_y + log_p), learns)
         ce = -mean_where(log_p.detach(), learns & seen)
         return Loss(total, {"ce": ce, "ll_y": ll_y.detach()})
 
     def _explained(
-        self, outcome: Conditional, treatment: MLP, x: Tensor, t: Tensor, u: Tensor, any_hidden: bool
+        self,
+        outcome: Conditional,
+        treatment: MLP,
+        x: Tensor,
+        t: Tensor,
+        u: Tensor,
+        any_hidden: bool,
+        noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(log p(u | x, t), log p(t | x)) by these networks, (R, B) each.
 
@@ -261,14 +268,15 @@ class Flow(Learner):
         Args:
             x: phi, (R, B, d_x).
             u: errors under every treatment, (R, B, K, d_y).
+            noise: of u, in units of e^b, (R, B, d_y).
         """
         place = t.clamp(min=0).unsqueeze(-1)
         every_p = self._log_p(treatment, x)
         log_p = every_p.gather(-1, place).squeeze(-1)
         if not any_hidden:
             own = u.gather(2, place.unsqueeze(-1).expand(-1, -1, 1, u.shape[-1])).squeeze(2)
-            return outcome.log_prob(own, self._context(x, t)), log_p
-        every = self._every_ll_y(outcome, x, u)
+            return outcome.log_prob(own, self._context(x, t), noise), log_p
+        every = self._every_ll_y(outcome, x, u, noise)
         seen, own = t != HIDDEN, every.gather(-1, place).squeeze(-1)
         return torch.where(seen, own, (every_p + every).logsumexp(dim=-1)), torch.where(seen, log_p, 0)
 
@@ -288,25 +296,31 @@ class Flow(Learner):
             for old, new in zip(kept.parameters(), now.parameters(), strict=True):
                 old.copy_(torch.where(mine.view(-1, *[1] * (new.ndim - 1)), new, old))
 
+    def _logits(self, x: Tensor) -> Tensor:
+        """The linear part of log p(t | x) of phi: (R, B, d_x) -> (R, B, K)."""
+        return product(self.t_intercept, x, self.t_coefficient)
+
     def _log_p(self, network: MLP, x: Tensor) -> Tensor:
         """log p(t | x) of phi: (R, B, d_x) -> (R, B, K)."""
-        return (product(self.t_intercept, x, self.t_coefficient) + network(_seen(x))).log_softmax(dim=-1)
+        return (self._logits(x) + network(_seen(x))).log_softmax(dim=-1)
 
     def _context(self, x: Tensor, t: Tensor) -> Tensor:
         """What the density sees of phi and treatment: (R, B, d_x + K)."""
         return torch.cat([_seen(x), one_hot(t.clamp(min=0), self.sizes.treatments, x.dtype)], dim=-1)
 
-    def _every_ll_y(self, network: Conditional, x: Tensor, u: Tensor) -> Tensor:
+    def _every_ll_y(self, network: Conditional, x: Tensor, u: Tensor, noise: Tensor | None = None) -> Tensor:
         """log p(u_k | x, k) for every treatment: phi (R, B, d_x), (R, B, K, d_y) -> (R, B, K)."""
         runs, rows, k, _ = u.shape
         t = torch.arange(k, device=x.device).repeat_interleave(rows).expand(runs, -1)
-        found = network.log_prob(u.transpose(1, 2).flatten(1, 2), self._context(x.repeat(1, k, 1), t))
+        noise = None if noise is None else noise.repeat(1, k, 1)
+        found = network.log_prob(u.transpose(1, 2).flatten(1, 2), self._context(x.repeat(1, k, 1), t), noise)
         return found.unflatten(1, (k, rows)).transpose(1, 2)
 
     def _line(self, x: Tensor) -> Tensor:
         """m of phi under every treatment: (R, B, d_x) -> (R, B, K, d_y)."""
-        slope = product(self.coefficient.new_zeros(1, 1, 1), x, self.coefficient)
-        return slope.unsqueeze(2) + self.intercept.unsqueeze(1)
+        shared = product(self.coefficient.new_zeros(1, 1, 1), x, self.coefficient)
+        shared = product(shared, self._logits(x).softmax(dim=-1), self.chance)
+        return shared.unsqueeze(2) + self.intercept.unsqueeze(1)
 
     def _line_at(self, x: Tensor, t: Tensor) -> Tensor:
         """m of phi at the rows' own treatments: (R, B, d_x), (R, B) -> (R, B, d_y)."""

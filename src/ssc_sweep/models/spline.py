@@ -112,7 +112,7 @@ def _inside(t: Tensor, at: _Bin) -> tuple[Tensor, Tensor]:
 def forward(u: Tensor, spline: Knots) -> tuple[Tensor, Tensor]:
     """u -> (T(u), log T'(u)): numbers (...), splines (..., bins + 1)."""
     at = _bin_of(u, spline.u, spline)
-    value, slope = _inside(((u - at.u) / at.width).clamp(min=0).clamp(max=1), at)
+    value, slope = _inside(((u - at.u) / at.width).clamp(0, 1), at)
     below = (1 + spline.slope[..., 0] * (-u - spline.bound).clamp(min=0)).log()
     above = (1 + spline.slope[..., -1] * (u - spline.bound).clamp(min=0)).log()
     return value + above - below, slope.log() - above - below
@@ -182,9 +182,15 @@ class Conditional(nn.Module):
         log_scale = LOG_SCALE * torch.tanh(scale / LOG_SCALE)
         return location.squeeze(-1), log_scale.squeeze(-1), knots(rest, self.bins, BOUND)
 
-    def log_prob(self, u: Tensor, context: Tensor) -> Tensor:
-        """log p(u | context): (R, B, d_y), (R, B, d_in) -> (R, B)."""
+    def log_prob(self, u: Tensor, context: Tensor, noise: Tensor | None = None) -> Tensor:
+        """log p(u | context): (R, B, d_y), (R, B, d_in) -> (R, B).
+
+        Args:
+            noise: added to u, in units of its scale e^b, which learns nothing from that; (R, B, d_y).
+        """
         location, log_scale, shape = self._shape(context)
+        if noise is not None:
+            u = u + log_scale.detach().exp() * noise
         z, log_slope = forward((u - location) * (-log_scale).exp(), shape)
         return (log_slope - log_scale).sum(dim=-1) + self._copula(z)
 
