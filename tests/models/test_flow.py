@@ -30,10 +30,10 @@ def build(d_x: int, gamma: float = 1.0, noise: float = 1.0, held_out: float = 0.
     return Flow(Sizes(d_x, 1, 2), [0], [MODE], 16, 8, gamma, noise, held_out, reach).double()
 
 
-def learn(model: Flow, rows: Batch, epochs: int = 10, lr: float = 1e-3) -> Flow:
+def learn(model: Flow, rows: Batch, epochs: int = 10, lr: float = 3e-3) -> Flow:
     """Train it, and measure nothing."""
     optimizer = partial(Adam, lr=[lr], weight_decay=[0.0], beta1=0.9, beta2=0.999, eps=1e-8)
-    train(model, StackRows(rows, rows), optimizer, Schedule(epochs, 10, False, 1.0, probes=False), lambda: None)
+    train(model, StackRows(rows, rows), optimizer, Schedule(epochs, 25, False, 1.0, probes=False), lambda: None)
     return model.eval()
 
 
@@ -152,12 +152,12 @@ def test_a_rate_that_ruins_the_networks_leaves_the_start() -> None:
     rows = batch(x, t, straight(x, t) + np.random.default_rng(1).standard_normal(100))
     start = build(4)
     start.start(rows)
-    ruined = learn(build(4), rows, epochs=3, lr=3.0)
+    ruined = learn(build(4), rows, epochs=3, lr=1e3)
     assert ruined.epoch == 3 and (ruined.kept_epoch == 0).all()
     np.testing.assert_array_equal(mean_of(ruined, x, t), mean_of(start, x, t))
     with torch.no_grad():
         far = (ruined.outcome.net.layers[-1].weight - start.outcome.net.layers[-1].weight).abs().max().item()
-    assert far > 1
+    assert far > 100
 
 
 def test_one_row_of_each_treatment_always_learns() -> None:
@@ -181,7 +181,7 @@ def two_peaks(n: int, seed: int) -> Batch:
 def test_noise_that_is_not_normal_is_found() -> None:
     rows, new = two_peaks(1500, 0), two_peaks(1000, 1)
     model = learn(build(4), rows, epochs=15)
-    errors = new.y[0, :, 0] - straight(new.x[0].numpy(), new.t[0].numpy())
+    errors = new.y[0, :, 0] - torch.from_numpy(straight(new.x[0].numpy(), new.t[0].numpy()))
     normal = errors.std().log().item() + 0.5 * math.log(2 * math.pi * math.e)
     assert nll(model, new) < normal - 0.3
     levels = torch.tensor([0.05, 0.25, 0.75, 0.95])
@@ -205,19 +205,22 @@ def test_the_scale_follows_the_covariates_on_both_sides() -> None:
     assert 0.1 < spread[0] < 0.5 and 2.5 < spread[-1] < 7
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_hidden_treatments_are_better_used_than_dropped(seed: int) -> None:
-    """60 of 600 treatments are known: 12 columns take more than 60 rows to learn."""
-    draw = np.random.default_rng(seed)
-    x = draw.standard_normal((1600, 12))
-    t = (draw.logistic(size=1600) < x[:, 0]).astype(np.int64)
-    y = x.sum(axis=1) + 3 * t + 2 * draw.standard_normal(1600)
-    seen = np.where(np.arange(600) < 60, t[:600], HIDDEN)
-    new = batch(x[600:], t[600:], y[600:])
-    used, dropped = (learn(build(12, gamma=gamma), batch(x[:600], seen, y[:600])) for gamma in (1.0, 0.0))
-    assert nll(used, new) < nll(dropped, new) - 0.05
-    errors = [np.sqrt(np.mean((mean_of(one, x[600:], t[600:]) - y[600:]) ** 2)) for one in (used, dropped)]
-    assert errors[0] < errors[1]
+def test_hidden_treatments_are_better_used_than_dropped() -> None:
+    """60 of 600 treatments are known, and 12 slopes take more than 60 rows to learn. Means over four draws."""
+    found = []
+    for seed in range(4):
+        draw = np.random.default_rng(seed)
+        x = draw.standard_normal((1600, 12))
+        t = (draw.logistic(size=1600) < x[:, 0]).astype(np.int64)
+        y = x.sum(axis=1) + 3 * t + 2 * draw.standard_normal(1600)
+        seen = np.where(np.arange(600) < 60, t[:600], HIDDEN)
+        new = batch(x[600:], t[600:], y[600:])
+        both = [learn(build(12, gamma=gamma), batch(x[:600], seen, y[:600]), epochs=4) for gamma in (1.0, 0.0)]
+        errors = [np.sqrt(np.mean((mean_of(one, x[600:], t[600:]) - y[600:]) ** 2)) for one in both]
+        found.append([*errors, *(nll(one, new) for one in both)])
+    rmse_used, rmse_dropped, nll_used, nll_dropped = np.mean(found, axis=0)
+    assert rmse_used < 0.95 * rmse_dropped
+    assert nll_used < nll_dropped - 0.05
 
 
 def test_an_outlier_does_not_cost_the_square_of_its_distance(trained: Flow) -> None:

@@ -8,8 +8,8 @@ This is Robinson's partially linear form (1988, Econometrica 56): what the covar
 effects e of what they do not say of the treatment. The penalty on B so does not push what it takes from a confounder
 into the effects, and a row whose treatment is hidden has E[Y | x] = a + B (x, p), and weight w: it teaches B alone.
 
-The effects have the prior N(0, var y): a penalty of v / var y on |e|^2, where v is the squared leave-one-out error of the
-same fit with v = var y. It matters where covariates leave next to nothing of the treatment, as a leak of it does.
+The effects have the prior N(0, var y): a penalty of v / var y on |e|^2, with v the squared leave-one-out error of the
+same fit with a penalty of 1. It matters where covariates leave next to nothing of the treatment, as a leak of it does.
 
 The l2 of each outcome is the largest of L2, times the number of rows, whose leave-one-out error is within one standard
 error of the least (Breiman et al. 1984, the one-standard-error rule; the standard error is that of the difference). The
