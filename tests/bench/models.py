@@ -74,9 +74,7 @@ def one_at_a_time(config: RunConfig) -> float:
 
 
 def main() -> None:
-    print(
-        f"{'':<16}{'threads':>8}{'one, ms a run':>16}{f'of {RUNS}, ms':>12}{'a step':>9}{'faster':>10}   aim {AIM}x"
-    )
+    print(f"{'':<16}{'threads':>8}{'one, ms a run':>16}{f'of {RUNS}, ms':>12}{'a step':>9}{'faster':>10}   aim {AIM}x")
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for name in MODELS:
