@@ -44,6 +44,15 @@ def test_an_experiment(command: Command, name: str, arms: int) -> None:
         assert reference["arm"] in (estimators if name == "effects" else labels), reference["arm"]
 
 
+@pytest.mark.parametrize(("name", "arms"), [("flow", 24), ("flow_labels", 8)])
+def test_an_experiment_whose_control_is_flow(command: Command, name: str, arms: int) -> None:
+    ended = command("-m", f"experiment={name}", *SMALL)
+    assert ended.code == 0, ended.err
+    table = runs(command)
+    assert len(table) == arms and set(table["status"]) == {"finished"}
+    assert set(table.loc[table["arm"].str.endswith("control"), "model"]) == {"Flow"}
+
+
 def test_a_word_of_the_command_line_wins_over_an_experiments(command: Command) -> None:
     ended = command("-m", "experiment=models", *SMALL, "covariates=all", "split=shuffled")
     assert ended.code == 0, ended.err
