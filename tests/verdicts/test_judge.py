@@ -97,7 +97,7 @@ def test_a_diverged_run_is_worse_than_any_number() -> None:
     assert x.tolist() == [math.inf, -math.inf, 0.0, pytest.approx(-math.log(2)), 0.0]
     seen = difference(x, 0.05, RULE)
     assert (seen.lost_alone, seen.lost_alone_control, seen.wins, seen.ties, seen.losses) == (1, 1, 2, 2, 1)
-    assert seen.log_mean == pytest.approx(-math.log(2) / 5)  # the lost ones count as log 2 either way
+    assert seen.log_mean == pytest.approx(-math.log(2) / 5)  # the lost ones count as 1 either way
 
 
 @pytest.mark.parametrize("rule", [RULE, AUTO])
@@ -112,6 +112,15 @@ def test_an_arm_that_diverges_is_worse_and_does_not_work(rule: Rule) -> None:
 def test_one_lost_run_of_thirty_is_not_held_against_an_arm(rule: Rule) -> None:
     arm = around(5, 30) | {3: NAN}
     assert judged(arm, around(50, 30), rule).matters.answer is Matters.BETTER
+
+
+@pytest.mark.parametrize("rule", [RULE, AUTO])
+def test_an_arm_that_loses_a_third_of_its_runs_is_not_called_the_same(rule: Rule) -> None:
+    control = around(50, 30, 0.001)
+    arm = {seed: NAN if seed % 3 == 0 else value for seed, value in control.items()}
+    seen = judged(arm, control, rule).matters
+    assert seen.log_mean == pytest.approx(1 / 3)  # a lost run counts as a factor of e at least
+    assert seen.answer is not Matters.SAME and seen.high > 1.1
 
 
 @pytest.mark.parametrize("rule", [RULE, AUTO])

@@ -4,8 +4,17 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from ssc_sweep.verdicts.sequential import BETS, fewest, interval, log_wealth, p_value, spreads
+from ssc_sweep.verdicts.sequential import (
+    BETS,
+    confidence_sequence,
+    fewest,
+    interval,
+    log_wealth,
+    p_value,
+    spreads,
+)
 from tests.verdicts.noise import real_noise
 
 
@@ -61,12 +70,34 @@ def test_interval_and_p_agree_on_zero(seed: int) -> None:
     assert low < high
 
 
-def test_interval_narrows_and_keeps_what_it_excluded() -> None:
+def test_the_confidence_sequence_narrows_and_keeps_what_it_excluded() -> None:
     x = np.random.default_rng(0).normal(0.7, 1, 120)
-    ends = [interval(x[:n], 0.05) for n in range(5, 121, 5)]
+    ends = [confidence_sequence(x[:n], 0.05) for n in range(5, 121, 5)]
     low, high = (np.array(side) for side in zip(*ends, strict=True))
     assert (np.diff(low) >= -1e-9).all() and (np.diff(high) <= 1e-9).all()
     assert low[-1] < 0.7 < high[-1] and high[-1] - low[-1] < 1.2
+
+
+def test_the_interval_holds_the_t_interval_of_the_mean() -> None:
+    """Nine pairs in ten equal, the tenth four times worse: the bets see the typical pair, the mean is 0.14."""
+    x = np.random.default_rng(7).normal(0, 0.001, 60)
+    x[9::10] += math.log(4)
+    low, high = confidence_sequence(x, 0.05)
+    assert -0.005 < low < high < 0.005
+    expected = stats.ttest_1samp(x, 0.0).confidence_interval(0.95)
+    assert interval(x, 0.05) == pytest.approx((low, expected.high))
+    assert expected.low > low and expected.high > 0.24
+
+
+def test_the_p_value_is_that_of_the_t_test_where_that_is_larger() -> None:
+    x = np.where(np.arange(30) % 10 == 9, 8.0, -1.0)
+    assert p_value(x) == pytest.approx(stats.ttest_1samp(x, 0.0).pvalue)
+    assert confidence_sequence(x, 0.05)[1] < 0 < interval(x, 0.05)[1]
+
+
+def test_equal_differences_are_a_point_for_the_mean() -> None:
+    assert interval(np.full(30, 0.3), 0.05) == pytest.approx(confidence_sequence(np.full(30, 0.3), 0.05))
+    assert p_value(np.zeros(30)) == 1.0
 
 
 def test_interval_mirrors() -> None:

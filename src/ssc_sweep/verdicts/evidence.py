@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 
 from ssc_sweep.verdicts import sequential, share
-from ssc_sweep.verdicts.paired import EQUAL, Floats, sign_flip, spread
+from ssc_sweep.verdicts.paired import EQUAL, Floats, capped, sign_flip, spread
 from ssc_sweep.verdicts.rule import Rule
 
 Runs = Mapping[int, float]  # seed -> RMSE, NaN for a run that diverged
@@ -63,8 +63,8 @@ class Difference:
         ratio: of a typical pair, exp of the centre of the log differences (fixed number of seeds: of their mean;
             seeds=auto: of their Hodges-Lehmann median); NaN without pairs.
         low, high: its interval at the study's level; 0 and inf where there are too few pairs for one.
-        log_mean, log_sd: of the log differences; a pair with one lost side counts as the largest one seen. NaN where
-            there are too few.
+        log_mean, log_sd: of the log differences; a pair with one lost side counts as the largest one seen, and as a
+            factor of e at least. NaN where there are too few.
         d_z: log_mean / log_sd, the paired effect size; NaN where the sd is 0 or unknown.
         wins, ties, losses: seeds at which the arm is better, equal, worse.
         p: of no difference, two-sided; not adjusted for other arms.
@@ -110,19 +110,16 @@ def log_differences(arm: Runs, control: Runs) -> Floats:
 
 def difference(x: Floats, level: float, rule: Rule) -> Difference:
     """Weigh log differences x (n,), of an arm or of a contrast, at 1 - level."""
-    n, finite = len(x), np.isfinite(x)
-    # Under no difference the sign is a fair coin whatever the size, so any size for a lost run keeps the test exact.
-    size = float(np.abs(x[finite]).max(initial=0.0)) or 1.0
-    capped = np.clip(x, -size, size)
+    n, sized = len(x), capped(x)
     if rule.sequential:
         p, (low, high) = sequential.p_value(x), sequential.interval(x, level)
-        centre = _hodges_lehmann(capped) if n else math.nan
+        centre = _hodges_lehmann(sized) if n else math.nan
     else:
-        p, low, high = (float(value) for value in sign_flip(capped, level))
-        centre = float(capped.mean()) if n else math.nan
-    if n and not finite.any():
+        p, low, high = (float(value) for value in sign_flip(sized, level))
+        centre = float(sized.mean()) if n else math.nan
+    if n and not np.isfinite(x).any():
         centre = float(np.sign(x.sum())) * math.inf
-    mean, sd = float(capped.mean()) if n else math.nan, spread(capped)
+    mean, sd = float(sized.mean()) if n else math.nan, spread(sized)
     with np.errstate(over="ignore"):
         ratio, ratio_low, ratio_high = (float(np.exp(value)) for value in (centre, low, high))
     return Difference(

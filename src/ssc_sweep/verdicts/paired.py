@@ -39,6 +39,7 @@ PATTERNS = 2**15  # sign patterns: all of them up to 15 pairs, a fixed draw beyo
 BLOCK = 2**10  # sign patterns that are numbers at a time; the others are bits
 SMALLEST_P = 2 / PATTERNS  # two-sided
 EQUAL = 1e-12  # relative: differences below this are rounding, not findings
+LEAST_LOST = 1.0  # log ratio that a pair with one lost side counts as at least: a factor of e, beyond any margin in use
 
 
 def t_interval(x: Floats) -> tuple[float, float, float]:
@@ -46,6 +47,16 @@ def t_interval(x: Floats) -> tuple[float, float, float]:
     mean = float(x.mean())
     half = float(stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
     return mean, mean - half, mean + half
+
+
+def capped(x: Floats) -> Floats:
+    """Log differences with numbers for those of +-inf, where one side is lost: the largest seen, or LEAST_LOST.
+
+    Under no difference the sign is a fair coin whatever the size, so any size keeps a test of it exact.
+    """
+    finite = np.isfinite(x)
+    size = max(float(np.abs(x[finite]).max(initial=0.0)), LEAST_LOST)
+    return np.where(finite, x, np.copysign(size, x))
 
 
 def spread(x: Floats) -> float:
