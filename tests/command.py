@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from ssc_sweep.__main__ import main
-from ssc_sweep.study.conduct import conduct
+from ssc_sweep.study.conduct import ThisMachine, conduct
 from ssc_sweep.study.job import Job, Outcome
 from ssc_sweep.study.running import Running
-from ssc_sweep.study.workers import hire
 
 # A study that takes a moment: 30 training rows, three updates, no worker processes.
 TINY = ("dataset=synthetic", "dataset.rows=60", "epochs=1", "batch.size=10", "model.width=8", "study=s", "workers=0")
@@ -77,5 +76,5 @@ def running(**values: Any) -> Running:
 
 def execute(jobs: Sequence[Job], **values: Any) -> list[Outcome]:
     """Train jobs and return how each ended."""
-    outcomes = conduct(jobs, running(**values), hire, lambda _: None, quiet=True)
+    outcomes = conduct(jobs, running(**values), ThisMachine(), lambda _: None, quiet=True)
     return [outcome for outcome in outcomes if outcome is not None]

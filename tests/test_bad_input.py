@@ -183,6 +183,12 @@ HYPOTHESES = {
     "bad_value": ("{letter: X, claim: c, expect: improves, arms: [{optimizer.lr: -1}]}", "> 0"),
     "sets_seeds": ("{letter: X, claim: c, expect: improves, arms: [{seeds: 5}]}", "seeds"),
     "sets_seed": ("{letter: X, claim: c, expect: improves, arms: [{seed: 5}]}", "seed"),
+    "one_level": ("{letter: X, claim: c, expect: improves, factors: {batch: {b10: {}}}}", "has one level, b10"),
+    "arms_and_factors": (
+        "{letter: X, claim: c, expect: improves, arms: [{epochs: 2}], factors: {batch: {a: {}, b: {batch: b32}}}}",
+        "arms and factors",
+    ),
+    "idle_level": ("{letter: X, claim: c, expect: improves, factors: {f: {a: {}, b: {epochs: 1}}}}", "of control"),
     "a_list": ("[a, b]", "a_list"),
     "empty": ("", "letter"),
     "broken": ("letter: [", "broken.yaml"),

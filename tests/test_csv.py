@@ -122,7 +122,8 @@ def test_a_search_keeps_and_varies_what_is_declared(command: Command) -> None:
     ended = command(
         "-m", "experiment=search", *WORDS, "dataset.drop=[id]", "dataset.kinds.town=category", "batch=b10",
         "dataset.missing.pica=[2],[]", "n_trials=2", "hydra.sweeper.seeds_per_trial=1", "hydra.sweeper.confirm_seeds=2",
-        "target=1000", "hydra.sweeper.n_jobs=1", "precision=float32", "stats_mode=precomputed",
+        "target=1000", "hydra.sweeper.n_jobs=1", "precision=float32", "stats_mode=precomputed", "rule.works_share=0.1",
+        "rule.alpha=0.4",
     )  # fmt: skip
     assert ended.code == 0, ended.err
     overrides = yaml.safe_load((command.folder / "outputs" / "s" / "best.yaml").read_text())["overrides"]

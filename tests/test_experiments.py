@@ -44,6 +44,15 @@ def test_an_experiment(command: Command, name: str, arms: int) -> None:
         assert reference["arm"] in (estimators if name == "effects" else labels), reference["arm"]
 
 
+@pytest.mark.parametrize(("name", "arms"), [("flow", 24), ("flow_labels", 8)])
+def test_an_experiment_whose_control_is_flow(command: Command, name: str, arms: int) -> None:
+    ended = command("-m", f"experiment={name}", *SMALL)
+    assert ended.code == 0, ended.err
+    table = runs(command)
+    assert len(table) == arms and set(table["status"]) == {"finished"}
+    assert set(table.loc[table["arm"].str.endswith("control"), "model"]) == {"Flow"}
+
+
 def test_a_word_of_the_command_line_wins_over_an_experiments(command: Command) -> None:
     ended = command("-m", "experiment=models", *SMALL, "covariates=all", "split=shuffled")
     assert ended.code == 0, ended.err
@@ -68,6 +77,7 @@ def test_a_search_without_a_target_fixes_one(command: Command) -> None:
     words = [word for word in SMALL if not word.startswith("seeds")]
     search = ["experiment=search", "optimizer.lr=tag(log,interval(1e-4,1e-3))", "n_trials=1"]
     counts = ["hydra.sweeper.seeds_per_trial=1", "hydra.sweeper.confirm_seeds=2", "model.width=8", "target=null"]
+    counts += ["rule.works_share=0.1", "rule.alpha=0.4"]
     ended = command("-m", *search, *words, *counts)
     assert ended.code in (0, 1), ended.err
     rule = plan(command)["rule"]

@@ -230,6 +230,28 @@ def test_a_folder_in_the_place_of_a_file(command: Command, words: list[str], nam
     ended = command(*words, *TINY)
     assert ended.code == 2 and ended.err.startswith("error: ") and ended.err.count("\n") == 1
     assert name in ended.err and command.done() == []
+    assert "damaged" not in ended.err and "emove" not in ended.err, "nobody knows, and nothing should be removed"
+
+
+@pytest.mark.parametrize("words", [["arm=control"], ["-m", "seed=0,1"]], ids=["run", "study"])
+@pytest.mark.parametrize("name", ["FAILED", "config.yaml", ".lock", "nothing but a file"])
+def test_a_folder_in_the_place_of_a_file_of_a_run(command: Command, words: list[str], name: str) -> None:
+    run = command.folder / "outputs/s/control/seed=0"
+    if name.startswith("nothing"):
+        run.parent.mkdir(parents=True)
+        run.touch()
+    else:
+        (run / name).mkdir(parents=True)
+    ended = command(*words, *TINY)
+    assert ended.code == 2 and "Traceback" not in ended.err
+    assert [line for line in ended.err.splitlines() if line.startswith("error: ")] == ended.err.splitlines()[-1:]
+    assert "seed=0" in ended.err and command.done() == []
+
+
+def test_outputs_that_lead_nowhere(command: Command) -> None:
+    (command.folder / "outputs").symlink_to("outputs")
+    ended = command("-m", *TINY, "seed=0,1")
+    assert ended.code == 2 and ended.err.startswith("error: ") and ended.err.count("\n") == 1, ended.err
 
 
 @pytest.mark.parametrize("words", [[], ["-m", "seed=900,901"]])
@@ -358,8 +380,8 @@ def test_a_study_of_another_version_is_refused_in_one_line(command: Command) -> 
 def test_a_refused_start_does_not_show_what_an_earlier_one_found(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(plan, "STARTED", "2030-01-01T00:00:00")  # in the same second, says the clock
     assert "RMSE" in command("-m", *TINY, "seed=0,1").out
-    monkeypatch.setattr(plan, "STARTED", "2030-01-01T00:00:00")  # as if another process came later
     refused = command("-m", *TINY, "seed=0,1", "epochs=2")
     assert (refused.code, refused.out) == (2, "")
     assert "two different commands" in refused.err

@@ -1,6 +1,11 @@
 """python -m ssc_sweep: compose a config, then run it; with -m, a study of many."""
 
-import io
+from ssc_sweep import stop
+
+if __name__ == "__main__":
+    stop.listen()  # before the imports below, which take a second
+
+import errno
 import os
 import secrets
 import shlex
@@ -19,6 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ssc_sweep import output
 from ssc_sweep.admission import admitting
 from ssc_sweep.command_line import at_home, check_options, own_choices
 from ssc_sweep.config import HYDRA_TARGETS, UNNAMED_STUDY, conf_dir
@@ -27,10 +33,16 @@ from ssc_sweep.errors import FindingsFailed, Unsuccessful, UserError
 from ssc_sweep.explain import explain, is_known
 from ssc_sweep.findings.callback import show_ended
 from ssc_sweep.study.plan import new_command, without_password
-from ssc_sweep.study.workers import dismiss
+from ssc_sweep.study.workers import dismiss, end_server
 
 # What Hydra raises for wrong input too. An error of these that `explain` does not know is a fault of ours.
 PLAIN = (ValueError, TypeError, RuntimeError, AssertionError)
+
+# What a machine answers that has no room or no rights, or where a folder stands in a file's place.
+OF_THE_MACHINE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EMFILE, errno.ENFILE,
+    errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EAGAIN, errno.EISDIR, errno.ENOTDIR, errno.ELOOP,
+)  # fmt: skip
 
 GO_ON = "What is finished stays; the same command with study=<its folder> goes on."
 
@@ -119,17 +131,17 @@ def main() -> None:
     # Makes Hydra hand errors to us instead of printing them itself and leaving with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ[UNNAMED_STUDY] = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
-    signal.signal(signal.SIGTERM, terminate)
-    # A terminal that cannot show a sign, such as a line of the table, gets a question mark for it.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+    output.make_patient()
     try:
-        check_options(sys.argv[1:])
-        sys.argv[1:] = at_home(own_choices(sys.argv[1:]))
-        spare_plain_keys()
-        with admitting(sys.argv[1:]):
-            run_and_show()
-        sys.stdout.flush()
+        with stop.Command():
+            check_options(sys.argv[1:])
+            sys.argv[1:] = at_home(own_choices(sys.argv[1:]))
+            spare_plain_keys()
+            with admitting(sys.argv[1:]):
+                run_and_show()
+            sys.stdout.flush()
+        if (why := output.lost()) is not None:
+            leave(Unsuccessful(f"what was printed could not be written to standard output: {why}."))
     except BrokenPipeError:
         # Whoever read the output has seen enough, as in --help | head. What else is printed at the end goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -144,20 +156,26 @@ def main() -> None:
         if wants_traceback or (type(error) in PLAIN and not is_known(error)):
             raise
         leave(UserError(explain(error, sys.argv[1:])))
-    except KeyboardInterrupt as stop:
-        print(f"\nstopped. {GO_ON}", file=sys.stderr)
-        sys.exit(143 if isinstance(stop, Terminated) else 130)
+    except OSError as error:
+        if wants_traceback or error.errno not in OF_THE_MACHINE:
+            raise
+        leave(Unsuccessful(f"the machine refuses: {error}. {GO_ON}"))
+    except KeyboardInterrupt as stopped:
+        end_server()
+        print(f"\n{stop.SAID}", file=sys.stderr)
+        sys.exit(stopped.code if isinstance(stopped, stop.Stopped) else 128 + signal.SIGINT)
     finally:
         dismiss()
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a command as Ctrl-C does."""
-
-
-def terminate(*_: object) -> NoReturn:
-    raise Terminated
+def command() -> NoReturn:
+    """The command line as the whole of a process."""
+    try:
+        main()
+    finally:
+        stop.listen_no_more()
+    sys.exit(0)
 
 
 if __name__ == "__main__":
-    main()
+    command()

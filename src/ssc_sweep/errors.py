@@ -17,6 +17,13 @@ class CannotWrite(UserError):
     """A folder cannot be made or written: no fault of the run that was to be written there."""
 
 
+class CannotRead(UserError):
+    """The machine does not let a file be read: whether it is damaged nobody knows, and nothing should be removed."""
+
+    def __init__(self, path: object, error: OSError) -> None:
+        super().__init__(f"cannot read {path}: {error.strerror or error}. Mend that, or choose another study=<name>.")
+
+
 class Unsuccessful(Exception):
     """A command came to its end without what it was for: exit code 1."""
 

@@ -1,4 +1,4 @@
-"""How long a step of mean_teacher and ganite takes: python -m tests.bench.models, about a minute.
+"""How long a step of a model takes: python -m tests.bench.models, about two minutes.
 
 Sixteen runs side by side, through the real training loop, against the same modules one run at a time in a plain loop
 with a DataLoader, torch's own Adam and clipping. NHEFS with all 65 covariates, batches of 10, single precision. Both
@@ -22,7 +22,8 @@ from ssc_sweep.training.loop import Schedule, subnormals_are_zero, train
 from ssc_sweep.training.stack import StackRows, assemble
 
 RUNS, ROUNDS, AIM = 16, 7, 8
-MODELS = ("mean_teacher", "ganite")
+STEPS = 79  # an epoch: 783 rows in batches of 10
+MODELS = ("mean_teacher", "ganite", "flow", "flow_ssc")
 
 
 def build(config: RunConfig, runs: int) -> tuple[Predictor, StackRows]:
@@ -49,12 +50,14 @@ def one_at_a_time(config: RunConfig) -> float:
     model.start(rows.train)
     objectives = model.objectives()
     optimizers = [torch.optim.Adam(objective.parameters, lr=1e-3) for objective in objectives]
-    tensors = TensorDataset(rows.train.x[0], rows.train.t[0], rows.train.y[0])
+    assert rows.train.row is not None
+    tensors = TensorDataset(rows.train.x[0], rows.train.t[0], rows.train.y[0], rows.train.row[0])
     loader = DataLoader(tensors, batch_size=config.batch.size, shuffle=True)
     ends, total = [], 0.0
     for _ in range(2):
-        for x, t, y in loader:
-            batch = Batch(x.unsqueeze(0), t.unsqueeze(0), y.unsqueeze(0), any_hidden=False)
+        for x, t, y, row in loader:
+            x, t, y, row = (each.unsqueeze(0) for each in (x, t, y, row))
+            batch = Batch(x, t, y, any_hidden=False, row=row)
             model.before_step(batch)
             for objective, optimizer in zip(objectives, optimizers, strict=True):
                 for _ in range(objective.steps):
@@ -71,7 +74,7 @@ def one_at_a_time(config: RunConfig) -> float:
 
 
 def main() -> None:
-    print(f"{'':<16}{'threads':>8}{'one, ms a run':>16}{f'of {RUNS}, ms a run':>20}{'faster':>10}   aim {AIM}x")
+    print(f"{'':<16}{'threads':>8}{'one, ms a run':>16}{f'of {RUNS}, ms':>12}{'a step':>9}{'faster':>10}   aim {AIM}x")
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for name in MODELS:
@@ -81,7 +84,7 @@ def main() -> None:
             one, many = (statistics.median(times) for times in zip(*rounds, strict=True))
             faster = statistics.median(a / b for a, b in rounds)
             verdict = "reached" if faster >= AIM else "missed"
-            print(f"{name:<16}{threads:>8}{one:>16.0f}{many:>20.1f}{faster:>9.1f}x   {verdict}")
+            print(f"{name:<16}{threads:>8}{one:>16.0f}{many:>12.1f}{many / STEPS:>9.2f}{faster:>9.1f}x   {verdict}")
 
 
 if __name__ == "__main__":

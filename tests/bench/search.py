@@ -7,10 +7,11 @@ One search is luck, and its winners lie far apart: 3 sampler seeds tell the time
 The same trials: one list of a few configurations, each with the same seeds, through both. Ours is one search whose
 trials are several seeds, plain one search for each seed; the same random sampler draws the list, which is checked.
 
-To the target: the time until a configuration was confirmed below it. Ours stops there; plain ends its search, and then
-its best are confirmed one after another.
+To the target: the time until a configuration was shown to hold it. Ours stops there; plain ends its search, and then
+its best are confirmed one after another, in the same rounds of fresh seeds and by the same test.
 
-The winner: RMSE on fresh seeds of the best after the full search of each, of equally many confirmed. Both searches have
+The winner: RMSE on validation rows, on fresh seeds, of the best after the full search of each, of equally many
+confirmed: first of those that hold. Both searches have
 equally many trials; one of plain's is one seed, for it knows no other. What each took is printed beside it, and the 95%
 interval of the ratio, from resampled sampler seeds.
 """
@@ -32,13 +33,16 @@ import yaml
 from scipy.stats import bootstrap
 
 from ssc_sweep.config import conf_dir
-from ssc_sweep.study.search.record import mean
-from ssc_sweep.study.search.score import works
+from ssc_sweep.study.search.candidate import BEST_FIRST, Candidate
+from ssc_sweep.study.search.confirm import next_round
+from ssc_sweep.study.search.record import Record, begin, mean
+from ssc_sweep.verdicts.evidence import Works
 from ssc_sweep.verdicts.rule import Rule
 
 SPACE = "plan_and_data"
-RULE = Rule(target=15.0)
-CONFIRMED, FRESH = 3, range(1000, 1010)
+RULE = Rule(target=15.0, sequential=True)
+CONFIRMED, FRESH = 3, 100
+TEST_SHARE = "split.test_share=0.2"
 SAME = 12  # configurations that both train with all seeds
 # What ours / plain may be at most.
 SAME_TRIALS, TO_TARGET, WINNER = 0.5, 1 / 3, 1.0
@@ -78,7 +82,7 @@ def plain(folder: Path, study: str, trials: int, *words: str) -> float:
     space = yaml.safe_load((conf_dir() / f"search_space/{SPACE}.yaml").read_text())
     return run(
         folder, *(f"{key}={value}" for key, value in space.items()), "hydra/launcher=basic", f"study={study}",
-        "hydra/sweeper=optuna", f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.n_jobs=1",
+        TEST_SHARE, "hydra/sweeper=optuna", f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.n_jobs=1",
         "hydra.sweeper.max_failure_rate=1", f"hydra.sweeper.study_name={study}",
         f"hydra.sweeper.storage=sqlite:///{folder / 'plain.db'}", *words,
     )  # fmt: skip
@@ -89,6 +93,7 @@ def same_trials(folder: Path, seeds: int) -> tuple[float, float]:
     sampler = ("hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=0")
     # At least one trial is confirmed, on at least two seeds: two runs that plain does not have.
     few = ("hydra.sweeper.stop_at_target=false", "hydra.sweeper.confirm_best=1", "hydra.sweeper.confirm_seeds=2")
+    few = (*few, "rule.works_share=0.1", "rule.alpha=0.4")  # which two seeds can show
     mine = ours(folder, "same", SAME, seeds, *sampler, *few, "hydra.sweeper.prune=false")
     other = sum(plain(folder, f"same{seed}", SAME, *sampler, f"seed={seed}") for seed in range(seeds))
     listed = params(folder / "outputs/same/search.db", "same")
@@ -113,23 +118,38 @@ def search_plain(folder: Path, trials: int, sampler: int) -> Found:
     study = optuna.load_study(study_name=name, storage=f"sqlite:///{folder / 'plain.db'}")
     ranked = sorted((t for t in study.trials if t.values is not None), key=lambda trial: trial.values[0])
     to_target, found = math.inf, []
+    record = begin(optuna.create_study(), RULE, FRESH)
     for number, trial in enumerate(ranked[:CONFIRMED]):
-        confirm = f"{name}_{number}"
         words = [f"{key}={value}" for key, value in trial.params.items()]
-        fresh = f"seed=range({FRESH.start},{FRESH.stop})"
-        seconds += run(folder, *words, "hydra/launcher=basic", f"study={confirm}", fresh)
-        rmse = read_rmse(folder / "outputs" / confirm)
-        holds = works(rmse, RULE.target, RULE.works_share)
-        found.append((not holds, mean(rmse)))
-        if holds:
+        seconds += confirm_plain(folder, f"{name}_{number}", record, number, words)
+        one = record.candidates()[number]
+        answer = record.share(one).answer
+        found.append((BEST_FIRST[answer], mean(one.rmse)))
+        if answer is Works.YES:
             to_target = min(to_target, seconds)
-    return Found(to_target, min(found, default=(True, math.inf))[1], seconds)
+    return Found(to_target, min(found, default=(0, math.inf))[1], seconds)
 
 
-def read_rmse(study: Path) -> list[float | None]:
-    """RMSE of each fresh seed; None for one that has none."""
-    paths = [next(study.glob(f"**/seed={seed}/metrics.json"), None) for seed in FRESH]
-    return [None if path is None else json.loads(path.read_text())["rmse"] for path in paths]
+def confirm_plain(folder: Path, study: str, record: Record, number: int, words: list[str]) -> float:
+    """Add fresh seeds until the record knows enough of this candidate; wall time, s."""
+    seconds, one = 0.0, record.candidate(number)
+    while not record.settled(number):
+        seeds = next_round(one, record, 1)
+        fresh = f"seed=range({seeds[0]},{seeds[-1] + 1})"
+        seconds += run(folder, *words, TEST_SHARE, "hydra/launcher=basic", f"study={study}", fresh)
+        known = (*one.seeds, *seeds)
+        rmse, test = (
+            tuple(read(folder / "outputs" / study, seed, key) for seed in known) for key in ("rmse", "test_rmse")
+        )
+        one = Candidate(number, one.place, known, rmse, test)
+        record.keep(one)
+    return seconds
+
+
+def read(study: Path, seed: int, key: str) -> float | None:
+    """A number of a run; None where the run has none."""
+    path = next(study.glob(f"**/seed={seed}/metrics.json"), None)
+    return None if path is None else json.loads(path.read_text())[key]
 
 
 def line(name: str, unit: str, mine: float, other: float, limit: float | None) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from ssc_sweep.study import clusters
 from tests.command import TINY, Command, make_command
-from tests.study.test_workers import begin, failing, wait_for
+from tests.study.test_workers import begin, failing, python_path, wait_for
 
 command = pytest.fixture(make_command)
 # submitit forgets a process of its local executor before the process has quite ended.
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other processes find the models of the tests, and a lost task is noticed soon."""
-    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.setenv("PYTHONPATH", python_path())
     monkeypatch.setattr(clusters, "CHECK_S", 1.0)
 
 
@@ -121,7 +121,7 @@ def test_every_place_gives_the_same_numbers(command: Command) -> None:
 def test_a_task_that_slurm_loses_is_sent_again(command: Command) -> None:
     words = ("-m", *TINY, "epochs=3", *failing("Sleeps"), "seed=range(0,4)", *SLURM)
     process = begin(command.folder, *words)
-    wait_for(process, command.folder, "outputs/s/**/.progress")
+    wait_for(process, command.folder, "outputs/s/.board-*/*.progress")
     subprocess.run(["scancel", "--signal=KILL", "1_0"], check=True)
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
@@ -131,7 +131,7 @@ def test_a_task_that_slurm_loses_is_sent_again(command: Command) -> None:
 @pytest.mark.usefixtures("slurm")
 def test_ctrl_c_takes_the_tasks_back(command: Command) -> None:
     process = begin(command.folder, "-m", *TINY, "epochs=50", *failing("Sleeps"), "seed=range(0,4)", *SLURM)
-    wait_for(process, command.folder, "outputs/s/**/.progress")
+    wait_for(process, command.folder, "outputs/s/.board-*/*.progress")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
     assert process.returncode == 130

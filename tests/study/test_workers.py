@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from ssc_sweep.config import conf_dir
+from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Stack, Status, make_job
 from ssc_sweep.study.workers import Workers
 from tests.command import TINY, Command, make_command
@@ -87,8 +89,13 @@ def test_enough_failures_end_a_study(command: Command) -> None:
     assert ended.code == 1 and "1 of 12 runs failed" in ended.err, ended.err
 
 
+def python_path() -> str:
+    """Where other processes find the models of the tests, and the package that is tested."""
+    return os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def begin(folder: Path, *words: str) -> subprocess.Popen[str]:
-    env = os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
+    env = os.environ | {"PYTHONPATH": python_path(), "OMP_NUM_THREADS": "1"}
     env.pop("HYDRA_FULL_ERROR", None)  # who sets it asks for tracebacks
     return subprocess.Popen(
         [sys.executable, "-m", "ssc_sweep", *words], cwd=folder, env=env, text=True,
@@ -125,7 +132,7 @@ def test_a_stop_ends_every_process_and_the_same_command_goes_on(
 ) -> None:
     words = (*TINY, "epochs=3", *failing("Sleeps"), *(("-m", "workers=2", "seed=range(0,4)") if many else ()))
     process = begin(tmp_path, *words)
-    wait_for(process, tmp_path, "outputs/s/**/.progress" if many else "outputs/s/**/config.yaml")
+    wait_for(process, tmp_path, "outputs/s/.board-*/*.progress" if many else "outputs/s/**/config.yaml")
     start = time.monotonic()
     os.killpg(process.pid, sent) if to_all else os.kill(process.pid, sent)
     _, err = process.communicate(timeout=30)
@@ -160,16 +167,18 @@ def test_two_processes_share_a_study_and_train_each_run_once(tmp_path: Path, com
 
 
 def test_a_run_that_another_process_trains_is_waited_for(tmp_path: Path) -> None:
-    words = ("-m", *TINY, "epochs=8", *failing("Sleeps"), "workers=1", "seed=0,1")
-    first = begin(tmp_path, *words)
-    wait_for(first, tmp_path, "outputs/s/**/.progress")
-    second = begin(tmp_path, *words)
-    for process in (first, second):
-        _, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-    assert "trains some of these runs; waiting for them" in err
-    stacks = {json.loads(path.read_text())["stack"] for path in tmp_path.glob("outputs/s/**/metrics.json")}
-    assert stacks == {2}
+    """The test holds one of two runs for a while; the command trains the other one meanwhile, and then this one."""
+    mine = RunFolder(tmp_path / "outputs/s/control/seed=0")
+    lock = mine.claim()
+    assert lock is not None
+    process = begin(tmp_path, "-m", *TINY, "workers=1", "seed=0,1")
+    wait_for(process, tmp_path, "outputs/s/control/seed=1/DONE")
+    time.sleep(0.5)
+    assert process.poll() is None and not mine.done.exists()
+    mine.release(lock)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and "2 runs: 2 finished" in out, err
+    assert f"process {os.getpid()} on {socket.gethostname()} trains some of these runs; waiting for them" in err
 
 
 def test_a_study_without_a_name_says_how_to_go_on(command: Command) -> None:

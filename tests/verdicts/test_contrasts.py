@@ -104,6 +104,13 @@ def test_a_seed_counts_where_all_runs_of_the_contrast_count() -> None:
     assert counted == {"a=1": 2, "b=1": 3, "b=2": 3, "a=1 x b=1": 3, "a=1 x b=2": 3}
 
 
+def test_without_one_whole_seed_there_is_nothing_to_say() -> None:
+    arms = crossing(a=2, b=2)
+    rmse = {"00": {0: 1.0, 1: 1.0}, "01": {0: 1.0}, "10": {1: 1.0}}
+    judged = judge_contrast(contrasts_of(arms)[0], rmse, 0.01, AUTO)
+    assert judged.seen.n == 0 and judged.seen.answer is Matters.OPEN and judged.seeds is None
+
+
 @pytest.mark.parametrize(
     ("lost", "a", "b", "both"),
     [

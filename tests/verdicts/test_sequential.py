@@ -24,6 +24,15 @@ def test_spreads_know_only_what_came_before() -> None:
     # Of none and the guess; |1 - 1| and the guess; |1 - 1.5|, |2 - 1.5| and the guess; of 1, 2, 4: 1, 0, 2 and it.
     assert spreads(x) == pytest.approx([0.5, 0.25, 0.5, 0.75])
     assert spreads(np.append(x[:3], -7.0)) == pytest.approx(spreads(x))
+    # An infinite one has no size: here the second and third.
+    assert spreads(np.array([1.0, math.inf, -math.inf, 4.0])) == pytest.approx([0.5, 0.25, 0.25, 0.25])
+
+
+def test_spreads_of_many_studies_are_those_of_each() -> None:
+    x = np.random.default_rng(6).normal(size=(3, 4, 20))
+    x[0, 0, :7], x[1, 2, 5] = math.inf, -math.inf
+    alone = np.array([[spreads(row) for row in study] for study in x])
+    assert (spreads(x) == alone).all()
 
 
 def test_a_bet_is_fair_under_symmetry() -> None:
@@ -35,11 +44,11 @@ def test_a_bet_is_fair_under_symmetry() -> None:
 
 
 def test_differences_of_one_sign_decide_when_bets_on_signs_can() -> None:
-    # (3 * 1.98^5 + 1.7^5 + 1.9^5) / 5 = 26 and (3 * 1.98^6 + 1.7^6 + 1.9^6) / 5 = 50.4, against 2 / 0.05 = 40.
+    # (2 * 1.98^5 + 1.8^5 + 1.5^5) / 4 = 21.8 and (2 * 1.98^6 + 1.8^6 + 1.5^6) / 4 = 41.5, against 2 / 0.05 = 40.
     assert fewest(0.05) == 6
     assert interval(np.full(5, -math.inf), 0.05) == (-math.inf, math.inf)
     assert interval(np.full(6, -math.inf), 0.05)[1] == -math.inf
-    assert p_value(np.full(6, math.inf)) == pytest.approx(2 / ((3 * 1.98**6 + 1.7**6 + 1.9**6) / 5))
+    assert p_value(np.full(6, math.inf)) == pytest.approx(2 / ((2 * 1.98**6 + 1.8**6 + 1.5**6) / 4))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -85,9 +94,10 @@ def test_looking_after_every_seed_does_not_add_false_claims() -> None:
     rng = np.random.default_rng(4)
     wrong = 0
     needed = math.log(2 * 17 / 0.05)
-    for _ in range(300):
-        log_rmse = np.log(real_noise(rng, (9, 100)))
-        x = log_rmse[1:] - log_rmse[0]
-        s = np.stack([spreads(row) for row in x])
-        wrong += max(log_wealth(x, s).max(), log_wealth(-x, s).max()) >= needed
+    for _ in range(3):  # a hundred at a time
+        log_rmse = np.log(real_noise(rng, (100, 9, 100)))
+        x = log_rmse[:, 1:] - log_rmse[:, :1]
+        s = spreads(x)
+        best = np.maximum(log_wealth(x, s), log_wealth(-x, s)).max(axis=(1, 2))
+        wrong += int((best >= needed).sum())
     assert wrong / 300 <= 0.05

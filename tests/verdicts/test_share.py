@@ -17,8 +17,8 @@ def test_clopper_pearson_by_hand() -> None:
 
 
 def test_wealth_by_hand() -> None:
-    # 2 of 3 against 1/2: B(2.5, 1.5) / B(0.5, 0.5) / (1/8).
-    expected = beta(2.5, 1.5) / beta(0.5, 0.5) * 8
+    # 2 of 3 against 1/2: B(3.2, 1.3) / B(1.2, 0.3) / (1/8).
+    expected = beta(3.2, 1.3) / beta(1.2, 0.3) * 8
     assert math.exp(log_wealth(np.array(2.0), np.array(3.0), np.array(0.5))) == pytest.approx(expected)
 
 

@@ -71,7 +71,9 @@ def interaction_plot(factorial: Factorial, unit: str) -> Figure | None:
         for ax, ((a, columns), (b, lines)) in zip(axes, pairs, strict=True):
             for i, line in enumerate(lines):
                 y = [mean_of(factorial, {a: column, b: line}) for column in columns]
-                known = [(x, value) for x, value in enumerate(y) if math.isfinite(value)]
+                # A little apart, so that equal lines are seen.
+                apart = 0.04 * (i - (len(lines) - 1) / 2)
+                known = [(x + apart, value) for x, value in enumerate(y) if math.isfinite(value)]
                 colour, marker, style = line_style(i)
                 ax.plot(
                     [x for x, _ in known], [value for _, value in known], color=colour, marker=marker, ls=style, lw=1.6,

@@ -69,7 +69,7 @@ def _main_effect(one: JudgedContrast) -> str:
     """ "shuffled divides RMSE by 6.30 [4.10, 9.80]" """
     ((_, level),) = one.contrast.changes
     seen = one.seen
-    over = f" {ACROSS_ROWS}" if one.relative else ""
+    over = (f" {ACROSS_ROWS}" if one.relative else "") + _decided_by_diverged(seen)
     if seen.answer is Matters.BETTER:
         return f"{level} divides RMSE by {short(_inverse(seen.ratio))} [{_inverted(seen)}]{over}"
     if seen.answer is Matters.WORSE:
@@ -84,8 +84,14 @@ def _interaction(one: JudgedContrast, at: str) -> str:
     less = one.seen.answer is Matters.BETTER
     return (
         f"{one.contrast.name}{at}: both together give {'less' if less else 'more'} than their effects multiplied, RMSE "
-        f"times {interval_text(one.seen)}."
+        f"times {interval_text(one.seen)}{_decided_by_diverged(one.seen)}."
     )
+
+
+def _decided_by_diverged(seen: Difference) -> str:
+    """How many seeds have a diverged run that decides which way they point."""
+    lost = seen.lost_alone + seen.lost_alone_control
+    return f" (diverged runs decide {lost} of {seen.n} seeds)" if lost else ""
 
 
 def _inverse(ratio: float) -> float:
@@ -188,8 +194,7 @@ def contrasts_csv(factorials: Sequence[Factorial]) -> pd.DataFrame:
 def contrast_table(factorial: Factorial) -> Table:
     """All contrasts of a factorial: ratios with their intervals, drawn and in numbers, and the answers."""
     table = Table(
-        title=f"Factors of {escape(factorial.hypothesis + factorial.at)}: each against its first level, over all "
-        "others",
+        title=f"Factors of {escape(factorial.hypothesis + factorial.at)}",
         title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
     )  # fmt: skip
     table.add_column("contrast", overflow="fold", min_width=12)
@@ -210,10 +215,10 @@ def contrast_table(factorial: Factorial) -> Table:
 
 
 def contrast_lines(factorial: Factorial) -> list[str]:
-    """What stands below the table."""
+    """What stands below the table: why there is none, or what its numbers are."""
     if factorial.note:
         return [f"{factorial.hypothesis}{factorial.at}: {factorial.note}"]
-    lines = list(factorial.sentences)
+    lines = ["(Each level against the first of its factor, mean over all levels of the other factors, seed by seed.)"]
     if any(one.contrast.is_interaction for one in factorial.contrasts):
         lines.append(
             "(a x b: RMSE with both over what the two effects, multiplied, would give. These intervals hold together "

@@ -26,19 +26,24 @@ STATES = {TrialState.COMPLETE: (BLUE, "o"), TrialState.PRUNED: (ORANGE, "v"), Tr
 
 @styled()
 def best_so_far(search: Search) -> Figure:
-    """Lowest score up to each trial, with the confirmed mean of each confirmed trial and its interval."""
+    """Lowest score up to each trial, with the means of each candidate on fresh seeds and their intervals."""
     figure, axes = _figure(search, "trial", "RMSE")
     trials = complete(search)
     scores = np.array([trial.values[0] for trial in trials])
     numbers = [trial.number for trial in trials]
     axes.plot(numbers, scores, ".", color=GREY, label="score of a trial")
     axes.step(numbers, np.minimum.accumulate(scores), where="post", color=BLUE, label="best so far")
-    known = [c for c in confirmations(search) if np.isfinite(c.mean)]
-    bars = [[c.mean - c.low for c in known], [c.high - c.mean for c in known]]
-    axes.errorbar(
-        [c.trial for c in known], [c.mean for c in known], bars, fmt="D", ms=5, capsize=3, color=VERMILION,
-        label="on fresh seeds",
-    )  # fmt: skip
+    found = confirmations(search)
+    fresh = [(c.trial, c.confirmed) for c in found]
+    test = [(c.trial, c.test) for c in found if c.test]
+    for means, shift, marker, colour, words in (
+        (fresh, 0.0, "D", VERMILION, "fresh seeds, validation rows"),
+        (test, 0.3, "s", ORANGE, "fresh seeds, test rows"),
+    ):
+        known = [(trial + shift, mean) for trial, mean in means if np.isfinite(mean.high)]
+        bars = [[m.value - m.low for _, m in known], [m.high - m.value for _, m in known]]
+        x, y = [trial for trial, _ in known], [m.value for _, m in known]
+        axes.errorbar(x, y, bars, fmt=marker, ms=5, capsize=3, color=colour, label=words)
     plain_log(axes, "y")
     figure.legend(loc="outside upper left", ncols=2)
     return figure

@@ -1,16 +1,18 @@
 """A search as it lies on disk: search.db, believed only as far as the runs that it speaks of are there and whole."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
+from ssc_sweep.errors import UserError
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.files import Unreadable, one_line
 from ssc_sweep.study.folder import CONFIRM, TRIAL, of_search
-from ssc_sweep.study.search.record import CONFIRMED, ENDING, NOT_ENDED, Record, fresh_seeds, read
+from ssc_sweep.study.search.candidate import Candidate, from_json
+from ssc_sweep.study.search.record import CONFIRMED, ENDING, NOT_ENDED, Record, read
 from ssc_sweep.study.search.storage import DATABASE, address
 from ssc_sweep.verdicts.rule import Rule
 
@@ -21,6 +23,7 @@ class Search:
 
     Attributes:
         study: what Optuna was told, without the numbers of runs that are missing or left out.
+        rule: that of the search, whatever became of the study's since.
         missing: a sentence for each arm that has such runs.
     """
 
@@ -53,8 +56,9 @@ def read_search(of: Study) -> Search | None:
         if not names:
             return None
         study, missing = as_on_disk(optuna.load_study(study_name=names[0], storage=storage), of)
-        return Search(study, of.rule, study.user_attrs.get(ENDING, NOT_ENDED), of, tuple(missing))
-    except (SQLAlchemyError, RuntimeError, ValueError) as error:
+        rule = read(study, of.rule).rule
+        return Search(study, rule, study.user_attrs.get(ENDING, NOT_ENDED), of, tuple(missing))
+    except (SQLAlchemyError, RuntimeError, ValueError, UserError) as error:
         raise Unreadable(f"{DATABASE} cannot be read, so nothing is said of the search: {one_line(error)}") from error
 
 
@@ -72,7 +76,7 @@ def as_on_disk(told: optuna.Study, of: Study) -> tuple[optuna.Study, list[str]]:
         if arm not in here:
             return list(rmse)
         kept = [value if (arm, seed) in whole else None for seed, value in zip(seeds, rmse, strict=True)]
-        if lost := kept.count(None) - rmse.count(None):
+        if lost := kept.count(None) - list(rmse).count(None):
             missing[arm] = (
                 f"{arm}: {lost} of its {len(rmse)} runs are missing or left out, so it has no figure here; the search "
                 "itself went by what they were."
@@ -87,9 +91,20 @@ def as_on_disk(told: optuna.Study, of: Study) -> tuple[optuna.Study, list[str]]:
     for key, value in told.user_attrs.items():
         number = key.removeprefix(CONFIRMED)
         if number != key:
-            value = believed(of_search(CONFIRM, int(number)), fresh_seeds(int(number), len(value)), value)
+            one = from_json(int(number), value)
+            rmse = believed(of_search(CONFIRM, one.trial), one.seeds, one.rmse)
+            value = rmse if isinstance(value, list) else _without_lost(one, rmse).as_json()
         study.set_user_attr(key, value)
     return study, list(missing.values())
+
+
+def _without_lost(one: Candidate, rmse: Sequence[float | None]) -> Candidate:
+    """The candidate with these RMSE: a seed that lost its own is missing."""
+    lost = {seed for seed, before, now in zip(one.seeds, one.rmse, rmse, strict=True) if now != before}
+    test = one.test_rmse
+    if test is not None:
+        test = tuple(None if seed in lost else value for seed, value in zip(one.seeds, test, strict=True))
+    return replace(one, rmse=tuple(rmse), test_rmse=test, missing=tuple(sorted(lost)))
 
 
 def _with_rmse(trial: FrozenTrial, rmse: list[float | None]) -> FrozenTrial:

@@ -199,11 +199,15 @@ def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
     """Print the answer, the table, scores and effects where there are any, the verdicts and how the runs ended."""
     console = make_console()
     answer = headline(verdicts)
+    factorials = factorials_of(study)
     if answer:
         console.print(f"[bold]{escape(answer)}[/bold]", highlight=False)
+    for line in (line for factorial in factorials for line in factorial.sentences):
+        console.print(escape(line), highlight=False)
+    if answer or factorials:
         console.print()
     console.print(arm_table(study, verdicts))
-    for factorial in factorials_of(study):
+    for factorial in factorials:
         if factorial.contrasts:
             console.print(contrast_table(factorial))
         for line in contrast_lines(factorial):

@@ -41,6 +41,7 @@ class Batch:
         y: outcomes in their unit, shape (R, B, d_y).
         any_hidden: whether any treatment of the stack's training rows is HIDDEN (known without looking at t).
         last: whether it is the last batch of an epoch.
+        row: positions among the training rows of each run, shape (R, B); None for rows that do not train.
     """
 
     x: Tensor
@@ -48,6 +49,7 @@ class Batch:
     y: Tensor
     any_hidden: bool
     last: bool = False
+    row: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,18 @@ class Linear(nn.Module):
 
 
 class MLP(nn.Module):
-    """Linear layers of the given widths with ReLU between them: (M, B, widths[0]) -> (M, B, widths[-1])."""
+    """Linear layers of the given widths with ReLU between them: (M, B, widths[0]) -> (M, B, widths[-1]).
 
-    def __init__(self, widths: Sequence[int], draws: Draws) -> None:
+    Args:
+        last: bound of the last layer's first weights; None: that of any layer.
+    """
+
+    def __init__(self, widths: Sequence[int], draws: Draws, last: Bound | None = None) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Linear(d_in, d_out, draws) for d_in, d_out in pairwise(widths))
+        bounds = [*[None] * (len(widths) - 2), last]
+        self.layers = nn.ModuleList(
+            Linear(d_in, d_out, draws, bound) for (d_in, d_out), bound in zip(pairwise(widths), bounds, strict=True)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:

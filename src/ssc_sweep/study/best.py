@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra import compose
@@ -37,32 +38,16 @@ def standing_alone(overrides: Sequence[str], composed: RunConfig, job: str) -> l
 
 
 def write_best(
-    folder: StudyFolder,
-    trial: int,
-    overrides: Sequence[str],
-    seeds: Sequence[int],
-    rmse: tuple[float, Sequence[float | None]],
-    met: bool,
-    leaks: Mapping[str, str],
+    folder: StudyFolder, trial: int, overrides: Sequence[str], worth: Mapping[str, Any], leaks: Mapping[str, str]
 ) -> None:
     """Write best.yaml: the overrides that make the winner, and what it is worth.
 
     Args:
-        seeds: those it was confirmed on; with one of them experiment=best repeats that very run.
-        rmse: mean over the trial's own seeds, and the RMSE of each fresh seed, None where there is none; in the
-            outcome's unit.
-        met: whether it holds the target.
+        worth: seeds it was confirmed on, with one of which experiment=best repeats that very run; RMSE on them, in the
+            outcome's unit; whether it holds the target.
         leaks: covariates that it uses and that give the answer away, with what they do.
     """
-    content = {
-        "trial": trial,
-        "overrides": list(overrides),
-        "searched_rmse": rmse[0],
-        "seeds": list(seeds),
-        "confirmed_rmse": list(rmse[1]),
-        "target_met": met,
-        "leaks": dict(leaks),
-    }
+    content = {"trial": trial, "overrides": list(overrides), **worth, "leaks": dict(leaks)}
     write_yaml(best_path(folder), content)
 
 

@@ -1,7 +1,6 @@
-"""How a stack tells the process that sent it how far it is, and asks whether to go on: through files in its folder.
+"""How a stack tells the process that sent it how far it is, and asks whether to go on: through files on its board.
 
-Files work alike between processes of one machine and machines with one file system. All of them lie in the folder of
-the stack's first run, and go when the stack ends.
+Files work alike between processes of one machine and machines with one file system.
 """
 
 import json
@@ -11,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ssc_sweep.study.board import Place
 from ssc_sweep.study.job import GoOn, Stack
 from ssc_sweep.writing import write_text
 
 LOOK_S = 0.01  # between two looks for an answer
+LOOKS = 100  # before the question is asked again
 
 
 class Channel(Protocol):
@@ -28,7 +29,7 @@ class Channel(Protocol):
 
 
 class Silent:
-    """The channel of a run that is tried once more, alone: its epochs have been counted, as far as they came."""
+    """The channel of a stack that nobody follows, and of a run that is tried once more, alone."""
 
     def after_epoch(self) -> None:
         pass
@@ -37,15 +38,21 @@ class Silent:
         return True
 
 
-@dataclass(frozen=True)
+@dataclass
 class Direct:
-    """The channel of a stack that is trained in the process that wants to know."""
+    """The channel of a stack that is trained in the process that wants to know.
+
+    Attributes:
+        epochs: that have come to an end.
+    """
 
     stack: Stack
     advance: Callable[[int], None]
     decide: GoOn | None
+    epochs: int = 0
 
     def after_epoch(self) -> None:
+        self.epochs += 1
         self.advance(len(self.stack.jobs))
 
     def go_on(self, epoch: int, rmse: Sequence[float | None]) -> bool:
@@ -55,34 +62,41 @@ class Direct:
 class Written:
     """The channel of a stack in another process: this is its end. The other one is `Reader`."""
 
-    def __init__(self, stack: Stack) -> None:
-        self.folder, self.asks = stack.jobs[0].folder, stack.asks
+    def __init__(self, place: Place, asks: bool) -> None:
+        self.place, self.asks = place, asks
         self.epochs = 0
 
     def after_epoch(self) -> None:
         self.epochs += 1
-        write_text(self.folder.progress, str(self.epochs))
+        write_text(self.place.progress, str(self.epochs))
 
     def go_on(self, epoch: int, rmse: Sequence[float | None]) -> bool:
         if not self.asks:
             return True
-        write_text(self.folder.question, json.dumps([epoch, list(rmse)]))
-        while (answer := _get(self.folder.answer)) is None or answer[0] != epoch:
-            time.sleep(LOOK_S)
-        return bool(answer[1])
+        while True:
+            # Again and again: somebody may remove a study's folder while it trains.
+            write_text(self.place.question, json.dumps([epoch, list(rmse)]))
+            for _ in range(LOOKS):
+                if (answer := _get(self.place.answer)) is not None and answer[0] == epoch:
+                    return bool(answer[1])
+                time.sleep(LOOK_S)
 
 
 class Reader:
-    """Follows a stack that another process trains."""
+    """Follows a stack that another process trains.
+
+    Attributes:
+        epochs: that have come to an end.
+    """
 
     def __init__(self, stack: Stack) -> None:
-        self.stack, self.folder = stack, stack.jobs[0].folder
+        self.stack = stack
         self.epochs = 0
-        self.answered = 0
+        self._answer: tuple[int, bool] | None = None
 
     def advanced(self) -> int:
         """Epochs that have come to an end since the last look, each summed over the runs."""
-        seen = _get(self.folder.progress)
+        seen = None if self.stack.place is None else _get(self.stack.place.progress)
         if not isinstance(seen, int) or seen <= self.epochs:
             return 0
         new, self.epochs = seen - self.epochs, seen
@@ -90,15 +104,19 @@ class Reader:
 
     def answer(self, decide: GoOn | None) -> None:
         """Answer what the stack asks, if it does."""
-        if decide is None or (question := _get(self.folder.question)) is None or question[0] == self.answered:
+        place = self.stack.place
+        if decide is None or place is None or (question := _get(place.question)) is None:
             return
         epoch, rmse = question
-        write_text(self.folder.answer, json.dumps([epoch, decide(self.stack.jobs, epoch, rmse)]))
-        self.answered = epoch
+        if self._answer is None or self._answer[0] != epoch:
+            self._answer = epoch, decide(self.stack.jobs, epoch, rmse)
+        elif place.answer.exists():
+            return
+        write_text(place.answer, json.dumps(self._answer))
 
 
 def _get(path: Path) -> Any:
-    """What was put there; None: nothing, or the stack has ended and taken it away."""
+    """What was put there; None: nothing."""
     try:
         return json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):

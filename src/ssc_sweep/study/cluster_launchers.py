@@ -15,6 +15,7 @@ from pydantic import Field
 
 from ssc_sweep.schema import Section
 from ssc_sweep.study.clusters import Ray, Slurm
+from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.job import Job, Outcome
 from ssc_sweep.study.launcher import StackLauncher
 from ssc_sweep.study.running import Running, read_running
@@ -63,16 +64,21 @@ class Tasks(Section):
 
 
 class _ClusterLauncher(StackLauncher):
+    """A launcher that is the site of its jobs: see `conduct.Site`."""
+
+    elsewhere = True
+
     def __init__(self, tasks: int, max_retries: int, mem_gb: float) -> None:
         super().__init__()
+        self.study: StudyFolder | None = None
         self.tasks = Tasks.read({"tasks": tasks, "max_retries": max_retries, "mem_gb": mem_gb}, "hydra.launcher")
 
     @abstractmethod
-    def crew(self, jobs: Sequence[Job]) -> Crew:
-        """Those who train these jobs."""
+    def hire(self, slots: int) -> Crew:
+        """Those who train."""
 
-    def script(self, jobs: Sequence[Job], stacks: int) -> None:
-        """What a dry run shows besides."""
+    def show(self, stacks: int) -> None:
+        """What a dry run says besides."""
 
     def train(self, jobs: Sequence[Job], begin: "Callable[[Prepared], None]") -> "list[Outcome | None]":
         assert self.config is not None
@@ -82,9 +88,8 @@ class _ClusterLauncher(StackLauncher):
         # Half of a task's memory is for its stack: the other half is Python, torch and what an estimate misses.
         budget = self.tasks.mem_gb * self.tasks.tasks / 2 if running.memory_budget is None else running.memory_budget
         here = running.model_copy(update={"workers": self.tasks.tasks, "memory_budget": budget})
-        return conduct(
-            jobs, here, lambda _: self.crew(jobs), begin, elsewhere=True, shown=lambda stacks: self.script(jobs, stacks)
-        )
+        self.study = jobs[0].study
+        return conduct(jobs, here, self, begin)
 
 
 class SlurmLauncher(_ClusterLauncher):
@@ -98,13 +103,14 @@ class SlurmLauncher(_ClusterLauncher):
         plain = OmegaConf.to_container(parameters) if OmegaConf.is_config(parameters) else parameters
         self.parameters = {"mem_gb": mem_gb, "timeout_min": timeout_min} | dict(plain)  # type: ignore[arg-type]
 
-    def crew(self, jobs: Sequence[Job]) -> Slurm:
-        folder, limits = (jobs[0].study.path / "slurm").resolve(), self.tasks
-        return Slurm(folder, self.cluster, limits.tasks, limits.max_retries, self.parameters)
+    def hire(self, slots: int) -> Slurm:
+        assert self.study is not None
+        folder = (self.study.path / "slurm").resolve()
+        return Slurm(folder, self.cluster, slots, self.tasks.max_retries, self.parameters)
 
-    def script(self, jobs: Sequence[Job], stacks: int) -> None:
+    def show(self, stacks: int) -> None:
         if stacks and self.cluster == "slurm":
-            print(f"\nWhat Slurm would be given:\n{self.crew(jobs).script(stacks)}")
+            print(f"\nWhat Slurm would be given:\n{self.hire(self.tasks.tasks).script(stacks)}")
 
 
 class RayLauncher(_ClusterLauncher):
@@ -116,5 +122,5 @@ class RayLauncher(_ClusterLauncher):
         super().__init__(cpu_count() if tasks is None else tasks, max_retries, mem_gb)
         self.address = address
 
-    def crew(self, jobs: Sequence[Job]) -> Crew:  # noqa: ARG002
-        return Ray(self.address, self.tasks.tasks, self.tasks.max_retries)
+    def hire(self, slots: int) -> Crew:
+        return Ray(self.address, slots, self.tasks.max_retries)

@@ -7,17 +7,24 @@ folders; what a task of Slurm returns is never unpickled.
 import contextlib
 import logging
 import os
+import subprocess
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.job import Outcome, Stack, Status, ended
 from ssc_sweep.study.workers import Lost, Sent
+from ssc_sweep.writing import writing
 
 CHECK_S = 15.0  # between two questions to Slurm about tasks that have left no result
+LARGEST_ARRAY = 1000  # tasks; Slurm's MaxArraySize is 1001 where nobody has changed it
+LOCK = ".lock"  # of a command's folder
 OURS = {"name": "ssc_sweep", "cpus_per_task": 1}
 
 
@@ -72,7 +79,7 @@ class Slurm:
     """Tasks of Slurm, an array for all stacks that are sent together.
 
     Args:
-        folder: for scripts and logs; it must be seen by all machines.
+        folder: for scripts and logs, a folder in it for each command; it must be seen by all machines.
         cluster: "slurm", or "local": processes of this machine that submitit starts, to try the rest of it.
         slots: tasks that run at the same time.
         resends: see `Crew`.
@@ -83,6 +90,7 @@ class Slurm:
     """
 
     asks = False
+    apart = True
 
     def __init__(self, folder: Path, cluster: str, slots: int, resends: int, parameters: dict[str, Any]) -> None:
         try:
@@ -91,13 +99,15 @@ class Slurm:
             raise UserError("hydra/launcher=stack_slurm needs submitit: pip install 'ssc_sweep[slurm]'.") from error
         # It warns at every look where a cluster keeps no accounts, and finds its way without them.
         logging.getLogger("submitit").setLevel(logging.ERROR)
-        self.folder, self.resends = folder, resends
+        self.above, self.folder, self.resends = folder, folder / uuid.uuid4().hex, resends
+        self.cluster, self.tasks = cluster, slots
+        self.lock = FileLock(self.folder / LOCK)
         # All stacks are handed over at once: what runs when is for Slurm to decide.
         self.slots = 10**6
         self.threads = int(parameters.get("cpus_per_task", 1))
         self.sent: list[_Task] = []
         try:
-            self.executor = submitit.AutoExecutor(folder=folder / "%j", cluster=cluster)
+            self.executor = submitit.AutoExecutor(folder=self.folder / "%j", cluster=cluster)
             limit = {"slurm_array_parallelism": slots}
             self.executor.update_parameters(**OURS | limit | parameters)
         except (RuntimeError, ValueError, TypeError, NameError) as error:
@@ -115,24 +125,65 @@ class Slurm:
         return str(real._make_submission_file_text(real._submitit_command_str, "script"))
 
     def send(self, stacks: Sequence[Stack]) -> list[Sent]:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        here = os.getcwd()
-        jobs = self.executor.map_array(train_there, stacks, [self.threads] * len(stacks), [here] * len(stacks))
+        if not self.lock.is_locked:
+            with writing(self.folder):
+                self.folder.mkdir(mode=0o700, parents=True)
+                self.lock.acquire()
+            self._tidy_after_others()
+        arrays = [stacks[i : i + LARGEST_ARRAY] for i in range(0, len(stacks), LARGEST_ARRAY)]
+        if len(arrays) > 1:  # they run side by side
+            self.executor.update_parameters(slurm_array_parallelism=max(1, self.tasks // len(arrays)))
+        tasks: list[Sent] = []
+        for array in arrays:
+            tasks += self._send(array)
+        return tasks
+
+    def _send(self, stacks: Sequence[Stack]) -> list[_Task]:
+        n, here = len(stacks), os.getcwd()
+        try:
+            jobs = self.executor.map_array(train_there, stacks, [self.threads] * n, [here] * n)
+        except (RuntimeError, OSError) as error:  # sbatch says no, or is not there
+            text = " ".join(str(error).split())
+            raise UserError(f"hydra/launcher=stack_slurm: the tasks cannot be handed over: {text}") from error
         tasks = [_Task(stack, job, time.monotonic()) for stack, job in zip(stacks, jobs, strict=True)]
         self.sent += tasks
-        return list(tasks)
+        return tasks
 
     def stop(self) -> None:
+        if self.cluster == "slurm":  # a whole array at a time: thousands of tasks would take minutes
+            arrays = {str(task.job.job_id).partition("_")[0] for task in self.sent}
+            if arrays:
+                subprocess.run(["scancel", *sorted(arrays)], capture_output=True, check=False)
+            return
         for task in self.sent:
             if not task.job.done():
                 task.job.cancel(check=False)
 
     def tidy(self) -> None:
         """Leave nothing but scripts and logs."""
-        for path in [*self.folder.rglob("*.pkl"), *self.folder.glob(".submission_file_*")]:
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            (self.folder / "%j").rmdir()
+        if self.lock.is_locked:
+            _only_logs(self.folder)
+            self.lock.release()
+
+    def _tidy_after_others(self) -> None:
+        """The same for commands that were killed. What they had sent and has not begun fails then: we send it again."""
+        for folder in self.above.iterdir():
+            lock = FileLock(folder / LOCK, blocking=False)
+            if not (folder / LOCK).exists():
+                continue
+            try:
+                lock.acquire()
+            except Timeout:
+                continue
+            _only_logs(folder)
+            lock.release()
+
+
+def _only_logs(folder: Path) -> None:
+    for path in [*folder.rglob("*.pkl"), *folder.glob(".submission_file_*"), folder / LOCK]:
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / "%j").rmdir()
 
 
 @dataclass
@@ -170,6 +221,7 @@ class Ray:
     """
 
     asks = False
+    apart = True
 
     def __init__(self, address: str | None, slots: int, resends: int) -> None:
         try:

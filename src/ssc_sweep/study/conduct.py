@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, Protocol
 
 from ssc_sweep import admission
 from ssc_sweep.study.cut import cut
@@ -14,32 +15,58 @@ from ssc_sweep.study.prepare import Prepared, prepare
 from ssc_sweep.study.preview import show
 from ssc_sweep.study.progress import progress_bar
 from ssc_sweep.study.running import GIB, Running
-from ssc_sweep.study.workers import Crew, ThisProcess
+from ssc_sweep.study.workers import Crew, ThisProcess, hire
 
-# Makes those who train, given how many stacks may be trained at the same time.
-Hire = Callable[[int], Crew]
+
+class Site(Protocol):
+    """Where stacks are trained.
+
+    Attributes:
+        elsewhere: other machines train, one run too, and say themselves which devices they have.
+    """
+
+    @property
+    def elsewhere(self) -> bool: ...
+
+    def hire(self, slots: int) -> Crew:
+        """Those who train, given how many stacks may be trained at the same time.
+
+        Raises:
+            UserError: they cannot be had.
+        """
+
+    def show(self, stacks: int) -> None:
+        """What a dry run says besides of so many stacks."""
+
+
+class ThisMachine:
+    """Worker processes of this machine, kept for later stacks of the command."""
+
+    elsewhere = False
+
+    def hire(self, slots: int) -> Crew:
+        return hire(slots)
+
+    def show(self, stacks: int) -> None:
+        pass
 
 
 def conduct(
     jobs: Sequence[Job],
     running: Running,
-    hire: Hire,
+    site: Site,
     begin: Callable[[Prepared], None],
     decide: GoOn | None = None,
     quiet: bool = False,
-    elsewhere: bool = False,
-    shown: Callable[[int], None] = lambda stacks: None,  # noqa: ARG005
 ) -> list[Outcome | None]:
     """Train every job that has not ended yet and return how each ended, in order; None: enough others have failed.
 
     Args:
         jobs: with distinct folders.
-        hire: makes those who train; not called for a job by itself, or with workers=0.
+        site: where they are trained. On this machine a job by itself, or with workers=0, is trained by this process.
         begin: called when every job has been checked, before anything is written or trained.
         decide: may stop a stack between two epochs; its runs are then pruned. Needs probes=true.
         quiet: show no progress.
-        elsewhere: other machines train, one run too, and say themselves which devices they have.
-        shown: called at the end of a dry run with the number of stacks.
 
     Raises:
         UserError: a config does not fit its data, or a folder cannot be used or written.
@@ -47,20 +74,22 @@ def conduct(
     keeps = running.weights(len(jobs))
     jobs = [replace(job, weights=keeps != "none", retry=running.retry is not None) for job in jobs]
     prepared = prepare(jobs)
-    device = running.device if elsewhere else chosen_device(running.device)
+    device = running.device if site.elsewhere else chosen_device(running.device)
     to_do = sum(len(group.jobs) for group in prepared.groups)
     # A run of a study is trained with one thread, also where it is the last one: then it is the same run.
-    alone = to_do == 0 or (not elsewhere and (len(jobs) == 1 or running.workers == 0))
+    alone = to_do == 0 or (not site.elsewhere and (len(jobs) == 1 or running.workers == 0))
     workers = 1 if alone else slots(running, device)
     budget = free_memory() / 2 if running.memory_budget is None else running.memory_budget * GIB
     arms = [str(job.folder.path.parent) for job in jobs]
     parts = cut(prepared.groups, arms, workers, int(budget / workers), device, decide is not None)
     if running.dry_run:
         show(jobs, prepared, parts, workers, device)
-        shown(len(parts))
+        site.show(len(parts))
         return [None] * len(jobs)
-    crew = None if alone else hire(workers)  # before anything is written: it may be refused
+    crew = None if alone else site.hire(workers)  # before anything is written: it may be refused
     begin(prepared)
+    for index in prepared.ended:
+        jobs[index].folder.tidy()
     best = _Best() if keeps == "best" else None
     if best is not None:
         for index, outcome in prepared.ended.items():
@@ -69,7 +98,8 @@ def conduct(
         advance(sum(jobs[index].config.epochs for index in prepared.ended), len(prepared.ended))
         crew = crew or ThisProcess(lambda epochs: advance(epochs, 0), decide)
         asks = decide is not None and crew.asks
-        stacks = [Stack(tuple(jobs[i] for i in part.jobs), device, asks, admission.admitted()) for part in parts]
+        of_all: dict[str, Any] = {"device": device, "asks": asks, "admitted": admission.admitted()}
+        stacks = [Stack(tuple(jobs[i] for i in part.jobs), **of_all) for part in parts]
         dispatch = Dispatch(crew, advance, decide, running.enough, best)
         dispatch.train(stacks)
     outcomes = {jobs[index].folder: outcome for index, outcome in prepared.ended.items()} | dispatch.outcomes

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ssc_sweep.study.board import Place, board
 from ssc_sweep.study.channel import Reader
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import GoOn, Job, Outcome, Stack, Status, ended
@@ -52,6 +53,7 @@ class Dispatch:
         self._waiting: deque[tuple[Stack, int]] = deque()
         self._flying: list[_Flying] = []
         self._held: list[tuple[Stack, Job]] = []
+        self._sent = 0
 
     def train(self, stacks: Sequence[Stack]) -> None:
         """Train them all, or until there have been enough failures; then what is being trained is ended.
@@ -61,10 +63,13 @@ class Dispatch:
         """
         self._waiting.extend((stack, 0) for stack in stacks)
         looked = time.monotonic()
-        with ExitStack() as broken_off:
+        with ExitStack() as at_the_end, ExitStack() as broken_off:
+            study = stacks[0].jobs[0].study if stacks else None
+            place = at_the_end.enter_context(board(study)) if study and self.crew.apart else None
+            at_the_end.callback(self.crew.tidy)
             broken_off.callback(self.crew.stop)
             while (self._waiting or self._flying or self._held) and not self._enough():
-                self._send()
+                self._send(place)
                 self._look()
                 if self._held and time.monotonic() - looked > HELD_S:
                     looked = time.monotonic()
@@ -73,14 +78,22 @@ class Dispatch:
                     time.sleep(LOOK_S * max(1, len(self._flying) / 4))  # thousands of tasks are not asked all the time
             if not self._enough():
                 broken_off.pop_all()
-        self.crew.tidy()
 
-    def _send(self) -> None:
+    def _send(self, board: Path | None) -> None:
         free = self.crew.slots - len(self._flying)
         batch = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
-        sent = self.crew.send([stack for stack, _ in batch]) if batch else []
-        for (stack, sends), one in zip(batch, sent, strict=True):
+        if not batch:
+            return
+        stacks = [self._placed(stack, board) for stack, _ in batch]
+        for stack, (_, sends), one in zip(stacks, batch, self.crew.send(stacks), strict=True):
             self._flying.append(_Flying(stack, one, Reader(stack), sends + 1))
+
+    def _placed(self, stack: Stack, board: Path | None) -> Stack:
+        """The stack with a place of its own on the board: what it left there before is not read as its word."""
+        if board is None:
+            return stack
+        self._sent += 1
+        return replace(stack, place=Place(board / str(self._sent)))
 
     def _enough(self) -> bool:
         return self.enough is not None and self.failures >= self.enough
@@ -91,12 +104,15 @@ class Dispatch:
             one.reader.answer(self.decide)
             if one.sent.over():
                 self._flying.remove(one)
+                self.advance(-one.reader.epochs * len(one.stack.jobs), 0)  # what has ended is counted as a whole
                 try:
                     outcomes = one.sent.outcomes()
                 except Lost as lost:
                     self._send_again(one, str(lost))
                 else:
                     self._note(one.stack, outcomes)
+                if one.stack.place is not None:
+                    one.stack.place.clear()
 
     def _note(self, stack: Stack, outcomes: Sequence[Outcome]) -> None:
         held = []
@@ -106,7 +122,7 @@ class Dispatch:
                 continue
             self.outcomes[job.folder] = outcome
             self.failures += outcome.status is Status.FAILED
-            self.advance(0, 1)
+            self.advance(stack.epochs, 1)
             if self.kept is not None:
                 self.kept(job, outcome)
         if held and not self._held:
@@ -117,13 +133,15 @@ class Dispatch:
         """Find out what a lost stack has finished, and send the rest again: as it is, or its runs one by one."""
         done = [(job, ended(job)) for job in one.stack.jobs]
         over = [(job, outcome) for job, outcome in done if outcome is not None and outcome.status is not Status.FAILED]
+        for job, _ in over:
+            job.folder.tidy()
         self._note(replace(one.stack, jobs=tuple(job for job, _ in over)), [outcome for _, outcome in over])
         rest = [job for job in one.stack.jobs if job.folder not in self.outcomes]
         if not rest:
             return
         if one.sends <= self.crew.resends:
             self._waiting.append((replace(one.stack, jobs=tuple(rest)), one.sends))
-        elif len(rest) > 1:
+        elif len(rest) > 1 or one.sends == 1:
             self._waiting.extend((replace(one.stack, jobs=(job,)), one.sends) for job in rest)
         else:
             self._give_up(one.stack, rest[0], why)
@@ -133,7 +151,7 @@ class Dispatch:
         if lock is None:
             self._note(replace(stack, jobs=(job,)), [Outcome(Status.HELD, {})])
             return
-        trace = _read(job.folder.crash)
+        trace = "" if stack.place is None else _read(stack.place.crash)
         write_failure(job, f"{trace}\nProcessLost: {why}\n" if trace else f"ProcessLost: {why}\n")
         job.folder.release(lock)
         self._note(replace(stack, jobs=(job,)), [Outcome(Status.FAILED, {}, f"ProcessLost: {why}")])

@@ -25,6 +25,7 @@ from ssc_sweep.data.splitting import DataSplit, Rows
 from ssc_sweep.errors import CannotWrite
 from ssc_sweep.models.choice import choose
 from ssc_sweep.streams import stream
+from ssc_sweep.study.board import Place
 from ssc_sweep.study.channel import Channel, Silent, Written
 from ssc_sweep.study.device import chosen_device
 from ssc_sweep.study.job import Job, Outcome, Stack, Status, ended
@@ -34,6 +35,7 @@ from ssc_sweep.training.loop import Schedule, Trained, subnormals_are_zero, trai
 from ssc_sweep.training.measure import Answers
 from ssc_sweep.training.scores import OF_THE_ROWS, Measured, measure, measure_own, of_your_own
 from ssc_sweep.training.stack import assemble
+from ssc_sweep.writing import writing
 
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ def run_stack(sent: Stack, channel: Channel | None = None) -> list[Outcome]:
     several runs, each is tried alone, so that only the guilty one fails.
 
     Args:
-        channel: None: the files that another process looks at.
+        channel: None: the stack's place on a board, which another process looks at.
 
     Raises:
         CannotWrite: a folder cannot be written.
@@ -79,19 +81,21 @@ def run_stack(sent: Stack, channel: Channel | None = None) -> list[Outcome]:
             for job in jobs:
                 write_start(job)
             device = chosen_device(sent.device)
-            if channel is None:
-                with _crashes_noted(sent.jobs[0]):
-                    found = _run(jobs, device, Written(sent))
+            if channel is None and sent.place is not None:
+                with _crashes_noted(sent.place):
+                    found = _run(jobs, device, Written(sent.place, sent.asks))
             else:
-                found = _run(jobs, device, channel)
+                found = _run(jobs, device, channel or Silent())
             outcomes.update(zip(mine, found, strict=True))
     return [outcomes[index] for index in range(len(sent.jobs))]
 
 
 @contextmanager
-def _crashes_noted(first: Job) -> Iterator[None]:
+def _crashes_noted(place: Place) -> Iterator[None]:
     """Where native code breaks the process, let it leave a trace of Python's calls in a file."""
-    with first.folder.crash.open("w") as file:
+    with writing(place.crash):
+        file = place.crash.open("w")
+    with file:
         faulthandler.enable(file)
         try:
             yield

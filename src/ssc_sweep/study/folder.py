@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import CannotRead, UserError
 from ssc_sweep.writing import write_text, writing
 
 # Arms of a search begin with one of these: a configuration's own seeds, and the fresh ones that confirm it.
@@ -30,6 +30,21 @@ TRIAL, CONFIRM = "trial=", "confirm="
 def of_search(kind: str, number: int) -> str:
     """Name of the arm that belongs to a trial of a search; `kind` is TRIAL or CONFIRM."""
     return f"{kind}{number:04d}"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What is read there, and a refusal of the machine told in one line. That nothing is there is no refusal.
+
+    Raises:
+        CannotRead: the path cannot be read.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CannotRead(path, error) from error
 
 
 @contextmanager
@@ -114,25 +129,6 @@ class RunFolder:
         """What the process that trains this run holds."""
         return self.path / ".lock"
 
-    @property
-    def progress(self) -> Path:
-        """How many epochs the stack has trained whose first run this is."""
-        return self.path / ".progress"
-
-    @property
-    def question(self) -> Path:
-        """What that stack asks after an epoch."""
-        return self.path / ".question"
-
-    @property
-    def answer(self) -> Path:
-        return self.path / ".answer"
-
-    @property
-    def crash(self) -> Path:
-        """Where that stack's process was when the machine ended it."""
-        return self.path / ".crash"
-
     def claim(self) -> FileLock | None:
         """Take the run for this process until the lock is released, or the process ends; None where another has it.
 
@@ -158,9 +154,17 @@ class RunFolder:
 
     def release(self, lock: FileLock) -> None:
         """Give the run back, and leave nothing behind but what was trained."""
-        self.clear()
-        self.lock.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
-        lock.release()
+        try:
+            self.clear()
+            with writing(self.lock):
+                self.lock.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
+        finally:
+            lock.release()
+
+    def tidy(self) -> None:
+        """Remove what a process has left that was killed when it had written this run, and was about to go."""
+        if self.lock.exists() and (lock := self.claim()) is not None:
+            self.release(lock)
 
     def clear(self) -> None:
         """Remove what a process that worked here has left, but for its lock."""
@@ -196,13 +200,14 @@ class RunFolder:
         Raises:
             UserError: it is missing or damaged.
         """
-        try:
-            return dict(read_yaml(self.config))
-        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-            raise UserError(
-                f"{self.config} of an earlier run cannot be read ({type(error).__name__}). Remove the folder of that "
-                "run and start again."
-            ) from error
+        with reading(self.config):
+            try:
+                return dict(read_yaml(self.config))
+            except (FileNotFoundError, ValueError, TypeError, yaml.YAMLError) as error:
+                raise UserError(
+                    f"{self.config} of an earlier run cannot be read ({type(error).__name__}). Remove the folder of "
+                    "that run and start again."
+                ) from error
 
     def read_failure(self) -> str:
         """The last line of FAILED: what the run raised."""
@@ -236,6 +241,11 @@ class StudyFolder:
     def lock(self) -> Path:
         """What whoever takes trials of a search holds: several processes may work on one study."""
         return self.path / ".lock"
+
+    @property
+    def plan_lock(self) -> Path:
+        """What whoever changes study.yaml, or what lies beside it, holds."""
+        return self.path / ".plan.lock"
 
     def make(self) -> None:
         """Make the folder.

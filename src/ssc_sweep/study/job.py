@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each, without_seed
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import Names, checked
-from ssc_sweep.study.folder import RunFolder, StudyFolder, yaml_text
+from ssc_sweep.study.board import Place
+from ssc_sweep.study.folder import RunFolder, StudyFolder, reading, yaml_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, canonical, folder_name
 from ssc_sweep.study.naming import arm_name, study_folder
 from ssc_sweep.study.plan import Plan, read_plan, started_here, write_plan
@@ -60,12 +61,14 @@ class Stack:
     Attributes:
         device: "cpu", "cuda", or "auto" where whoever trains it is to decide.
         asks: whether it asks after each epoch whether to go on.
+        place: where it leaves word; None: nobody looks.
         admitted: packages of the user's own that its configs may name.
     """
 
     jobs: tuple[Job, ...]
     device: str = "cpu"
     asks: bool = False
+    place: Place | None = None
     admitted: frozenset[str] = frozenset()
 
     @property
@@ -110,17 +113,18 @@ def ended(job: Job) -> Outcome | None:
         UserError: the folder holds a run of another config, or cannot be read.
     """
     folder = job.folder
-    if folder.is_done(job.config.content, config_text(job.config)):
-        try:
-            metrics = folder.read_metrics()
-            return Outcome(Status(metrics["status"]), metrics)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{folder.metrics} of a finished run cannot be read ({type(error).__name__}: {error}). Remove the "
-                "folder of that run and start again."
-            ) from error
-    if folder.failed.exists():
-        return Outcome(Status.FAILED, {}, folder.read_failure())
+    with reading(folder.path):
+        if folder.is_done(job.config.content, config_text(job.config)):
+            try:
+                metrics = folder.read_metrics()
+                return Outcome(Status(metrics["status"]), metrics)
+            except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+                raise UserError(
+                    f"{folder.metrics} of a finished run cannot be read ({type(error).__name__}: {error}). Remove the "
+                    "folder of that run and start again."
+                ) from error
+        if folder.failed.exists():
+            return Outcome(Status.FAILED, {}, folder.read_failure())
     return None
 
 

@@ -19,7 +19,7 @@ from ssc_sweep.errors import RunFailed, UserError
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import GoOn, Job, Outcome, describe, make_job
 from ssc_sweep.study.running import read_running
-from ssc_sweep.study.workers import hire, start_server
+from ssc_sweep.study.workers import start_server
 from ssc_sweep.verdicts.rule import read_rule
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ class StackLauncher(Launcher):
             start_server()
         setup_globals()
         # Imported here: torch takes a second that --help and wrong overrides should not cost.
-        from ssc_sweep.study.conduct import conduct
+        from ssc_sweep.study.conduct import ThisMachine, conduct
 
-        return conduct(jobs, running, hire, begin, self.go_on)
+        return conduct(jobs, running, ThisMachine(), begin, self.go_on)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         """Compose a job's config. The seeds of an arm share one composition, which is what takes the time."""

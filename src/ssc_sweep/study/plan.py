@@ -7,25 +7,27 @@ import re
 import shlex
 import subprocess
 import sys
+import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ssc_sweep.config import PACKAGE, UNNAMED_STUDY, leaves
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import CannotRead, UserError
 from ssc_sweep.schema import shown
+from ssc_sweep.study.board import remove_boards
 from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.writing import remove_leftovers
 
 STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process
-_begun: set[Path] = set()  # folders of the studies that this command has started, or gone on with
-PROVENANCE = ("command", "started", "git", "versions", "machine")
+_begun: set[str] = set()  # folders of the studies that this command has started, or gone on with
+_PROCESS = uuid.uuid4().hex
+PROVENANCE = ("command", "id", "started", "git", "versions", "machine")
 PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", "optuna", "causaldata")
 
 
@@ -48,6 +50,11 @@ class Plan:
     hypotheses: dict[str, HypothesisConf] = field(default_factory=dict)
     settings: dict[str, Any] | None = None
     varied: tuple[str, ...] = ()
+
+    @property
+    def compares(self) -> bool:
+        """Whether an arm of it has a control."""
+        return any(arm.control is not None for arm in self.arms)
 
 
 def _git_commit() -> str | None:
@@ -72,7 +79,12 @@ def without_password(text: str) -> str:
 
 def _start() -> dict[str, Any]:
     words = shlex.join(without_password(word) for word in sys.argv[1:])
-    return {"command": f"python -m ssc_sweep {words}", "started": STARTED, "git": _git_commit()}
+    return {"command": f"python -m ssc_sweep {words}", "id": _command(), "started": STARTED, "git": _git_commit()}
+
+
+def _command() -> str:
+    """What tells this command, with all of its processes, from every other: never a time, which clocks may repeat."""
+    return os.environ.get(UNNAMED_STUDY, _PROCESS)
 
 
 def provenance() -> dict[str, Any]:
@@ -100,11 +112,12 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
         UserError: it was started under another rule or with other settings, or the folder cannot be written.
     """
     folder.make()
-    with locked(folder.path / ".plan.lock"):
+    with locked(folder.plan_lock):
         for place in (folder.path, folder.path / "figures"):
             remove_leftovers(place)
+        remove_boards(folder)
         _write_plan(folder, plan)
-    _begun.add(folder.path.resolve())
+    _begun.add(os.path.realpath(folder.path))
 
 
 def new_command() -> None:
@@ -114,7 +127,7 @@ def new_command() -> None:
 
 def begun_here(folder: StudyFolder) -> bool:
     """Whether this command has written the study's study.yaml, whatever became of it."""
-    return folder.path.resolve() in _begun
+    return os.path.realpath(folder.path) in _begun
 
 
 def check_rule(folder: StudyFolder, rule: Rule) -> None:
@@ -124,7 +137,7 @@ def check_rule(folder: StudyFolder, rule: Rule) -> None:
         UserError: it was started under another rule.
     """
     if folder.study.exists():
-        _same_rule(folder, read_plan(folder), rule)
+        _same_rule(folder, read_plan(folder), rule, compares=False)
 
 
 def check_settings(folder: StudyFolder, settings: dict[str, Any] | None, varied: Sequence[str] = ()) -> None:
@@ -161,8 +174,12 @@ def _varied(content: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
-def _same_rule(folder: StudyFolder, before: Plan, rule: Rule) -> None:
-    if before.rule != rule:
+def _same_rule(folder: StudyFolder, before: Plan, rule: Rule, compares: bool) -> None:
+    """Check a rule against the one that the study had. How seeds are chosen matters where arms are compared alone."""
+    had = before.rule
+    if had is not None and not (before.compares and compares):
+        had = had.model_copy(update={"sequential": rule.sequential})
+    if had != rule:
         raise UserError(
             f"{folder.path} was started under another rule: {before.rule}, now {rule}. A rule is fixed before "
             "the first run: choose another study=<name>, or give the rule as it was."
@@ -174,11 +191,13 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
     arms = list(plan.arms)
     seeds = set(plan.seeds)
     hypotheses = dict(plan.hypotheses)
-    settings, varied = plan.settings, plan.varied
+    settings, varied, rule = plan.settings, plan.varied, plan.rule
     if folder.study.exists():
         content = _read(folder)
         before, origin = _plan(folder, content), _origin(content)
-        _same_rule(folder, before, plan.rule)
+        _same_rule(folder, before, rule, plan.compares)
+        # A search adds seeds by itself; hypotheses that are tested on its winner may have a fixed number.
+        rule = before.rule if before.rule is not None and not plan.compares else rule
         _same_settings(folder, content, settings, varied)
         settings = before.settings if before.settings is not None else settings
         varied = tuple(dict.fromkeys((*before.varied, *varied)))
@@ -186,12 +205,12 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
         arms = [*before.arms, *(a for a in arms if (a.folder, a.label, a.hypothesis) not in known)]
         seeds |= set(before.seeds)
         hypotheses = before.hypotheses | hypotheses
-        if not _names_this_process(origin):
+        if not _names_this_command(origin):
             origin["later"].append(_start())
     else:
         origin = provenance()
     content = origin | {
-        "rule": plan.rule.model_dump(),
+        "rule": rule.model_dump(),
         "seeds": sorted(seeds),
         "hypotheses": {name: conf.model_dump() for name, conf in hypotheses.items()},
         "settings": settings,
@@ -239,27 +258,30 @@ def _damaged(folder: StudyFolder, error: Exception) -> UserError:
 def _read(folder: StudyFolder) -> dict[str, Any]:
     try:
         return dict(read_yaml(folder.study))
-    except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise CannotRead(folder.study, error) from error
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise _damaged(folder, error) from error
 
 
 def _origin(content: dict[str, Any]) -> dict[str, Any]:
     """What study.yaml says of where the study comes from: PROVENANCE, and the starts that followed under "later"."""
     later = content.get("later")
-    return {key: content.get(key) for key in PROVENANCE} | {"later": later if isinstance(later, list) else []}
+    starts = [start for start in later if isinstance(start, dict)] if isinstance(later, list) else []
+    return {key: content.get(key) for key in PROVENANCE} | {"later": starts}
 
 
-def _names_this_process(origin: dict[str, Any]) -> bool:
-    return origin["started"] == STARTED or any(start.get("started") == STARTED for start in origin["later"])
+def _names_this_command(origin: dict[str, Any]) -> bool:
+    return any(start.get("id") == _command() for start in (origin, *origin["later"]))
 
 
 def started_here(folder: StudyFolder) -> bool:
-    """Whether this process has started the study, or has gone on with it.
+    """Whether this command has started the study, or has gone on with it.
 
     Raises:
         UserError: study.yaml is damaged.
     """
-    return _names_this_process(_origin(_read(folder)))
+    return _names_this_command(_origin(_read(folder)))
 
 
 def how_to_resume(folder: StudyFolder) -> list[str]:

@@ -17,7 +17,7 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.models.choice import choose
 from ssc_sweep.models.contract import Sizes
 from ssc_sweep.schema import check_arguments
-from ssc_sweep.study.folder import RunFolder
+from ssc_sweep.study.folder import RunFolder, reading
 from ssc_sweep.study.job import Job, Outcome, Status, config_text, ended
 from ssc_sweep.study.memory import bytes_of_a_number, of_stack
 from ssc_sweep.training.optimizer import Optimizer
@@ -130,9 +130,9 @@ def _same_arm(job: Job, arms: dict[Path, str]) -> None:
         arms[folder] = text
         for path in sorted(folder.glob("seed=*/config.yaml")):
             lies_there = RunFolder(path.parent)
-            if _without_seed(path.read_text(encoding="utf-8", errors="replace")) != text and without_seed(
-                lies_there.read_config()
-            ) != without_seed(job.config.content()):
+            with reading(path):
+                same = _without_seed(path.read_text(encoding="utf-8", errors="replace")) == text
+            if not same and without_seed(lies_there.read_config()) != without_seed(job.config.content()):
                 raise UserError(
                     f"{path.parent} holds a run of another config than this arm's, and an arm has one config. "
                     "Choose another study=<name>, or remove that folder."

@@ -94,6 +94,8 @@ def write_run(job: Job, result: Result) -> None:
         CannotWrite: the folder cannot be written.
     """
     folder = job.folder
+    if not (folder.config.exists() and folder.overrides.exists()):  # somebody has removed the folder meanwhile
+        write_start(job)
     _write_csv(
         folder.history,
         pd.DataFrame(result.history or [], columns=None if result.history else ["kind", "epoch", "step"]),

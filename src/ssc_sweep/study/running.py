@@ -17,7 +17,9 @@ class Running(Section):
     workers: int | None = Field(
         ge=0, description="processes that train, one thread each; null: one a core; 0: this process, with all threads"
     )
-    memory_budget: float | None = Field(gt=0, description="GiB that all workers may take; null: half of what is free")
+    memory_budget: float | None = Field(
+        gt=0, le=1e6, description="GiB that all workers may take; null: half of what is free"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto: cuda where there is one")
     retry: Literal["failed"] | None = Field(description="failed: train failed runs once more; null: they stay failed")
     fail_fast: bool = Field(description="begin nothing more once a run has failed")

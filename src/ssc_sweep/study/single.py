@@ -14,13 +14,12 @@ from ssc_sweep.config import shared_settings
 from ssc_sweep.errors import RunsFailed
 from ssc_sweep.study.best import with_best
 from ssc_sweep.study.classical import effects_csv
-from ssc_sweep.study.conduct import conduct
+from ssc_sweep.study.conduct import ThisMachine, conduct
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.plan import check_settings, how_to_resume
 from ssc_sweep.study.prepare import Prepared
 from ssc_sweep.study.progress import say
 from ssc_sweep.study.running import read_running
-from ssc_sweep.study.workers import hire
 from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
 
@@ -53,7 +52,7 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
         if estimates is not None:
             write_text(job.study.effects, estimates)
 
-    (outcome,) = conduct([job], running, hire, begin, quiet=not alone)
+    (outcome,) = conduct([job], running, ThisMachine(), begin, quiet=not alone)
     if outcome is None:  # dry_run=true
         return math.nan
     if outcome.error is not None:

@@ -10,14 +10,17 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from multiprocessing import forkserver
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from typing import Protocol
 
+import psutil
+
+from ssc_sweep import stop
 from ssc_sweep.study.channel import Direct
 from ssc_sweep.study.job import GoOn, Outcome, Stack
 
@@ -50,11 +53,13 @@ class Crew(Protocol):
         slots: how many stacks are trained at the same time.
         resends: how often a stack that got lost is sent again as it is, before its runs are tried one by one.
         asks: whether a stack can ask whether to go on.
+        apart: whether other processes train, which leave word on a board.
     """
 
     slots: int
     resends: int
     asks: bool
+    apart: bool
 
     def send(self, stacks: Sequence[Stack]) -> list[Sent]:
         """Begin to train these, at most as many as there are free slots."""
@@ -66,10 +71,34 @@ class Crew(Protocol):
         """Leave nothing behind but logs, once all stacks have ended."""
 
 
+@contextmanager
+def _spared() -> Iterator[None]:
+    """What starts meanwhile takes no notice of Ctrl-C, which goes to all processes of a terminal."""
+    resource_tracker.ensure_running()  # it is started with them, and would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def start_server() -> None:
     """Begin to load torch in the server that workers come from, while this process does other things."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
-    forkserver.ensure_running()
+    with _spared():
+        forkserver.ensure_running()
+    if end_server not in stop.at_once:
+        stop.at_once.append(end_server)
+
+
+def end_server() -> None:
+    """End the server, whatever it does: a process that it would only start now finds nobody to work for."""
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if "multiprocessing.forkserver" in " ".join(child.cmdline()):
+                child.kill()
+                # Whoever starts it again looks for its end himself.
+                os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
 
 
 class _Worker:
@@ -79,7 +108,8 @@ class _Worker:
         self.pool = ProcessPoolExecutor(
             1, multiprocessing.get_context("forkserver"), initializer=_begin, initargs=(threads,)
         )
-        self.pid: Future[int] = self.pool.submit(os.getpid)
+        with _spared():  # the server is started again here, should somebody have killed it
+            self.pid: Future[int] = self.pool.submit(os.getpid)
 
     def end(self) -> None:
         """End the process; whatever it does, nothing of it is half-written under its final name."""
@@ -118,6 +148,7 @@ class Workers:
 
     resends = 0
     asks = True
+    apart = True
 
     def __init__(self, slots: int, threads: int = 1) -> None:
         self.slots, self.threads = slots, threads
@@ -152,6 +183,8 @@ class Workers:
             worker.kill()
 
     def stop(self) -> None:
+        if not all(worker.pid.done() for worker in self._all):
+            end_server()
         # All at once: a process needs a moment to go.
         for worker in self._all:
             worker.end()
@@ -185,7 +218,6 @@ def _begin(threads: int) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -216,6 +248,7 @@ class ThisProcess:
     slots = 1
     resends = 0
     asks = False
+    apart = False
 
     def __init__(self, advance: Callable[[int], None], decide: GoOn | None) -> None:
         self.advance, self.decide = advance, decide
@@ -223,7 +256,12 @@ class ThisProcess:
     def send(self, stacks: Sequence[Stack]) -> list[Sent]:
         from ssc_sweep.study.execute import run_stack
 
-        return [_Here(run_stack(stack, Direct(stack, self.advance, self.decide))) for stack in stacks]
+        sent: list[Sent] = []
+        for stack in stacks:
+            channel = Direct(stack, self.advance, self.decide)
+            sent.append(_Here(run_stack(stack, channel)))
+            self.advance(-channel.epochs * len(stack.jobs))  # whoever sent it counts what has ended
+        return sent
 
     def stop(self) -> None:
         pass

@@ -52,8 +52,10 @@ def _batch(rows: Sequence[Rows], seen: bool, dtype: torch.dtype, device: torch.d
 def assemble(splits: Sequence[DataSplit], dtype: torch.dtype, device: torch.device) -> StackRows:
     """Put the data of R runs side by side; all must have the same shapes."""
     tests = [s.test for s in splits if s.test is not None]
+    train = _batch([s.train for s in splits], True, dtype, device)
+    row = torch.arange(train.t.shape[1], device=device).expand(len(splits), -1)
     return StackRows(
-        train=_batch([s.train for s in splits], True, dtype, device),
+        train=replace(train, row=row),
         val=_batch([s.val for s in splits], False, dtype, device),
         test=_batch(tests, False, dtype, device) if tests else None,
     )
@@ -83,7 +85,8 @@ def _extremes(values: torch.Tensor) -> torch.Tensor:
 def _take(batch: Batch, rows: torch.Tensor) -> Batch:
     """For each run, its rows at the positions `rows`, (R, m)."""
     runs = torch.arange(len(rows), device=rows.device).unsqueeze(1)
-    return replace(batch, x=batch.x[runs, rows], t=batch.t[runs, rows], y=batch.y[runs, rows])
+    row = None if batch.row is None else batch.row[runs, rows]
+    return replace(batch, x=batch.x[runs, rows], t=batch.t[runs, rows], y=batch.y[runs, rows], row=row)
 
 
 class Batches:
@@ -108,4 +111,5 @@ class Batches:
             for start in range(0, min(portion, self.starts.stop - first), size):
                 part = slice(start, min(start + size, self.starts.stop - first))
                 x, t, y = shuffled.x[:, part], shuffled.t[:, part], shuffled.y[:, part]
-                yield Batch(x, t, y, self.train.any_hidden, last=first + start == self.starts[-1])
+                taken = order[:, first + part.start : first + part.stop]
+                yield Batch(x, t, y, self.train.any_hidden, last=first + start == self.starts[-1], row=taken)

@@ -143,7 +143,7 @@ def log_contrast(contrast: Contrast, rmse: Mapping[str, Runs]) -> Floats:
     runs = [rmse.get(arm, {}) for arm in contrast.weights]
     weights = np.array(list(contrast.weights.values()))
     seeds = sorted(set(runs[0]).intersection(*runs[1:]))
-    values = np.array([[mine[seed] for mine in runs] for seed in seeds], dtype=np.float64).reshape(len(seeds), -1)
+    values = np.array([[mine[seed] for mine in runs] for seed in seeds], dtype=np.float64).reshape(-1, len(runs))
     lost = ~np.isfinite(values)
     x = np.log(np.where(lost, 1.0, values)) @ weights
     x[np.abs(x) <= EQUAL] = 0.0

@@ -1,12 +1,14 @@
 """Intervals for the share of runs that work, for a number of seeds that was fixed and for one that grew.
 
 Fixed: Clopper & Pearson (1934, Biometrika 26, 404-413). Grown: the share q is bet against with a mixture over all
-shares, by Jeffreys' prior Beta(1/2, 1/2):
+shares, by the prior Beta(a, b):
 
-    wealth_t(q) = B(k + 1/2, t - k + 1/2) / B(1/2, 1/2) / (q^k (1 - q)^(t - k))        k of t runs work
+    wealth_t(q) = B(k + a, t - k + b) / B(a, b) / (q^k (1 - q)^(t - k))        k of t runs work
 
-which is a martingale that starts at 1 if q is the true share. The shares whose wealth has never reached 1/a are a
-confidence sequence at level 1 - a (Ville 1939; Robbins 1970, Ann. Math. Stat. 41, 1397-1409).
+which is a martingale that starts at 1 if q is the true share. The shares whose wealth has never reached 1/alpha are a
+confidence sequence at level 1 - alpha (Ville 1939; Robbins 1970, Ann. Math. Stat. 41, 1397-1409). That holds for any
+prior. This one has its mean at the default of rule.works_share and the weight of one and a half runs: beside Jeffreys'
+Beta(1/2, 1/2) it shows sooner that an arm works, and as soon that one does not (docs/VERDICTS.md).
 """
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+PRIOR = (1.2, 0.3)
 HALVINGS = 50
 
 
@@ -33,7 +36,7 @@ def log_wealth(k: Floats, t: Floats, q: Floats) -> Floats:
     # Imported here: it takes a second that --help and an audit, which load this module too, should not wait for.
     from scipy.special import betaln, xlog1py, xlogy
 
-    return np.asarray(betaln(k + 0.5, t - k + 0.5) - betaln(0.5, 0.5) - xlogy(k, q) - xlog1py(t - k, -q))
+    return np.asarray(betaln(k + PRIOR[0], t - k + PRIOR[1]) - betaln(*PRIOR) - xlogy(k, q) - xlog1py(t - k, -q))
 
 
 def growing_interval(works: NDArray[np.bool_], level: float) -> tuple[float, float]:

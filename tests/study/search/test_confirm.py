@@ -4,7 +4,8 @@ import pytest
 from optuna.trial import TrialState
 
 from ssc_sweep.study.folder import read_yaml
-from ssc_sweep.study.search.record import CONFIRMED, fresh_seeds
+from ssc_sweep.study.search.candidate import fresh_seeds
+from ssc_sweep.study.search.record import CONFIRMED
 from tests.command import Command, make_command
 from tests.study.search.test_sweep import EASY, IMPOSSIBLE, SMALL, load
 
@@ -12,7 +13,9 @@ command = pytest.fixture(make_command)
 
 
 def confirmed(command: Command) -> dict[str, list[float | None]]:
-    return {key: rmse for key, rmse in load(command.folder).user_attrs.items() if key.startswith(CONFIRMED)}
+    """RMSE of the fresh seeds of each candidate."""
+    kept = load(command.folder).user_attrs.items()
+    return {key: candidate["rmse"] for key, candidate in kept if key.startswith(CONFIRMED)}
 
 
 def test_no_two_confirmations_share_a_seed(command: Command) -> None:
@@ -29,7 +32,7 @@ def test_a_folder_that_cannot_be_written_is_no_result(command: Command) -> None:
         (study / f"confirm={number:04d}").write_text("in the way")
     ended = command(*SMALL, EASY, "n_trials=2")
     assert ended.code == 2 and "cannot write" in ended.err, ended.err
-    assert confirmed(command) == {}
+    assert not any(confirmed(command).values())
     for number in (0, 1):
         (study / f"confirm={number:04d}").unlink()
     assert command(*SMALL, EASY, "n_trials=4").code == 0
@@ -40,28 +43,36 @@ def test_a_folder_that_cannot_be_written_is_no_result(command: Command) -> None:
 
 
 def test_more_fresh_seeds_are_trained_where_they_are_asked_for(command: Command) -> None:
-    assert command(*SMALL, EASY, "n_trials=2").code == 0
+    assert command(*SMALL, IMPOSSIBLE, "n_trials=2").code == 1
     before = confirmed(command)
     done = {path: path.stat().st_mtime_ns for path in command.folder.glob("outputs/s/**/DONE")}
-    assert command(*SMALL, EASY, "n_trials=2", "hydra.sweeper.confirm_seeds=4").code == 0
+    assert command(*SMALL, IMPOSSIBLE, "n_trials=2", "hydra.sweeper.confirm_seeds=4").code == 1
     after = confirmed(command)
     assert after.keys() == before.keys()
     for key, rmse in before.items():
         assert after[key][:2] == rmse and len(after[key]) == 4
     assert {path: path.stat().st_mtime_ns for path in done} == done
     best = read_yaml(command.folder / "outputs/s/best.yaml")
-    assert len(best["seeds"]) == len(best["confirmed_rmse"]) == 4
+    assert len(best["seeds"]) == len(best["confirmed_rmse"]) == len(best["test_rmse"]) == 4
+
+
+def test_what_is_decided_gets_no_more_seeds(command: Command) -> None:
+    assert command(*SMALL, EASY, "n_trials=2").code == 0
+    before = confirmed(command)
+    assert command(*SMALL, EASY, "n_trials=2", "hydra.sweeper.confirm_seeds=4").code == 0
+    assert confirmed(command) == before
 
 
 def test_a_fresh_seed_that_does_not_fit_its_data_has_no_rmse(command: Command) -> None:
     """With 12 rows drawn at random, some seeds leave a treatment with fewer than two of the rows that train."""
-    few = ("dataset_size.rows=12", "batch.size=4", "hydra.sweeper.seeds_per_trial=1", "hydra.sweeper.confirm_seeds=20")
+    few = ("dataset_size.rows=12", "batch.size=4", "hydra.sweeper.seeds_per_trial=1", "hydra.sweeper.confirm_seeds=40")
+    few = (*few, "rule.works_share=0.8", "rule.alpha=0.2")
     ended = command(*SMALL, EASY, "n_trials=1", *few)
     assert ended.code in (0, 1), ended.err
     (rmse,) = confirmed(command).values()
     seeds = [int(name.split("seed=")[1]) for name in command.done() if name.startswith("confirm=")]
-    assert 0 < len(seeds) < 20 and None in rmse
-    assert [value is not None for value in rmse] == [seed in seeds for seed in fresh_seeds(0, 20)]
+    assert seeds and None in rmse
+    assert [value is not None for value in rmse] == [seed in seeds for seed in fresh_seeds(0, len(rmse))]
 
 
 @pytest.mark.parametrize("launcher", ["stack", "basic"])

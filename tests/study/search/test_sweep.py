@@ -9,17 +9,22 @@ from optuna.trial import TrialState
 
 from ssc_sweep.study.folder import read_yaml
 from ssc_sweep.study.search.winner import find_leaks
-from tests.command import TINY, Command, make_command
+from tests.command import TINY, Command, Ended, make_command
 from tests.conftest import MakeConfig
 
 command = pytest.fixture(make_command)
 
 SMALL = (
     "-m", "experiment=search", *TINY, "hydra.sweeper.seeds_per_trial=2", "hydra.sweeper.confirm_seeds=2",
-    "hydra.sweeper.confirm_best=1", "hydra.sweeper.n_jobs=2", "batch=b10",
-    "precision=float32",
+    "hydra.sweeper.confirm_best=1", "hydra.sweeper.n_jobs=2", "batch=b10", "precision=float32",
+    "rule.works_share=0.1", "rule.alpha=0.4",  # which two seeds that work can show
 )  # fmt: skip
 EASY, IMPOSSIBLE = "target=1000", "target=1e-6"
+
+
+def said(ended: Ended) -> str:
+    """What it printed, in one line."""
+    return " ".join(ended.out.split())
 
 
 def load(folder: Path, storage: str | None = None) -> optuna.Study:
@@ -60,11 +65,41 @@ def test_it_ends_when_a_trial_is_confirmed_below_the_target(command: Command) ->
     study = load(command.folder)
     assert len(study.trials) == 2 and study.user_attrs["ending"] == "the target is met"
     best = read_yaml(command.folder / "outputs/s/best.yaml")
-    assert best["target_met"] and study.user_attrs[f"confirmed:{best['trial']}"] == best["confirmed_rmse"]
+    kept = study.user_attrs[f"confirmed:{best['trial']}"]
+    assert best["target_met"] and best["works"] == "2 of 2" and kept["place"] == 1
+    assert kept["rmse"] == best["confirmed_rmse"] and kept["test_rmse"] == best["test_rmse"]
     fresh = [name for name in command.done() if name.startswith("confirm=")]
     first = 1000 * (best["trial"] + 1)
     assert best["seeds"] == [first, first + 1]
     assert fresh == [f"confirm={best['trial']:04d}/seed={seed}" for seed in best["seeds"]]
+    # Measured on rows that no trial was scored on.
+    metrics = [read_yaml(command.folder / "outputs/s" / name / "metrics.json") for name in fresh]
+    assert [m["test_rmse"] for m in metrics] == best["test_rmse"] and {m["rows_test"] for m in metrics} == {12}
+    assert None not in best["test_rmse"] and "on the test rows, which no trial was scored on" in said(ended)
+
+
+def test_without_test_rows_it_says_once_that_rows_are_chosen_twice(command: Command) -> None:
+    ended = command(*SMALL, EASY, "n_trials=2", "split.test_share=0")
+    assert ended.code == 0 and ended.err.count("split.test_share=0: fresh seeds confirm on the validation rows") == 1
+    assert "which chose the trials" in said(ended)
+    assert "which chose the trials" in (command.folder / "outputs/s/report.html").read_text()
+    best = read_yaml(command.folder / "outputs/s/best.yaml")
+    assert best["test_rmse"] is None and best["target_met"]
+
+
+def test_seeds_are_added_until_the_share_is_decided(command: Command) -> None:
+    """A first round of seeds, none of which works, is enough for "does not"; of those that work more are needed."""
+    rule = ("rule.works_share=0.8", "rule.alpha=0.1", "hydra.sweeper.confirm_seeds=60")
+    command(*SMALL, IMPOSSIBLE, "n_trials=2", *rule)
+    (kept,) = (value for key, value in load(command.folder).user_attrs.items() if key.startswith("confirmed:"))
+    assert 3 <= len(kept["seeds"]) <= 8
+    ended = command(*SMALL, EASY, "n_trials=2", "study=easy", *rule)
+    assert ended.code == 0, ended.err
+    best = read_yaml(command.folder / "outputs/easy/best.yaml")
+    # wealth B(24.5, .5) / B(.5, .5) / .8^24 = 24.3 and for 23 seeds 19.8: level 0.05 asks for 20.
+    assert 24 <= len(best["seeds"]) < 60 and best["works_share"][0] > 0.8
+    rounds = [line for line in ended.err.splitlines() if line.startswith("confirm=")]
+    assert len(rounds) > 2 and rounds[0].endswith("open") and rounds[-1].endswith("holds")
 
 
 def test_the_winner_is_repeated_by_name(command: Command) -> None:
@@ -95,7 +130,7 @@ def test_hypotheses_can_be_tested_on_the_winner(command: Command) -> None:
     command(*SMALL, EASY, "n_trials=2")
     ended = command("-m", "experiment=best", "study=s", "hypothesis=lr", "seeds=2")
     assert ended.code == 0, ended.err
-    assert "searched and on fresh seeds" in ended.out and "6 runs: 6 finished" in ended.out
+    assert "RMSE of the candidates" in ended.out and "6 runs: 6 finished" in ended.out
     table = ended.out[ended.out.index("minus control") :]
     assert "B optimizer.lr=1e-4: " in table and "trial=" not in table
 

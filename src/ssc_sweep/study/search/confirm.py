@@ -1,44 +1,103 @@
-"""Confirm trials: train their configurations on fresh seeds, which no trial and no other confirmation has."""
+"""Confirm trials: train their configurations on fresh seeds, a few at a time, until each is decided or has no more."""
 
+import math
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hydra.plugins.launcher import Launcher
 
 from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, write_plan
+from ssc_sweep.study.rounds import GROWTH, MORE
+from ssc_sweep.study.search.candidate import HOLDS, Candidate, fewest, fresh_seeds
 from ssc_sweep.study.search.launch import launch
-from ssc_sweep.study.search.record import Record, fresh_seeds
-from ssc_sweep.study.search.score import read_seeds
+from ssc_sweep.study.search.record import Record
+
+# That a round has at least, of all candidates together: fewer leave stacks empty, more are trained after the answer.
+RUNS_A_ROUND = 8
 
 
-def confirm(launcher: Launcher, folder: StudyFolder, record: Record, trials: Mapping[int, Sequence[str]]) -> None:
-    """Confirm these trials, given by number with their overrides, on as many fresh seeds as the record asks for.
+def confirm(
+    launcher: Launcher, folder: StudyFolder, record: Record, trials: Mapping[int, Sequence[str]], tested: bool
+) -> None:
+    """Confirm these trials, given by number with their overrides; those that are none yet become the next candidates.
 
-    Those that have them are left alone, and a seed that was trained before is not trained again.
+    Each round is recorded, and a seed that was trained before is not trained again.
+
+    Args:
+        tested: whether there are test rows.
 
     Raises:
-        UserError: they cannot be trained here; nothing is recorded then.
+        UserError: they cannot be trained here; nothing is recorded of that round then.
     """
     with locked(folder.path / ".confirm.lock"):
-        arms = {
-            number: Arm(
-                of_search(CONFIRM, number), f"{of_search(TRIAL, number)} on fresh seeds", None, None, tuple(overrides)
-            )
-            for number, overrides in trials.items()
-            if not record.has_confirmed(number)
-        }
-        if not arms:
-            return
-        runs = [(arm, seed) for number, arm in arms.items() for seed in fresh_seeds(number, record.confirm_seeds)]
-        write_plan(folder, Plan(tuple(sorted(seed for _, seed in runs)), tuple(arms.values()), record.rule))
-        wrong = launch(launcher, folder, runs)
-        for arm, seed in runs:
-            if arm.folder in wrong:
-                # It may fit the rows that its other seeds draw.
-                launch(launcher, folder, [(arm, seed)])
-        for number, arm in arms.items():
-            folders = [folder.run(arm.folder, seed) for own, seed in runs if own == arm]
-            # A seed that does not fit its data leaves no trace; every other one has ended, or launch has raised.
-            assert arm.folder in wrong or all(f.done.exists() or f.failed.exists() for f in folders)
-            record.confirm(number, read_seeds(folders, ()).rmse)
+        for number in trials:
+            if not record.settled(number):
+                record.candidate(number)
+        while left := [record.candidate(number) for number in trials if not record.settled(number)]:
+            wanted = {one.trial: next_round(one, record, len(left)) for one in left}
+            arms = {number: _arm(number, trials[number]) for number in wanted}
+            runs = [(arms[number], seed) for number, seeds in wanted.items() for seed in seeds]
+            write_plan(folder, Plan(tuple(sorted(seed for _, seed in runs)), tuple(arms.values()), record.rule))
+            unfit = _train(launcher, folder, runs)
+            for one in left:
+                arm = arms[one.trial].folder
+                found = _with_runs(one, folder, arm, wanted[one.trial], tested, arm in unfit)
+                record.keep(found)
+                print(_progress(record, found), file=sys.stderr)
+
+
+def _arm(number: int, overrides: Sequence[str]) -> Arm:
+    words = f"{of_search(TRIAL, number)} on fresh seeds"
+    return Arm(of_search(CONFIRM, number), words, None, None, tuple(overrides))
+
+
+def next_round(one: Candidate, record: Record, side_by_side: int) -> tuple[int, ...]:
+    """The seeds of its next round: first as many as can show that it does not hold, later a few, or a quarter more."""
+    first = fewest(record.level(one), record.rule.works_share, works=False) + MORE
+    more = max(math.ceil(GROWTH * one.begun), math.ceil(RUNS_A_ROUND / side_by_side))
+    count = min(one.begun + more if one.begun else first, record.confirm_seeds)
+    # Those that failed are among them: with retry=failed they are trained once more.
+    return tuple(seed for seed in fresh_seeds(one.trial, count) if seed not in one.seeds)
+
+
+def _train(launcher: Launcher, folder: StudyFolder, runs: Sequence[tuple[Arm, int]]) -> set[str]:
+    """Train them; return the folders of arms that do not fit the data of some seed."""
+    wrong = launch(launcher, folder, runs)
+    for arm, seed in runs:
+        if arm.folder in wrong:
+            # It may fit the rows that its other seeds draw.
+            launch(launcher, folder, [(arm, seed)])
+    return set(wrong)
+
+
+def _with_runs(
+    one: Candidate, folder: StudyFolder, arm: str, seeds: Sequence[int], tested: bool, unfit: bool
+) -> Candidate:
+    """The candidate with these seeds, as their folders tell. One that does not fit its data leaves no trace."""
+    failed, counted = [], list(one.seeds)
+    rmse, test = list(one.rmse), list(one.test_rmse or ())
+    for seed in seeds:
+        run = folder.run(arm, seed)
+        if not run.done.exists() and run.failed.exists():
+            failed.append(seed)
+            continue
+        # Every run has ended, or launch has raised.
+        assert unfit or run.done.exists()
+        metrics = run.read_metrics() if run.done.exists() else {}
+        counted.append(seed)
+        rmse.append(metrics.get("rmse"))
+        test.append(metrics.get("test_rmse"))
+    values = tuple(test) if tested else None
+    return replace(one, seeds=tuple(counted), rmse=tuple(rmse), test_rmse=values, failed=tuple(failed))
+
+
+def _progress(record: Record, one: Candidate) -> str:
+    found = record.share(one)
+    failed = f", {len(one.failed)} failed" if one.failed else ""
+    return (
+        f"{of_search(CONFIRM, one.trial)}: {found.works} of {found.n} fresh seeds work{failed}, so "
+        f"{found.low:.0%} to {found.high:.0%} of all do: {HOLDS[found.answer]}"
+    )

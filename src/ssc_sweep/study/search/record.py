@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -11,8 +11,10 @@ from optuna.samplers import GridSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.study.folder import TRIAL, of_search
+from ssc_sweep.study.search.candidate import BEST_FIRST, Candidate, Values, from_json, level_of
 from ssc_sweep.study.search.score import works
-from ssc_sweep.study.search.settings import SEEDS_APART
+from ssc_sweep.verdicts.evidence import Share, Works, share_working
+from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_share
 from ssc_sweep.verdicts.rule import Rule
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -26,18 +28,13 @@ NOT_ENDED = "it has not ended"
 CONFIRM_SEEDS = "confirm_seeds"
 
 
-def fresh_seeds(trial: int, count: int) -> tuple[int, ...]:
-    """The seeds that confirm a trial: no trial and no other confirmation has them."""
-    first = SEEDS_APART * (trial + 1)
-    return tuple(range(first, first + count))
-
-
 @dataclass(frozen=True)
 class Record:
     """A study and the rule it is judged by. Everything is read from the storage, where other processes write too.
 
     Attributes:
-        confirm_seeds: how many fresh seeds a confirmation must have to count.
+        rule: sequential, but in a search of a version that confirmed on a fixed number of seeds and counted them.
+        confirm_seeds: how many fresh seeds a candidate may have, or, where they are counted, must have.
     """
 
     study: optuna.Study
@@ -82,29 +79,78 @@ class Record:
         return list(found.values())
 
     def promising(self) -> list[FrozenTrial]:
-        """Trials with a score below the target that have not been confirmed on enough seeds, the best first."""
-        return [t for t in self.ranked() if t.values[0] < self.rule.threshold and not self.has_confirmed(t.number)]
+        """Trials that may hold and have not been confirmed to their end, the best first.
 
-    def has_confirmed(self, trial: int) -> bool:
-        return len(self.confirmed().get(trial, ())) >= self.confirm_seeds
+        Their score is below the target and so are enough of their own seeds: the others would waste levels and seeds.
+        """
+        return [t for t in self.ranked() if self._may_hold(t) and not self.settled(t.number)]
 
-    def confirmed(self) -> dict[int, list[float | None]]:
-        """RMSE on fresh seeds by trial; None for a seed that diverged or failed."""
+    def _may_hold(self, trial: FrozenTrial) -> bool:
+        rmse = trial.user_attrs["rmse"]
+        below = sum(value < self.rule.threshold for value in rmse)
+        return trial.values[0] < self.rule.threshold and below >= self.rule.works_share * len(rmse)
+
+    def candidates(self) -> dict[int, Candidate]:
+        """Every candidate by its trial, in the order of their places."""
         attrs = self.study.user_attrs
-        return {int(key.removeprefix(CONFIRMED)): rmse for key, rmse in attrs.items() if key.startswith(CONFIRMED)}
+        numbers = [(int(key.removeprefix(CONFIRMED)), kept) for key, kept in attrs.items() if key.startswith(CONFIRMED)]
+        found = sorted((from_json(*pair) for pair in numbers), key=lambda c: (c.place, c.trial))
+        if not self.rule.sequential:
+            return {c.trial: c for c in found}
+        # Machines that begin a candidate at the same moment write the same place. Whoever reads it gives them two.
+        return {c.trial: replace(c, place=k) for k, c in enumerate(found, start=1)}
 
-    def confirm(self, trial: int, rmse: Sequence[float | None]) -> None:
-        self.study.set_user_attr(f"{CONFIRMED}{trial}", list(rmse))
+    def candidate(self, trial: int) -> Candidate:
+        """This candidate; where the trial is none yet, it becomes the next one."""
+        known = self.candidates()
+        if trial not in known:
+            self.keep(Candidate(trial, len(known) + 1))
+        return self.candidates()[trial]
+
+    def keep(self, candidate: Candidate) -> None:
+        """Record what fresh seeds have made of it so far."""
+        self.study.set_user_attr(f"{CONFIRMED}{candidate.trial}", candidate.as_json())
+
+    def level(self, candidate: Candidate) -> float:
+        """Chance that its interval leaves out the true share."""
+        return level_of(candidate.place, self.rule) if self.rule.sequential else self.rule.alpha
+
+    def share(self, candidate: Candidate) -> Share:
+        """How many of its fresh seeds work, and whether it holds; open where runs are missing."""
+        found = share_working(candidate.worse, self.level(candidate), self.rule)
+        if candidate.missing:
+            return replace(found, low=0.0, high=1.0, answer=Works.OPEN)
+        if self.rule.sequential:
+            return found
+        if len(candidate.seeds) < self.confirm_seeds:
+            return replace(found, answer=Works.OPEN)
+        counted = works(candidate.rmse, self.rule.threshold, self.rule.works_share)
+        return replace(found, answer=Works.YES if counted else Works.NO)
+
+    def settled(self, trial: int) -> bool:
+        """Whether it gets no more fresh seeds: it is decided, they are spent, too many fail, or it is out of reach."""
+        one = self.candidates().get(trial)
+        if one is None:
+            return False
+        found = self.share(one)
+        if found.answer is not Works.OPEN or one.begun >= self.confirm_seeds or one.broken:
+            return True
+        needed = seeds_for_share(found, self.level(one), self.rule, hopeful=True)
+        return out_of_reach(needed, found.n, self.confirm_seeds)
 
     def winner(self) -> int | None:
-        """The confirmed trial with the lowest mean RMSE: first of those that hold the target, then of the others."""
-        known = self.confirmed()
-        return min(known, key=lambda n: (not self.holds(n), mean(known[n])), default=None)
+        """The candidate with the lowest mean RMSE: first of those that hold, then of those that are open.
+
+        The mean is that on validation rows, so that no choice is made by test rows but whether a candidate holds.
+        """
+        known = [one for one in self.candidates().values() if one.seeds]
+        ranked = [(BEST_FIRST[self.share(one).answer], mean(one.rmse), one.trial) for one in known]
+        return min(ranked)[-1] if ranked else None
 
     def holds(self, trial: int) -> bool:
-        """Whether the trial was confirmed below the target: in the mean, and in the share of seeds the rule asks."""
-        rmse = self.confirmed().get(trial, [])
-        return self.has_confirmed(trial) and works(rmse, self.rule.threshold, self.rule.works_share)
+        """Whether the trial is confirmed below the target, in more than the share of seeds that the rule asks."""
+        one = self.candidates().get(trial)
+        return one is not None and self.share(one).answer is Works.YES
 
     def met(self) -> bool:
         winner = self.winner()
@@ -118,7 +164,7 @@ class Record:
         """Where the search stands, in a few words."""
         ranked, done = self.ranked(), len(self.trials(*FINISHED))
         best = f"best {ranked[0].values[0]:.2f} ({of_search(TRIAL, ranked[0].number)})" if ranked else "no score yet"
-        return f"{done}/{n_trials} trials, {best}, {len(self.confirmed())} confirmed"
+        return f"{done}/{n_trials} trials, {best}, {len(self.candidates())} candidates"
 
 
 def begin(study: optuna.Study, rule: Rule, confirm_seeds: int) -> Record:
@@ -129,11 +175,17 @@ def begin(study: optuna.Study, rule: Rule, confirm_seeds: int) -> Record:
 
 
 def read(study: optuna.Study, rule: Rule) -> Record:
-    """The record of a search as its last start has left it."""
-    return Record(study, rule, study.user_attrs.get(CONFIRM_SEEDS, 1))
+    """The record of a search as its last start has left it, by the rule that it had.
+
+    Args:
+        rule: where the study does not say which.
+    """
+    told = study.user_attrs.get("search", {}).get("rule")
+    own = rule if told is None else Rule.read(told, "rule")
+    return Record(study, own, study.user_attrs.get(CONFIRM_SEEDS, 1))
 
 
-def mean(rmse: Sequence[float | None]) -> float:
+def mean(rmse: Values | Sequence[float | None]) -> float:
     """Mean RMSE; infinite where a seed has none."""
     values = [math.inf if value is None else value for value in rmse]
     return math.fsum(values) / len(values) if values else math.inf

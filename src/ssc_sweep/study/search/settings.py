@@ -28,8 +28,8 @@ class Settings(Section):
     )
     objectives: Names = Field(description="rmse first, then others of metrics.json")
     confirm_best: int = Field(ge=1, le=1000, description="trials that are confirmed on fresh seeds at the end")
-    confirm_seeds: int = Field(ge=2, le=MOST_SEEDS, description="fresh seeds of a confirmation")
-    stop_at_target: bool = Field(description="end as soon as a trial is confirmed below the target")
+    confirm_seeds: int = Field(ge=2, le=MOST_SEEDS, description="most fresh seeds of a trial that is confirmed")
+    stop_at_target: bool = Field(description="end as soon as a trial is confirmed to hold the target")
     time_budget_s: float | None = Field(gt=0, description="seconds after which no further trial begins; null: no limit")
     prune: bool = Field(description="stop trials that are worse after an epoch than nine tenths of the others")
 

@@ -175,6 +175,7 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
     from ssc_sweep.study.prepare import check_targets
 
     one_choice_each(space.fixed_overrides)
+    base = check(compose(space.fixed_overrides))
     data = Data()
     values = {name: _extremes(distribution) for name, distribution in space.distributions.items()}
     # Values are checked one by one, so the first ones of all parameters share a config, then the second ones ...
@@ -182,6 +183,11 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
         words = [f"{name}={some[i % len(some)]}" for name, some in values.items()]
         try:
             config = check(compose([*space.fixed_overrides, *words]))
+            if config.split.test_share != base.split.test_share:
+                raise UserError(
+                    f"split.test_share={config.split.test_share:g} and {base.split.test_share:g}: trials that hold "
+                    "back different rows would be tested on rows of each other. Give it one value."
+                )
             # Before the data: what does not fit it must not keep the other values of this config from being checked.
             check_targets(config)
             data.split(config)
@@ -190,7 +196,7 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
             continue
         except UserError as error:
             raise UserError(f"search space: {error}") from error
-    return check(compose(space.fixed_overrides))
+    return base
 
 
 def _extremes(distribution: BaseDistribution) -> Sequence[Any]:

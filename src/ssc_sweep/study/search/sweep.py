@@ -4,7 +4,7 @@
     -m experiment=search search_space=plan_and_data n_trials=200 study=mine
 
     <study>/trial=0007/seed=0 ...               one folder a trial, runs as in every study
-    <study>/confirm=0007/seed=8000 ...          the same configuration on seeds that nothing else has used
+    <study>/confirm=0007/seed=8000 ...          the same configuration on seeds that nothing else has used: `candidate`
     <study>/search.db  best.yaml                the Optuna study; the winner's overrides
 
 All seeds of a batch of trials go to the launcher at once, so they share stacks. Results are read from the run folders.
@@ -32,12 +32,13 @@ from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.plan import Plan, check_rule, write_plan
 from ssc_sweep.study.running import read_running
+from ssc_sweep.study.search.candidate import check_seeds
 from ssc_sweep.study.search.claims import Claims
 from ssc_sweep.study.search.confirm import confirm
 from ssc_sweep.study.search.launch import launch
 from ssc_sweep.study.search.owner import Owner
 from ssc_sweep.study.search.pruning import Pruning
-from ssc_sweep.study.search.record import ENDING, FINISHED, begin, mean
+from ssc_sweep.study.search.record import ENDING, FINISHED, begin
 from ssc_sweep.study.search.score import read_seeds, score
 from ssc_sweep.study.search.settings import Settings
 from ssc_sweep.study.search.space import check_space, find_extender, grid_points, label, read_space
@@ -47,6 +48,10 @@ from ssc_sweep.training.metrics import mean_predictor_rmse
 from ssc_sweep.verdicts.rule import read_rule
 
 LOOK_AGAIN_S = 0.5  # while others work on the last trials
+SAME_ROWS = (
+    "split.test_share=0: fresh seeds confirm on the validation rows, which chose the trials. experiment=search keeps "
+    "rows for it: split.test_share=0.2."
+)
 
 
 class Search(OptunaSweeperImpl):
@@ -75,9 +80,10 @@ class Search(OptunaSweeperImpl):
                 "list one configuration: python -m ssc_sweep -m <its overrides> seeds=5 dry_run=true."
             )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.rule = read_rule(self.config)
+        self.rule = read_rule(self.config, sequential=True)
         self.directions = self._get_directions()
         self.settings.check(self.n_trials, self.n_jobs, self.directions)
+        check_seeds(self.settings.confirm_seeds, self.rule)
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
         if "search_space" in self.config:
@@ -87,6 +93,7 @@ class Search(OptunaSweeperImpl):
             )
         self.space = read_space(self.params or {}, arguments, self.extender_name is not None, loader)
         base = check_space(self.space, self._compose)
+        self.tested = base.split.test_share > 0
         if self.rule.target is None:
             self._fix_target(base)
         self._prepare_grid()
@@ -104,6 +111,8 @@ class Search(OptunaSweeperImpl):
         named = None if self.study_name is None else str(self.study_name)
         self.study = open_study(self.storage, self.folder, named, self.sampler, described)
         write_plan(self.folder, Plan((), (), self.rule))  # this start, though it may have nothing left to train
+        if not self.tested:
+            print(SAME_ROWS, file=sys.stderr)
         with kept_in(self.storage, self.folder):
             self.record = begin(self.study, self.rule, self.settings.confirm_seeds)
             owner = Owner(self.folder, self.study, shared=self.storage is not None)
@@ -232,7 +241,7 @@ class Search(OptunaSweeperImpl):
 
     def _confirm(self, trials: Sequence[FrozenTrial]) -> None:
         assert self.launcher is not None
-        confirm(self.launcher, self.folder, self.record, {t.number: self._overrides(t) for t in trials})
+        confirm(self.launcher, self.folder, self.record, {t.number: self._overrides(t) for t in trials}, self.tested)
 
     def _overrides(self, trial: FrozenTrial) -> tuple[str, ...]:
         return (*(f"{name}={value}" for name, value in trial.params.items()), *self.space.fixed_overrides)
@@ -241,12 +250,13 @@ class Search(OptunaSweeperImpl):
         """Write best.yaml and the folder's own copy of the study; complain if the target was missed."""
         assert self.config is not None
         self.study.set_user_attr(ENDING, ending)
-        winner, known = self.record.winner(), self.record.confirmed()
-        found = "none was confirmed"
+        winner, found = self.record.winner(), "none was confirmed"
         if winner is not None:
-            found = f"the best has {mean(known[winner]):.2f} on fresh seeds ({of_search(TRIAL, winner)})"
-            if math.isinf(mean(known[winner])):
-                found = "of each that was confirmed a fresh seed failed or diverged"
+            share = self.record.share(self.record.candidates()[winner])
+            found = (
+                f"the best works in {share.works} of {share.n} fresh seeds, so in {share.low:.0%} to {share.high:.0%} "
+                f"of all ({of_search(TRIAL, winner)})"
+            )
             overrides = self._overrides(self.record.trial(winner))
             config = check(self._compose(overrides))
             write_winner(self.folder, self.record, winner, overrides, config, self.config.hydra.job.config_name)
@@ -257,10 +267,9 @@ class Search(OptunaSweeperImpl):
         if ended and all(trial.user_attrs.get("unfit") for trial in ended):
             raise DoesNotFit(ended[0].user_attrs["reason"])
         if not self.record.met():
-            share = f"{self.rule.works_share:.0%} of its seeds"
             more = "a larger n_trials" + (" or time_budget_s" if self.settings.time_budget_s is not None else "")
             raise TargetMissed(
-                f"the search ended ({ending}), no configuration was confirmed below target={self.rule.threshold:g} in "
-                f"the mean and in {share}: {found}. Go on with {more} and the same study, or allow more: "
-                "search_space=<name>."
+                f"the search ended ({ending}), no configuration was shown to have RMSE below target="
+                f"{self.rule.threshold:g} in more than {self.rule.works_share:.0%} of its seeds: {found}. Go on with "
+                f"{more} and the same study, or allow more: search_space=<name>."
             )

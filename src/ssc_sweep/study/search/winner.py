@@ -7,7 +7,7 @@ from ssc_sweep.data.cohort import Role
 from ssc_sweep.data.source import load
 from ssc_sweep.study.best import standing_alone, write_best
 from ssc_sweep.study.folder import StudyFolder
-from ssc_sweep.study.search.record import LEAKS, Record, fresh_seeds, mean
+from ssc_sweep.study.search.record import LEAKS, Record, mean
 
 
 def write_winner(
@@ -20,13 +20,21 @@ def write_winner(
         overrides: of the winner, `config` what they compose.
         job: name of the primary config.
     """
-    rmse = record.confirmed()[winner]
     leaks = find_leaks(config)
     record.study.set_user_attr(LEAKS, {str(winner): leaks})
     searched = mean(record.trial(winner).user_attrs["rmse"])
-    seeds = fresh_seeds(winner, len(rmse))
-    alone = standing_alone(overrides, config, job)
-    write_best(folder, winner, alone, seeds, (searched, rmse), record.holds(winner), leaks)
+    one = record.candidates()[winner]
+    share = record.share(one)
+    worth = {
+        "searched_rmse": searched,
+        "seeds": list(one.seeds),
+        "confirmed_rmse": list(one.rmse),
+        "test_rmse": None if one.test_rmse is None else list(one.test_rmse),
+        "works": f"{share.works} of {share.n}",
+        "works_share": [share.low, share.high],
+        "target_met": record.holds(winner),
+    }
+    write_best(folder, winner, standing_alone(overrides, config, job), worth, leaks)
 
 
 def find_leaks(config: RunConfig) -> dict[str, str]:

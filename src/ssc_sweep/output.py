@@ -1,0 +1,67 @@
+"""Standard output and error where they are closed, full or gone: no reason to break off a training.
+
+What cannot be printed is noted, and said at the end of the command. A pipe whose reader has left is another matter:
+on standard output it ends a command in silence, as in `--help | head`.
+"""
+
+import io
+import os
+import sys
+from typing import Any, TextIO
+
+
+class _Patient(io.FileIO):
+    """One of the two, which goes on where it cannot write."""
+
+    lost: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError) and self.fileno() == 1:
+                raise
+            self.lost = error
+            return memoryview(data).nbytes
+
+
+_taken: dict[int, _Patient] = {}  # by number
+
+
+def make_patient() -> None:
+    """Let this process's standard output and error take whatever is printed.
+
+    Where one of them is closed, the null device takes its number: the next file to be opened would, and would hold
+    what is printed. A terminal that cannot show a sign, such as a line of the table, gets a question mark for it.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    sys.stdout = _patient(sys.stdout, sys.__stdout__, 1)
+    sys.stderr = _patient(sys.stderr, sys.__stderr__, 2)
+
+
+def _patient(stream: TextIO | None, own: TextIO | None, number: int) -> TextIO:
+    if stream is not own:  # a test or a notebook has put it there
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+        assert stream is not None
+        return stream
+    _taken[number] = _Patient(number, "w", closefd=False)
+    given: dict[str, Any] = {"encoding": "utf-8"}
+    if isinstance(stream, io.TextIOWrapper):
+        stream.flush()
+        given = {
+            "encoding": stream.encoding, "line_buffering": stream.line_buffering,
+            "write_through": stream.write_through,
+        }  # fmt: skip
+    return io.TextIOWrapper(io.BufferedWriter(_taken[number]), errors="replace", **given)
+
+
+def lost() -> str | None:
+    """Why something could not be printed on standard output; None: nothing was lost."""
+    if 1 not in _taken or (error := _taken[1].lost) is None:
+        return None
+    return error.strerror or str(error)
