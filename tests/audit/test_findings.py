@@ -2,11 +2,12 @@
 
 import shlex
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ssc_sweep.audit.findings import RANK, Finding, Severity, findings
-from ssc_sweep.audit.measure import measure
+from ssc_sweep.audit.measure import ColumnAudit, measure
 from ssc_sweep.audit.remedies import ABOUT, override
 from ssc_sweep.config import GROUPS, RunConfig, conf_dir
 from ssc_sweep.data.cohort import Role
@@ -61,7 +62,8 @@ def test_the_worst_comes_first(make_config: MakeConfig) -> None:
 
 def test_shuffling_does_not_help_rows_that_were_drawn(make_config: MakeConfig) -> None:
     by_kind = found(make_config, "dataset_size=n100")
-    assert by_kind["constant"].override == by_kind["rows"].override == "dataset_size=full"
+    assert by_kind["rows"].override == "dataset_size=full"
+    assert all(one.override != "split=shuffled" for one in by_kind.values())
     assert by_kind["rows"].severity is Severity.SEVERE
 
 
@@ -106,6 +108,11 @@ def test_values_that_are_rare_on_both_sides_are_no_finding(make_config: MakeConf
     assert "unseen" not in found(make_config, "dataset_size=n100", f"seed={seed}")
 
 
+def columns(roles: dict[str, Role], **changes: Any) -> dict[str, ColumnAudit]:
+    some = measure(by_hand()).columns[0]
+    return {name: replace(some, name=name, role=role, **changes) for name, role in roles.items()}
+
+
 def every_word() -> list[str]:
     return sorted({word for about in ABOUT.values() for word in about.overrides if "{" not in word})
 
@@ -126,7 +133,7 @@ def test_what_is_advised_composes_or_is_never_said(make_config: MakeConfig, word
     else:
         for kind, about in ABOUT.items():
             alone = replace(about, overrides=(word,))
-            assert word not in override(kind, config, {}, (), {}, "") and alone.overrides == (word,)
+            assert word not in override(kind, config, {}, (), {}) and alone.overrides == (word,)
 
 
 def test_words_for_a_table_of_ones_own(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -134,16 +141,22 @@ def test_words_for_a_table_of_ones_own(make_config: MakeConfig, tmp_path_factory
     path.write_text("a,t,y\n1,0,1\n")
     words = ("dataset=csv", f"dataset.path={path}", "dataset.treatment=t", "dataset.outcome=y")
     config, names = make_config(*words), ("pica", "blood pressure", "it's")
-    roles = dict.fromkeys(names, Role.BASELINE)
-    (said,) = shlex.split(override("codes", config, {}, names, roles, "pica: [2], blood pressure: [9]"))
-    assert make_config(*words, said).dataset["missing"] == {"pica": [2], "blood pressure": [9]}
+    used = columns(dict.fromkeys(names, Role.BASELINE), code=2.0)
+    (said,) = shlex.split(override("codes", config, {}, names[:2], used))
+    assert make_config(*words, said).dataset["missing"] == {"pica": [2], "blood pressure": [2]}
     dropping = make_config(*words, "dataset.drop=[id]")
-    (said,) = shlex.split(override("outcome leak", dropping, {}, names, roles, ""))
+    (said,) = shlex.split(override("outcome leak", dropping, {}, names, used))
     assert make_config(*words, said).dataset["drop"] == ["id", *names]
 
 
 def test_baseline_columns_help_only_where_they_take_a_leak_away(make_config: MakeConfig) -> None:
-    roles = {"leak": Role.OUTCOME_LEAK, "age": Role.CONFOUNDER, "sex": Role.BASELINE}
-    assert override("outcome leak", make_config(), {}, ("leak", "age"), roles, "") == "covariates=baseline"
-    assert override("outcome leak", make_config(), {}, ("sex", "age"), roles, "") == ""
-    assert override("outcome leak", make_config("covariates=baseline"), {}, ("leak",), roles, "") == ""
+    used = columns({"leak": Role.OUTCOME_LEAK, "age": Role.CONFOUNDER, "sex": Role.BASELINE})
+    assert override("outcome leak", make_config(), {}, ("leak", "age"), used) == "covariates=baseline"
+    assert override("outcome leak", make_config(), {}, ("sex", "age"), used) == ""
+    assert override("outcome leak", make_config("covariates=baseline"), {}, ("leak",), used) == ""
+
+
+def test_codes_are_read_as_gaps_only_where_they_are_declared(make_config: MakeConfig) -> None:
+    for declared, said in ((True, "scaling.codes=missing"), (False, "split=shuffled")):
+        used = columns({"pica": Role.BASELINE}, code=2.0, declared=declared)
+        assert override("codes", make_config(), {}, ("pica",), used) == said

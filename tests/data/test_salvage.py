@@ -34,12 +34,11 @@ def node(path: Path, columns: dict[str, list[str]] | list[tuple[str, list[str]]]
 
 
 def test_a_good_table_is_read_as_a_run_reads_it(tmp_path: Path) -> None:
-    said = node(
-        tmp_path / "a.csv", GOOD, missing={"age": [30]}, roles={"age": "confounder"}, kinds={"town": "category"}
-    )
+    words = {"missing": {"age": [30]}, "codes": {"age": [int(GOOD["age"][0])], "town": ["a"]}}
+    said = node(tmp_path / "a.csv", GOOD, roles={"age": "confounder"}, kinds={"town": "category"}, **words)
     mine, faults = salvage(said)
     theirs = load(**said)
-    assert faults == ()
+    assert faults == () and all(column.codes for column in mine.columns)
     np.testing.assert_array_equal(mine.x, theirs.x)
     np.testing.assert_array_equal(mine.t, theirs.t)
     np.testing.assert_array_equal(mine.y, theirs.y)

@@ -71,8 +71,7 @@ def findings(
         extra: keys of the data set beside its arguments: a clamp is compared with the outcomes.
     """
     beside = extra or {}
-    roles = {column.name: column.role for column in measured.columns}
-    coded = {column.name: f"{column.name}: [{column.code:g}]" for column in measured.columns if column.code is not None}
+    by_name = {column.name: column for column in measured.columns}
     found = [
         Finding(Severity.REFUSED, "refused", fault.line, (fault.column,) if fault.column else ()) for fault in faults
     ]
@@ -85,8 +84,7 @@ def findings(
         *_order(measured, config),
         *_clamp(measured.characteristics, beside),
     ):
-        codes = ", ".join(coded[name] for name in names if name in coded)
-        helps = override(kind, config, beside, names, roles, codes)
+        helps = override(kind, config, beside, names, by_name)
         found.append(Finding(severity, kind, what, tuple(names), helps))
     return tuple(sorted(found, key=lambda one: RANK[one.severity]))
 

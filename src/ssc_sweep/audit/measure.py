@@ -23,6 +23,7 @@ class ColumnAudit:
 
     Attributes:
         levels: whether it is a category.
+        declared: whether codes for a missing value are declared of it, which scaling.codes=missing reads as gaps.
         constant: whether training has one value and validation another.
         max_z, p99_z, max_z_train: |z| of validation rows, and the largest of a training row; NaN where constant.
         outside: share of the validation rows below or above all training values.
@@ -40,6 +41,7 @@ class ColumnAudit:
     name: str
     role: Role
     levels: bool
+    declared: bool
     constant: bool
     max_z: float
     p99_z: float
@@ -253,6 +255,7 @@ def _columns(
                 column.name,
                 column.role,
                 bool(column.levels),
+                bool(column.codes),
                 bool(departs[j]),
                 float(max_z[j]),
                 float(p99_z[j]),

@@ -13,9 +13,10 @@ from typing import Any
 import yaml
 from hydra.core.override_parser.types import Quote, QuotedString
 
+from ssc_sweep.audit.measure import ColumnAudit
 from ssc_sweep.audit.rows import OWN_TABLE
 from ssc_sweep.config import GROUPS, RunConfig, conf_dir, leaves
-from ssc_sweep.data.cohort import KEPT, Role
+from ssc_sweep.data.cohort import KEPT
 
 
 @dataclass(frozen=True)
@@ -96,21 +97,23 @@ ABOUT = {
 
 
 def override(
-    kind: str, config: RunConfig, extra: Mapping[str, Any], blamed: Sequence[str], roles: Mapping[str, Role], codes: str
+    kind: str, config: RunConfig, extra: Mapping[str, Any], blamed: Sequence[str], columns: Mapping[str, ColumnAudit]
 ) -> str:
     """The first word for this kind that would change something; "" where there is none.
 
     Args:
         extra: keys of the data set that stand beside its arguments, such as clamp.
-        roles: of the columns that are used.
-        codes: what stands for {codes}.
+        blamed: names of columns.
+        columns: all that are used, by name.
     """
     for word in ABOUT[kind].overrides:
         if word.startswith(("dataset.drop", "dataset.missing")):
             if config.dataset.get("_target_") == OWN_TABLE and blamed:
                 dropped = dict.fromkeys([*config.dataset["drop"], *blamed])
+                coded = [columns[name] for name in blamed]
+                codes = ", ".join(f"{one.name}: [{one.code:g}]" for one in coded if one.code is not None)
                 return shlex.quote(word.format(columns=",".join(map(_quoted, dropped)), codes=codes))
-        elif _changes(word, config, extra) and _helps(word, config, blamed, roles):
+        elif _changes(word, config, extra) and _helps(word, config, [columns[name] for name in blamed], columns):
             return word
     return ""
 
@@ -133,16 +136,20 @@ def _changes(word: str, config: RunConfig, extra: Mapping[str, Any]) -> bool:
     return any(now.get(name) != value for name, value in chosen.items())
 
 
-def _helps(word: str, config: RunConfig, blamed: Sequence[str], roles: Mapping[str, Role]) -> bool:
+def _helps(word: str, config: RunConfig, blamed: Sequence[ColumnAudit], columns: Mapping[str, ColumnAudit]) -> bool:
     """Whether a word that changes the config is to the point.
 
-    Rows that were drawn at random are shuffled already. A choice of covariates helps only if it keeps some column, and
-    takes one away that is to blame: those to blame for a leak tell it together.
+    Rows that were drawn at random are shuffled already. Codes are read as gaps where they are declared. A choice of
+    covariates helps only if it keeps some column, and takes one away that is to blame: those to blame for a leak tell
+    it together.
     """
     key, _, choice = word.partition("=")
     if word == SHUFFLE:
         return config.dataset_size.rows is None
+    if key == "scaling.codes":
+        return any(column.declared for column in blamed)
     if key != "covariates":
         return True
-    kept = {name for name, role in roles.items() if role in KEPT[choice]}
-    return bool(kept) and len(kept) < len(roles) and (not blamed or not kept.issuperset(blamed))
+    kept = [column for column in columns.values() if column.role in KEPT[choice]]
+    takes = not blamed or any(column not in kept for column in blamed)
+    return 0 < len(kept) < len(columns) and takes

@@ -99,17 +99,19 @@ def _saved(config: RunConfig, error: UserError) -> tuple[Cohort, tuple[Fault, ..
 def _split(cohort: Cohort, faults: tuple[Fault, ...], config: RunConfig) -> Look:
     """Split what a run refuses, without the columns that have no value among the rows that encode them."""
     kept = cohort.keep(config.covariates.keep)
+    if config.scaling.codes == "missing":
+        kept = kept.codes_as_gaps()
     n = len(kept.t)
     train, _ = choose_rows(n, config)
     empty: Bools = np.asarray(np.isnan(kept.x[fitted_rows(n, train, config)]).all(axis=0))
     if len(train) and empty.any() and not empty.all():
+        gone = [name for name, is_empty in zip(kept.names, empty, strict=True) if is_empty]
         faults += tuple(
-            Fault(f"column {kept.names[j]} of {kept.name} has no value in the rows that train.", kept.names[j])
-            for j in np.flatnonzero(empty)
+            Fault(f"column {name} of {kept.name} has no value in the rows that train.", name) for name in gone
         )
-        kept = _without(kept, empty)
-    data = encode(kept, config)
+        cohort = _without(cohort, np.isin(cohort.names, gone))
+    data = encode(cohort, config)
     try:
-        return Look(hide_and_check(data, config), faults, kept.notes)
+        return Look(hide_and_check(data, config), faults, cohort.notes)
     except DoesNotFit as error:
-        return Look(data, (*faults, Fault(str(error))), kept.notes)
+        return Look(data, (*faults, Fault(str(error))), cohort.notes)

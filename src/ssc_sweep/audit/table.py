@@ -11,7 +11,7 @@ from ssc_sweep.audit.findings import Finding, Severity
 from ssc_sweep.audit.report import Audit
 
 GAP = INDENT = 2
-WIDEST_NAMES, WIDEST_WORD = 60, 40
+WIDEST_NAMES, WIDEST_WORD, USUAL_WORD = 60, 40, 24
 MOST_LINES = 12  # of what training refuses
 COLOURS = {Severity.REFUSED: "bold red", Severity.SEVERE: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
@@ -30,7 +30,7 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
     rest = [one for one in audited.findings if one.severity is not Severity.REFUSED]
     if rest:
         lines += _table(rest, width)
-        if long := [one.override for one in rest if len(one.override) > _word(rest, width)]:
+        if long := dict.fromkeys(one.override for one in rest if len(one.override) > _word(rest, width)):
             lines += [
                 Text("in full", style="dim"),
                 *(Padding(Text(word, overflow="fold"), (0, 0, 0, INDENT)) for word in long),
@@ -43,7 +43,7 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
 
 def _word(found: Sequence[Finding], width: int) -> int:
     """Cells for the overrides."""
-    return min(max(len("try"), *(len(one.override) for one in found)), WIDEST_WORD, max(width // 4, 19))
+    return min(max(len("try"), *(len(one.override) for one in found)), WIDEST_WORD, max(width // 4, USUAL_WORD))
 
 
 def _table(found: Sequence[Finding], width: int) -> list[Text]:

@@ -43,7 +43,8 @@ def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Fault, ...]]:
     table = read(name, Format(node["delimiter"], node["decimal"], node["encoding"]))
     check_known(name, "treatment", [treatment], table.column_names)
     check_known(name, "outcome", outcomes, table.column_names)
-    codes_of = declared("missing", CodeOrCodes, node["missing"])
+    gaps_of = declared("missing", CodeOrCodes, node["missing"])
+    codes_of = declared("codes", CodeOrCodes, node["codes"])
     kind_of = declared("kinds", KindName, node["kinds"])
     role_of = declared("roles", RoleName, node["roles"])
     faults: list[Fault] = []
@@ -52,9 +53,7 @@ def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Fault, ...]]:
         raise UserError(faults[0].line)
 
     def column(called: str) -> pa.ChunkedArray:
-        codes = codes_of.get(called, [])
-        found = cells.plain(called, name, table.column(called))
-        return cells.without(found, codes if isinstance(codes, list) else [codes])[0]
+        return cells.without(cells.plain(called, name, table.column(called)), _listed(gaps_of, called))[0]
 
     own = {treatment, *outcomes}
     y, outcomes = _outcomes(name, [one for one in outcomes if one in once], column, table.num_rows, faults)
@@ -74,7 +73,8 @@ def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Fault, ...]]:
             continue
         x.append(made.x)
         role = Role[role_of.get(called, "baseline").upper()]
-        found.append(Column(called, role, made.kind, made.levels, bool(np.isnan(made.x).any())))
+        held = made.codes(_listed(codes_of, called))[0]
+        found.append(Column(called, role, made.kind, made.levels, bool(np.isnan(made.x).any()), held))
     if not found:
         raise DoesNotFit(f"{name} has no column that can be used. {faults[0].line if faults else ''}".strip())
     if len(found) > len(y[kept]):
@@ -91,6 +91,12 @@ def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Fault, ...]]:
         dropped=int((~kept).sum()),
     )
     return cohort, tuple(faults)
+
+
+def _listed(said: Mapping[str, Any], called: str) -> list[cells.Code]:
+    """What is said of a column, as a list."""
+    codes = said.get(called, [])
+    return codes if isinstance(codes, list) else [codes]
 
 
 def _named_once(table: pa.Table, name: str, faults: list[Fault]) -> list[str]:
