@@ -152,7 +152,9 @@ def whole_studies(rng: np.random.Generator) -> float:
 
 
 def print_seeds(rng: np.random.Generator) -> None:
-    print("\nSeeds until it is known that an arm matters, in a study of eight. Fixed: the fewest with 80% power, of the")
+    print(
+        "\nSeeds until it is known that an arm matters, in a study of eight. Fixed: the fewest with 80% power, of the"
+    )
     print("sign-flip test of the mean and of the signed-rank test at the same level, and of sign flips by Holm's.")
     print("Auto: half, 80% and 95% of studies decide within so many.\n")
     print("| effect | fixed: flips | ranks | flips, Holm | auto: half | 80% | 95% | half / best fixed | half / Holm |")
@@ -176,7 +178,9 @@ def print_seeds(rng: np.random.Generator) -> None:
         print(f"| {effect.name} | {counts} | {ratios[-1]:.2f} | {holm_ratios[-1]:.2f} |", flush=True)
     typical = math.exp(float(np.mean(np.log(ratios))))
     print(f"\nhalf of the studies decide within {max(ratios):.2f} times the best fixed number, {typical:.2f} times")
-    print(f"on average (aim: at most {MOST_TIMES}): {verdict(max(ratios) <= MOST_TIMES)}; Holm's: {max(holm_ratios):.2f}")
+    print(
+        f"on average (aim: at most {MOST_TIMES}): {verdict(max(ratios) <= MOST_TIMES)}; Holm's: {max(holm_ratios):.2f}"
+    )
     print("\nNo difference beyond 10%, arms alike, log differences normal:\n")
     print("| sd of the log difference | half of studies | 80% |\n|---|---:|---:|")
     for sd in (0.01, 0.03, 0.1, 0.2):
@@ -196,7 +200,9 @@ def reached(chances: Floats, wanted: float) -> str:
 
 def print_shares() -> None:
     print("\nWhether it works, works_share 0.8, exact chances:\n")
-    print("| arms | truly work | told yes: within 50 | 100 | 200 | told no: within 12 | 100 | 200 | half know by | 80% |")
+    print(
+        "| arms | truly work | told yes: within 50 | 100 | 200 | told no: within 12 | 100 | 200 | half know by | 80% |"
+    )
     print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for arms, level in ((1, ONE), (8, EIGHT)):
         for true in (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 1.0):
@@ -228,7 +234,9 @@ def main() -> None:
     print_seeds(np.random.default_rng(2))
     print_shares()
     planned.main()
-    print(f"\n{time.perf_counter() - begin:.0f} s; fewest seeds that can decide: {sequential.fewest(EIGHT)} of eight arms")
+    print(
+        f"\n{time.perf_counter() - begin:.0f} s; fewest seeds that can decide: {sequential.fewest(EIGHT)} of eight arms"
+    )
 
 
 if __name__ == "__main__":

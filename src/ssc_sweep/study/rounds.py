@@ -5,13 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from omegaconf import DictConfig, OmegaConf
-from pydantic import Field
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.schema import Count, Section
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Outcome, Status
 from ssc_sweep.study.judged import (
@@ -23,37 +18,19 @@ from ssc_sweep.study.judged import (
     judge_arms,
     judge_contrasts,
 )
+from ssc_sweep.study.running import Limits
 from ssc_sweep.verdicts.contrasts import JudgedContrast
 from ssc_sweep.verdicts.judge import Judgement, Works
 from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_share
 from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.verdicts.sequential import fewest
 
-AUTO = "auto"
-Seeds = Literal["auto"] | Count
 MORE = 2  # seeds of the first round beyond the fewest that can decide
 GROWTH = 0.25  # of the seeds so far, that a round adds at least
 RUNS_A_ROUND = 16  # that a round has at least: fewer leave stacks half empty
 
 # (folder of an arm, seed) -> how that run ended; None: it was not begun.
 Outcomes = Mapping[tuple[str, int], Outcome | None]
-
-
-class Limits(Section):
-    """What ends a study that adds seeds by itself."""
-
-    max_seeds: int = Field(ge=1, le=1_000_000, description="most seeds that an arm gets under seeds=auto")
-    time_budget_s: float | None = Field(gt=0, description="seconds after which no further round or trial begins")
-    first_seed: int = Field(ge=0, description="seeds are this one and those after it")
-
-
-def read_limits(cfg: DictConfig) -> Limits:
-    """The keys of a composed config that limit a study.
-
-    Raises:
-        UserError: a value is out of bounds.
-    """
-    return Limits.read({key: OmegaConf.select(cfg, key) for key in Limits.model_fields})
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from typing import Literal
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
-from ssc_sweep.schema import Section
+from ssc_sweep.schema import Count, Section
 
 GIB = 2**30
+AUTO = "auto"
+Seeds = Literal["auto"] | Count  # of an arm; auto: as many as it takes
 MANY = 100  # a study of more runs keeps no weights unless it is told to
 
 
@@ -37,6 +39,23 @@ class Running(Section):
     def weights(self, runs: int) -> str:
         """Whose weights are kept in a study of this many runs."""
         return self.save_weights or ("all" if runs <= MANY else "none")
+
+
+class Limits(Section):
+    """What ends a study that adds seeds by itself."""
+
+    max_seeds: int = Field(ge=1, le=1_000_000, description="most seeds that an arm gets under seeds=auto")
+    time_budget_s: float | None = Field(gt=0, description="seconds after which no further round or trial begins")
+    first_seed: int = Field(ge=0, description="seeds are this one and those after it")
+
+
+def read_limits(cfg: DictConfig) -> Limits:
+    """The keys of a composed config that limit a study.
+
+    Raises:
+        UserError: a value is out of bounds.
+    """
+    return Limits.read({key: OmegaConf.select(cfg, key) for key in Limits.model_fields})
 
 
 KEYS = tuple(Running.model_fields)

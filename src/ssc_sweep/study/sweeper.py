@@ -31,16 +31,13 @@ from ssc_sweep.study.best import with_best
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, check_cells, read_hypothesis
 from ssc_sweep.study.job import Job, Outcome, Status, ended, own_scores, run_overrides
-from ssc_sweep.study.judged import comparison
 from ssc_sweep.study.launcher import StackLauncher
-from ssc_sweep.study.live import live_table
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, axis_values, last_words, named_seeds, too_many, values_of
 from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan, write_plan
 from ssc_sweep.study.progress import say
-from ssc_sweep.study.rounds import AUTO, Limits, Seeds, check_limits, read_limits, until_decided
+from ssc_sweep.study.running import AUTO, Limits, Seeds, read_limits, read_running
 from ssc_sweep.study.running import KEYS as RUNNING
-from ssc_sweep.study.running import read_running
 from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
 
@@ -137,6 +134,11 @@ class HypothesisSweeper(Sweeper):
             UserError: the study cannot decide anything.
             RunsFailed: some runs raised; the others are finished.
         """
+        # Imported here: statistics take a second that --help and wrong overrides should not cost.
+        from ssc_sweep.study.judged import comparison
+        from ssc_sweep.study.live import live_table
+        from ssc_sweep.study.rounds import check_limits, until_decided
+
         assert self.config is not None and plan.rule is not None
         limits = read_limits(self.config)
         family = [*(read_plan(folder).arms if folder.study.exists() else ()), *plan.arms]

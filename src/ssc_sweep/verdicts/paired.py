@@ -31,6 +31,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 Floats = NDArray[np.float64]
 
@@ -44,9 +45,6 @@ LEAST_LOST = 1.0  # log ratio that a pair with one lost side counts as at least:
 def t_interval(x: Floats) -> tuple[float, float, float]:
     """Mean and its 95% t interval of at least two values: (mean, low, high); NaN where a value is."""
     mean = float(x.mean())
-    # Imported here: it takes a second that --help and an audit, which load this module too, should not wait for.
-    from scipy import stats
-
     half = float(stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
     return mean, mean - half, mean + half
 

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+from scipy import stats
+
 from ssc_sweep.verdicts.evidence import Difference, Matters, Share, Works
 from ssc_sweep.verdicts.paired import fewest
 from ssc_sweep.verdicts.rule import Rule
@@ -38,9 +40,6 @@ def _decides(n: int, far: float, near: float, sd: float, level: float, rule: Rul
     """Whether n pairs have enough power for a difference of `far`, or to show that one of `near` does not matter."""
     if sd == 0:
         return True
-    # Imported here: it takes a second that --help and an audit, which load this module too, should not wait for.
-    from scipy import stats
-
     threshold = stats.t.isf(level / 2, n - 1)
 
     def reached(shift: float) -> float:
@@ -71,9 +70,6 @@ def seeds_for_share(seen: Share, level: float, rule: Rule, hopeful: bool = False
     q = min(max(q + math.copysign(away, q - rule.works_share), 0.0), 1.0)
     if q == rule.works_share:
         return None
-    # Imported here: it takes a second that --help and an audit, which load this module too, should not wait for.
-    from scipy import stats
-
     certain = float(stats.norm.isf(level / 2)) * math.sqrt(rule.works_share * (1 - rule.works_share))
     power = float(stats.norm.ppf(ENOUGH_POWER)) * math.sqrt(q * (1 - q))
     n = math.ceil(((certain + power) / (q - rule.works_share)) ** 2)

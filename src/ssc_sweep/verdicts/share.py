@@ -13,6 +13,8 @@ Beta(1/2, 1/2) it shows sooner that an arm works, and as soon that one does not 
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import betaln, xlog1py, xlogy
 
 Floats = NDArray[np.float64]
 
@@ -24,18 +26,12 @@ def fixed_interval(works: NDArray[np.bool_], level: float) -> tuple[float, float
     """Clopper-Pearson interval at 1 - `level` of the share of True among `works` (n,); (0, 1) for none."""
     if not len(works):
         return 0.0, 1.0
-    # Imported here: it takes a second that --help and an audit, which load this module too, should not wait for.
-    from scipy import stats
-
     found = stats.binomtest(int(works.sum()), len(works)).proportion_ci(1 - level, method="exact")
     return float(found.low), float(found.high)
 
 
 def log_wealth(k: Floats, t: Floats, q: Floats) -> Floats:
     """Log wealth against a share q after k of t runs work; arrays of one shape."""
-    # Imported here: it takes a second that --help and an audit, which load this module too, should not wait for.
-    from scipy.special import betaln, xlog1py, xlogy
-
     return np.asarray(betaln(k + PRIOR[0], t - k + PRIOR[1]) - betaln(*PRIOR) - xlogy(k, q) - xlog1py(t - k, -q))
 
 
