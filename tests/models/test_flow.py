@@ -235,3 +235,17 @@ def test_an_outlier_does_not_cost_the_square_of_its_distance(trained: Flow) -> N
 
     assert at(1e4).item() > -150
     assert at(1e4).item() < at(1e2).item() < at(10.0).item()
+
+
+def test_a_run_starts_the_same_beside_another_with_the_same_rows() -> None:
+    x, t = drawn(80)
+    rows = batch(x, t, straight(x, t) + np.random.default_rng(1).standard_normal(80))
+    assert rows.row is not None
+    shared = [each.expand(2, *each.shape[1:]) for each in (rows.x, rows.t, rows.y, rows.row)]
+    both = Flow(Sizes(4, 1, 2), [0, 1], [MODE] * 2, 16, 8, 1.0, 1.0, 0.2, 0.5).double()
+    both.start(Batch(*shared[:3], any_hidden=False, row=shared[3]))
+    alone = Flow(Sizes(4, 1, 2), [1], [MODE], 16, 8, 1.0, 1.0, 0.2, 0.5).double()
+    alone.start(rows)
+    for name, value in alone.run_state(0).items():
+        np.testing.assert_array_equal(both.run_state(1)[name], value, err_msg=name)
+    assert not np.array_equal(both.run_state(0)["chance"], both.run_state(1)["chance"])

@@ -64,6 +64,18 @@ def test_a_row_without_weight_is_a_row_that_is_not_there(monkeypatch: pytest.Mon
     np.testing.assert_allclose(found.left_out[3:], without.left_out)
 
 
+def test_rows_beyond_those_that_are_fitted_have_plain_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, t, y = rows(n=30)
+    p, fitted = chances(30), solve_outcome(x[:20], chances(30)[:20], t[:20], y[:20], 1.0)
+    monkeypatch.setattr(start, "OUTCOME_ROWS", 20)
+    found = solve_outcome(x, p, t, y, 1.0)
+    np.testing.assert_array_equal(found.coefficient, fitted.coefficient)
+    np.testing.assert_array_equal(found.left_out[:20], fitted.left_out)
+    line = x[20:] @ fitted.coefficient + p[20:] @ fitted.chance
+    expected = y[20:, None] - (line[:, None] + fitted.intercept)
+    np.testing.assert_allclose(found.left_out[20:], expected)
+
+
 def test_levels_are_those_of_the_treatments_where_covariates_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "L2", np.array([1e12]))
     x, t, y = rows(n=3000, treatments=3)

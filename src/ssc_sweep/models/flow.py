@@ -179,9 +179,7 @@ class Flow(Learner):
         """Solve the linear fit of every run, and draw the rows that are held out."""
         self.reach.fit(train.x)
         rows, k, d_y = train.x.shape[1], self.sizes.treatments, self.sizes.d_y
-        # Runs with the same rows and treatments have the same regression.
-        alike = not train.any_hidden and all(each.stride(0) == 0 for each in (train.x, train.t, train.y))
-        self.u = train.y.new_empty(1 if alike else self.runs, rows, k, d_y).expand(self.runs, -1, -1, -1)
+        self.u = train.y.new_empty(self.runs, rows, k, d_y)
         count = max(min(round(self.held_out * rows), HELD_ROWS, rows - k), 0)
         held = train.t.new_empty(self.runs, count)
         for run, seed in enumerate(self.seeds):
@@ -189,12 +187,7 @@ class Flow(Learner):
             fit, held_out = _parts(stream(seed, "held_out").permutation(rows), t, k, count)
             held[run] = torch.from_numpy(held_out)
             x = self.reach.of_run(run, train.x[run]).double().cpu().numpy()
-            self._solve_treatment(run, x, t, fit, held_out)
-            if run and alike:
-                for each in (self.coefficient, self.chance, self.intercept, self.sd):
-                    each[run] = each[0]
-            else:
-                self._solve_outcome(run, x, t, train.y[run].double().cpu().numpy())
+            self._solve(run, x, t, train.y[run].double().cpu().numpy(), fit, held_out)
         runs = torch.arange(self.runs, device=held.device).unsqueeze(1)
         self.learns = torch.ones_like(train.t, dtype=torch.bool).scatter(1, held, False)
         self.held = self.reach(train.x[runs, held]), train.t[runs, held], self.u[runs, held]
@@ -207,19 +200,20 @@ class Flow(Learner):
         self.best = torch.full_like(self.score, -math.inf)
         self._keep()
 
-    def _solve_treatment(self, run: int, x: Floats, t: Ints, fit: Ints, held: Ints) -> None:
-        fit, held = (rows[t[rows] != HIDDEN] for rows in (fit, held))
-        w, c = solve_treatment(x[fit], t[fit], x[held], t[held], self.sizes.treatments)
-        self.t_coefficient[run], self.t_intercept[run, 0] = torch.from_numpy(w), torch.from_numpy(c)
-
-    def _solve_outcome(self, run: int, x: Floats, t: Ints, y: Floats) -> None:
-        w, c = (each[run].double().cpu().numpy() for each in (self.t_coefficient, self.t_intercept))
-        found, seen = solve_outcome(x, softmax(x @ w + c, axis=1), t, y, self.gamma), t != HIDDEN
-        error = found.left_out[np.arange(len(t)), t][seen]
+    def _solve(self, run: int, x: Floats, t: Ints, y: Floats, fit: Ints, held: Ints) -> None:
+        """The linear fit of one run's rows: phi (n, d_x), treatments (n,), outcomes (n, d_y), in any order."""
+        known, judges = (rows[t[rows] != HIDDEN] for rows in (fit, held))
+        w, c = solve_treatment(x[known], t[known], x[judges], t[judges], self.sizes.treatments)
+        order = np.concatenate([fit, held])
+        found = solve_outcome(x[order], softmax(x[order] @ w + c, axis=1), t[order], y[order], self.gamma)
+        seen = t[order] != HIDDEN
+        error = found.left_out[np.arange(len(order)), t[order]][seen]
         sd = np.maximum(np.sqrt((error**2).mean(axis=0)), np.maximum(LEAST_SD * y.std(axis=0), FLOOR))
-        for name in ("coefficient", "chance", "intercept"):
-            getattr(self, name)[run] = torch.from_numpy(getattr(found, name))
-        self.sd[run, 0], self.u[run] = torch.from_numpy(sd), torch.from_numpy(found.left_out / sd)
+        solved = {"t_coefficient": w, "t_intercept": c[None], "sd": sd[None]}
+        solved |= {name: getattr(found, name) for name in ("coefficient", "chance", "intercept")}
+        for name, values in solved.items():
+            getattr(self, name)[run] = torch.from_numpy(values)
+        self.u[run, torch.from_numpy(order)] = torch.from_numpy(found.left_out / sd).to(self.u)
 
     def before_step(self, batch: Batch) -> None:
         self.epoch_ends = batch.last

@@ -34,7 +34,7 @@ LEAST_FREE = 1e-9
 # Smallest sd that p(t | x) is divided by: where covariates say nothing of the treatment it is a constant.
 LEAST_SPREAD = 1e-3
 # More rows than these do not make the start better.
-TREATMENT_ROWS = 20_000
+OUTCOME_ROWS, TREATMENT_ROWS = 50_000, 20_000
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,27 @@ class OutcomeStart:
 
 
 def solve_outcome(x: Floats, p: Floats, t: Ints, y: Floats, hidden_weight: float) -> OutcomeStart:
-    """Fit outcomes (n, d_y) to covariates (n, d_x), p(t | x) (n, K) and treatments (n,).
+    """Fit outcomes (n, d_y) to covariates (n, d_x), p(t | x) (n, K) and treatments (n,); rows are in random order.
 
     Args:
         t: HIDDEN where the treatment is; such rows have `hidden_weight`, all others 1.
     """
-    fits = []
-    for one in y.T:
-        first = _fit(x, p, t, one, hidden_weight, 1.0)
-        error = first.left_out[np.arange(len(t)), t, 0][t != HIDDEN]
-        variance = one[t != HIDDEN].var()
-        share = min(1.0, float((error**2).mean() / variance)) if variance > 0 else 1.0
-        fits.append(_fit(x, p, t, one, hidden_weight, share))
-    return OutcomeStart(*(np.concatenate([vars(fit)[name] for fit in fits], axis=-1) for name in vars(fits[0])))
+    fits = [_with_prior(x[:OUTCOME_ROWS], p[:OUTCOME_ROWS], t[:OUTCOME_ROWS], one, hidden_weight) for one in y.T]
+    joined = {name: np.concatenate([vars(fit)[name] for fit in fits], axis=-1) for name in vars(fits[0])}
+    # Rows that the fit has not seen are left out as they are.
+    rest = slice(OUTCOME_ROWS, None)
+    line = x[rest] @ joined["coefficient"] + p[rest] @ joined["chance"]
+    further = y[rest, None, :] - line[:, None, :] - joined["intercept"]
+    return OutcomeStart(**joined | {"left_out": np.concatenate([joined["left_out"], further])})
+
+
+def _with_prior(x: Floats, p: Floats, t: Ints, y: Floats, hidden_weight: float) -> OutcomeStart:
+    """One outcome, of which the first rows are fitted: the effects' penalty is taken from a fit with a penalty of 1."""
+    y, seen = y[: len(t)], t != HIDDEN
+    error = _fit(x, p, t, y, hidden_weight, 1.0).left_out[np.arange(len(t)), t, 0][seen]
+    variance = y[seen].var()
+    share = min(1.0, float((error**2).mean() / variance)) if variance > 0 else 1.0
+    return _fit(x, p, t, y, hidden_weight, share)
 
 
 def _fit(x: Floats, p: Floats, t: Ints, y: Floats, hidden_weight: float, prior: float) -> OutcomeStart:
@@ -93,13 +101,12 @@ def _fit(x: Floats, p: Floats, t: Ints, y: Floats, hidden_weight: float, prior: 
     covered = np.einsum("nk,nk->n", rest @ inner, rest)
     denominator, error, leverage = _penalised(turned, squares, y_left, weight, covered, n)
     slope = axes @ (turned.T @ (weight * y_left) / denominator)
-    # What each row takes from itself under every treatment.
-    shift = of_x[:, None, :] - every @ x_level
-    itself = np.einsum("nkc,nc->nk", every, rest[:n] @ inner)
-    itself += np.einsum("nkd,nd->nk", shift, (turned[:n] / denominator) @ axes.T)
-    without = (weight * error / np.maximum(1 - weight * leverage, LEAST_FREE))[:n]
-    left_out = y[:, None] - every @ y_level - shift @ slope + itself * without[:, None]
     level = y_level - x_level @ slope
+    # What each row takes from itself under every treatment.
+    own = (turned[:n] / denominator) @ axes.T
+    itself = np.einsum("nkc,nc->nk", every, rest[:n] @ inner - own @ x_level.T) + (of_x * own).sum(axis=1)[:, None]
+    without = (weight * error / np.maximum(1 - weight * leverage, LEAST_FREE))[:n]
+    left_out = y[:, None] - every @ level - (of_x @ slope)[:, None] + itself * without[:, None]
     effects = np.concatenate([[0.0], level[1:]])
     chance = np.concatenate([[0.0], slope[x.shape[1] :] / spread]) - effects
     found = slope[: x.shape[1]], chance, level[0] + effects, left_out
