@@ -17,6 +17,7 @@ from optuna.trial import TrialState, create_trial
 from ssc_sweep.findings.collect import Study, collect
 from ssc_sweep.findings.report import build
 from ssc_sweep.findings.search import (
+    answer_of,
     baseline_warning,
     confirmations,
     deciding_note,
@@ -125,6 +126,9 @@ def test_a_lost_seed_leaves_no_mean_and_does_not_work() -> None:
     confirm(search, 1, (14.0,) * 60)
     first, second = confirmations(search)
     assert (first.trial, first.holds) == (1, True)
+    said = "Trial 1 holds: 60 of 60 fresh seeds have RMSE below 15, so 88% to 100% of all seeds do."
+    assert answer_of([first, second], 15.0) == said
+    assert answer_of([second], 15.0).startswith("Open: no trial is shown to hold. Of the best, trial 0, 1 of 2")
     assert math.isnan(second.confirmed.value) and not second.holds and second.share.works == 1
     assert search.record.winner() == 1 and search.record.met()
 
@@ -141,6 +145,7 @@ def test_a_trial_that_fails_on_test_rows_does_not_hold() -> None:
     search = make([9.0])
     confirm(search, 0, (14.0,) * 60, test=(16.0,) * 60)
     (found,) = confirmations(search)
+    assert answer_of([found], 15.0).startswith("No candidate holds. Of the best, trial 0, 0 of 60 fresh seeds")
     assert found.share.answer is Works.NO and (found.below, found.test_below) == (60, 0)
     assert "and on the test rows, which no trial was scored on" in deciding_note(search)
     confirm(search, 0, (14.0,) * 60)

@@ -31,7 +31,7 @@ from ssc_sweep.findings.files import Unreadable
 from ssc_sweep.findings.judging import NAMES, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import answer_all
-from ssc_sweep.findings.search import confirmations, deciding_note, search_notes
+from ssc_sweep.findings.search import answer_of, confirmations, deciding_note, search_notes
 from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.search_reading import Search, read_search
 from ssc_sweep.findings.summary import as_csv
@@ -39,7 +39,6 @@ from ssc_sweep.findings.views import ORDER, never_started, titled, tracebacks, v
 from ssc_sweep.probe import Tells
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, folder_name
-from ssc_sweep.study.search.candidate import HOLDS
 from ssc_sweep.study.search.space import label
 from ssc_sweep.writing import write_file, write_text
 
@@ -312,8 +311,8 @@ def render(
         # no grid to be complete.
         "never_started": [] if study.is_search or (study.rule and study.rule.sequential) else never_started(study),
         "search_notes": search_notes(search) if search else [],
+        "search_answer": answer_of(confirmations(search), search.rule.threshold) if search else "",
         "deciding": deciding_note(search) if search else "",
-        "holds": HOLDS,
     }
     return environment().get_template("report.html.j2").render(content)
 

@@ -3,7 +3,7 @@
     search = read_search(collect(folder))        search_reading.py; None where the study is no search
     confirmations(search)                        one record a candidate, the best first
     importance(search)                           how well each parameter tells the best trials from the others
-    print_search(search)                         the table at the end; figures: search_plots.py
+    print_search(search)                         the answer and the table at the end; figures: search_plots.py
 
 A trial's score was seen before the trial was chosen, so the best score is too good: seeds that no trial has used tell
 by how much. That difference is the optimism. Rows that no trial was scored on tell what it is worth elsewhere.
@@ -29,7 +29,7 @@ from rich.table import Table
 from ssc_sweep.findings.search_reading import Search
 from ssc_sweep.findings.table import make_console
 from ssc_sweep.study.folder import CONFIRM, of_search
-from ssc_sweep.study.search.candidate import BEST_FIRST, HOLDS, Candidate
+from ssc_sweep.study.search.candidate import BEST_FIRST, Candidate
 from ssc_sweep.study.search.record import FINISHED, Record
 from ssc_sweep.study.search.space import label
 from ssc_sweep.verdicts.evidence import Share, Works
@@ -122,6 +122,27 @@ def _mean(rmse: Sequence[float | None]) -> Mean:
     mean, low, high = t_interval(values)
     # Of few seeds the interval of a mean may reach below what an RMSE can be.
     return Mean(mean, low if np.isnan(low) else max(low, 0.0), high)
+
+
+def answer_of(found: Sequence[Confirmation], target: float) -> str:
+    """What the search has found, in a sentence.
+
+    Args:
+        found: its candidates, the best first.
+    """
+    if not found:
+        return "No trial was confirmed."
+    best, share = found[0], found[0].share
+    rows = " on validation and on test rows" if best.test else ""
+    seeds = (
+        f"{share.works} of {share.n} fresh seeds have RMSE below {target:g}{rows}, so {share.low:.0%} to "
+        f"{share.high:.0%} of all seeds do"
+    )
+    if best.holds:
+        return f"Trial {best.trial} holds: {seeds}."
+    if best.share.answer is Works.OPEN:
+        return f"Open: no trial is shown to hold. Of the best, trial {best.trial}, {seeds}."
+    return f"No candidate holds. Of the best, trial {best.trial}, {seeds}."
 
 
 def complete(search: Search) -> list[FrozenTrial]:
@@ -258,14 +279,13 @@ def print_search(search: Search) -> None:
     table = Table(title="RMSE of the candidates, 95% CI", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     found = confirmations(search)
     tested = any(c.test for c in found)
-    seeds = "fresh seeds,\nvalidation rows"
-    names = ["trial", "searched", seeds, *(["fresh seeds,\ntest rows"] if tested else []), "work", "share, CI", ""]
-    for name in names:
+    fresh = ("fresh seeds,\nvalidation", *(("fresh seeds,\ntest rows",) if tested else ()))
+    for name in ("trial", "searched", *fresh, "seeds\nthat work", "holds?"):
         table.add_column(name, justify="right", no_wrap=True)
     for c in found:
         means = [c.searched, c.confirmed, *([c.test] if c.test else [])]
-        share = f"{c.share.low:.0%} to {c.share.high:.0%}"
-        table.add_row(str(c.trial), *map(_cell, means), f"{c.share.works}/{c.share.n}", share, HOLDS[c.share.answer])
+        share = f"{c.share.works}/{c.share.n}\n{c.share.low:.0%} to {c.share.high:.0%}"
+        table.add_row(str(c.trial), *map(_cell, means), share, c.share.answer.value)
     lines = [f"trial {c.trial}: {label(c.params)}" for c in found]
     lines += [f"trial {c.trial}: {_details(c, search.rule.threshold)}" for c in found[:1]]
     lines.append(deciding_note(search))
@@ -278,6 +298,7 @@ def print_search(search: Search) -> None:
     counts = {state.name.lower(): len(search.record.trials(state)) for state in FINISHED}
     ended = ", ".join(f"{count} {state}" for state, count in counts.items())
     lines.append(f"trials: {ended}. The search ended: {search.ending}.")
+    console.print(answer_of(found, search.rule.threshold), highlight=False, markup=False)
     console.print(table)
     for line in lines:
         console.print(line, highlight=False, markup=False)
@@ -293,7 +314,7 @@ def _details(c: Confirmation, target: float) -> str:
 
 
 def _cell(mean: Mean) -> str:
-    interval = f" [{mean.low:.2f}, {mean.high:.2f}]" if np.isfinite(mean.low) else ""
+    interval = f"\n[{mean.low:.2f}, {mean.high:.2f}]" if np.isfinite(mean.low) else ""
     return _number(mean.value) + interval
 
 

@@ -131,7 +131,7 @@ def test_hypotheses_can_be_tested_on_the_winner(command: Command) -> None:
     ended = command("-m", "experiment=best", "study=s", "hypothesis=lr", "seeds=2")
     assert ended.code == 0, ended.err
     assert "RMSE of the candidates" in ended.out and "6 runs: 6 finished" in ended.out
-    table = ended.out[ended.out.index("minus control") :]
+    table = ended.out[ended.out.index("RMSE in ") :]
     assert "B optimizer.lr=1e-4: " in table and "trial=" not in table
 
 
