@@ -91,7 +91,7 @@ def test_a_leak_that_holds_in_training_alone(make_config: MakeConfig) -> None:
 
 def test_few_rows(make_config: MakeConfig) -> None:
     _, data = planted(make_config, "fault=few_rows")
-    assert len(data.train.t) == 32 and len(data.val.t) == 32
+    assert len(data.train.t) == 64 and len(data.val.t) == 64
     assert len(planted(make_config, "fault=few_rows", "dataset_size=full")[1].train.t) == 400
 
 
