@@ -19,7 +19,8 @@ def with_own_space(command: Command, text: str) -> Ended:
     spaces.mkdir(parents=True)
     (spaces / "own.yaml").write_text(text)
     words = ("--config-dir", str(command.folder / "conf"), "search_space=own", "n_trials=2")
-    return command("-m", "experiment=search", *TINY, EASY, "hydra.sweeper.seeds_per_trial=2", *words)
+    few = ("hydra.sweeper.seeds_per_trial=2", "hydra.sweeper.confirm_seeds=2", "rule.works_share=0.1", "rule.alpha=0.4")
+    return command("-m", "experiment=search", *TINY, EASY, *few, *words)
 
 
 BAD = {
@@ -37,6 +38,8 @@ BAD = {
     "labels=[all,half_mar]": "one labels",
     "storage=sqlite://": "is gone when the search ends",
     "storage=sqlite:///:memory:": "is gone when the search ends",
+    "hydra.sweeper.confirm_seeds=2 rule.works_share=0.8": "confirm_seeds=2 is too few to confirm anything",
+    "split.test_share=0,0.2": "trials that hold back different rows would be tested on rows of each other",
     "n_trials=0": "n_trials=0 is out of bounds",
     "hydra.sweeper.score=median": "score=median is out of bounds",
     "hydra.sweeper.objectives=[nll]": "allowed is rmse first",
@@ -71,7 +74,7 @@ BAD = {
 
 @pytest.mark.parametrize("word", BAD)
 def test_bad_input_is_one_line_and_trains_nothing(command: Command, word: str) -> None:
-    ended = command(*SMALL, EASY, "n_trials=2", word)
+    ended = command(*SMALL, EASY, "n_trials=2", *word.split())
     assert ended.code == 2, ended.err
     (line,) = ended.err.strip().splitlines()
     assert line.startswith("error:") and BAD[word] in line and "secret" not in line

@@ -17,15 +17,15 @@ from optuna.trial import TrialState
 
 from ssc_sweep.study.folder import read_yaml
 from tests.command import Command, make_command
-from tests.study.search.test_sweep import IMPOSSIBLE, SMALL, load
+from tests.study.search.test_sweep import EASY, IMPOSSIBLE, SMALL, load
 
 command = pytest.fixture(make_command)
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+def start(folder: Path, *words: str, target: str = IMPOSSIBLE) -> subprocess.Popen[str]:
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     env.pop("HYDRA_FULL_ERROR", None)
-    call = [sys.executable, "-m", "ssc_sweep", *SMALL, IMPOSSIBLE, *words]
+    call = [sys.executable, "-m", "ssc_sweep", *SMALL, target, *words]
     return subprocess.Popen(call, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -47,6 +47,26 @@ def test_killed_and_started_again_it_goes_on(tmp_path: Path, command: Command) -
     assert [trial.params for trial in trials[: len(left)]] == [trial.params for trial in left]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert not list(tmp_path.glob("outputs/s/.owners/*"))
+
+
+def test_killed_while_it_confirms_it_goes_on_with_the_same_candidate(tmp_path: Path, command: Command) -> None:
+    """Its place, which is its share of alpha, and its finished seeds stay."""
+    words = ("n_trials=2", "rule.works_share=0.5", "hydra.sweeper.confirm_seeds=40", "epochs=3")
+    process = start(tmp_path, *words, target=EASY)
+    while len(list(tmp_path.glob("outputs/s/confirm=*/seed=*/DONE"))) < 6:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    (key, left), *others = ((k, v) for k, v in load(tmp_path).user_attrs.items() if k.startswith("confirmed:"))
+    assert left["place"] == 1 and not others
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/s/**/DONE")}
+    ended = command(*SMALL, EASY, *words)
+    assert ended.code == 0, ended.err
+    kept = load(tmp_path).user_attrs[key]
+    assert kept["place"] == 1 and kept["seeds"][: len(left["seeds"])] == left["seeds"]
+    assert kept["rmse"][: len(left["seeds"])] == left["rmse"] and len(kept["seeds"]) >= 6
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def two_processes(folder: Path, storage: str) -> optuna.Study:

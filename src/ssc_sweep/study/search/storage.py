@@ -138,6 +138,11 @@ def open_study(
         if before is None and not study.get_trials(deepcopy=False):
             study.set_user_attr("search", described)
             return study
+    if before is not None and not before.get("rule", {}).get("sequential"):
+        raise UserError(
+            f"study={folder.path.name} was begun by a version that confirmed on a fixed number of seeds, and counted. "
+            "Its report can be read; to search on, choose another study=<name>."
+        )
     changed = [key for key, value in described.items() if before is None or before.get(key) != value]
     if changed:
         raise UserError(
