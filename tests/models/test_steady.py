@@ -55,7 +55,7 @@ def test_steady_gives_a_number_the_same_bits_wherever_it_stands(name: str, dtype
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_product_alone_has_the_bits_it_has_among_others(dtype: torch.dtype) -> None:
-    members, sizes = 5, (1, 2, 7, 10, 24, 65)
+    members, sizes = 3, (1, 2, 3, 6, 7, 10, 24, 65)
     for rows, d_in, d_out in product_of(sizes, sizes, sizes):
         wide = normal(members, rows, 2 * d_in).to(dtype)
         for x in (wide[..., :d_in], wide[..., ::2]):
@@ -69,7 +69,7 @@ def test_a_product_alone_has_the_bits_it_has_among_others(dtype: torch.dtype) ->
 
             together = results(slice(None))
             torch.testing.assert_close(together[0], given[0] + x @ given[2])
-            for member in (0, members - 1):
+            for member in range(members):
                 part = slice(member, member + 1)
                 for whole, one in zip(together, results(part), strict=True):
                     assert torch.equal(whole[part], one), (rows, d_in, d_out, member)

@@ -10,11 +10,15 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
-from ssc_sweep.config import conf_dir
+from ssc_sweep.config import RunConfig, conf_dir
+from ssc_sweep.data import source, splitting
+from ssc_sweep.data.cohort import Cohort
+from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.errors import UserError
 from ssc_sweep.models import flow_ssc
 from ssc_sweep.study import execute as module
 from ssc_sweep.study.dispatch import Dispatch
+from ssc_sweep.study.execute import run_stack
 from ssc_sweep.study.job import Job, Stack, Status, make_job
 from ssc_sweep.study.prepare import Data, stack_key
 from ssc_sweep.study.workers import ThisProcess
@@ -180,6 +184,31 @@ def test_what_splits_stacks(job: MakeJob, words: list[str]) -> None:
     data = Data()
     one, other = job().config, job(*words).config
     assert stack_key(one, data.split(one)) != stack_key(other, data.split(other))
+
+
+def test_the_rows_of_a_stack_are_there_for_the_next(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And as they were loaded, whatever the first one's model has done to its own."""
+
+    class Spoils(flow_ssc.FlowSSC):
+        def start(self, train: Any) -> None:
+            super().start(train)
+            train.x.mul_(2)
+            train.y.add_(1)
+
+    Spoils.__module__, Spoils.__qualname__ = flow_ssc.__name__, "Spoils"
+    monkeypatch.setattr(flow_ssc, "Spoils", Spoils, raising=False)
+    spoils = ("model._target_=ssc_sweep.models.flow_ssc.Spoils", "precision=float64", "dataset.rows=62")
+    encoded = []
+
+    def encode(cohort: Cohort, config: RunConfig) -> DataSplit:
+        encoded.append(config.seed)
+        return splitting.encode(cohort, config)
+
+    monkeypatch.setattr(source, "encode", encode)
+    first, second = (run_stack(Stack((job(*spoils, f"arm={arm}"),)))[0].metrics for arm in "ab")
+    assert first["rmse"] == second["rmse"] and len(encoded) == 1
+    run_stack(Stack((job("dataset.rows=64", "arm=c"),)))
+    assert len(encoded) == 2 and len(module._last._encoded) == 1, "what no stack has any more is let go"
 
 
 def test_a_model_that_does_not_stack_trains_alone(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -81,6 +81,14 @@ class Data:
         self._encoded: dict[str, DataSplit] = {}
         self._splits: dict[str, DataSplit] = {}
         self._unseen: dict[str, int] = {}
+
+    def only(self, configs: Sequence[RunConfig]) -> "Data":
+        """With what these runs share with others of what is known here; the rest is not kept."""
+        keys = [self._keys(config) for config in configs]
+        found = Data(self.keep)
+        found._encoded = {rows: self._encoded[rows] for rows, _ in keys if rows in self._encoded}
+        found._splits = {seen: self._splits[seen] for _, seen in keys if seen in self._splits}
+        return found
 
     def cohort(self, node: Mapping[str, Any]) -> Cohort:
         source = json.dumps(node, sort_keys=True, default=str)

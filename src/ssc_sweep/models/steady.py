@@ -1,8 +1,8 @@
 """Operations whose results do not depend, to the last bit, on how many runs are stacked or where a run stands.
 
-Torch does not promise that. Three kinds round otherwise at the end of a tensor or where a run is alone, and are
-replaced here: some functions of single numbers, products with a vector, standard deviations. A fourth is left to the
-caller: sums along an axis before that of the runs. Sum (R, P) along P, not (P, R) along P.
+Torch does not promise that. Three kinds round otherwise at the end of a tensor, where a run is alone, or by where in
+memory it stands, and are replaced here: some functions of single numbers, products, standard deviations. A fourth is
+left to the caller: sums along an axis before that of the runs. Sum (R, P) along P, not (P, R) along P.
 
 All this holds for one thread. With more, torch cuts large tensors and products up between them.
 """
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 # A multiple of the numbers that any processor's kernels take at once: 32 of float32 with AVX-512.
 WHOLE = 64
+
+# Numbers of a matrix, a multiple of which fills 16 bytes in either precision.
+ALIGNED = 4
 
 
 def steady(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
@@ -38,12 +41,23 @@ def product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
 
     One matrix alone that is a vector goes another way through the library than it does in a stack, and is rounded
     otherwise, and so is its gradient. It gets a product of zeros beside it. A column cut out of a wider matrix is
-    rounded otherwise too, and is copied.
+    rounded otherwise too, and is copied. And so is a matrix of results, or of gradients, that does not begin at a
+    multiple of 16 bytes, as those of every other member would where they hold an odd number of numbers: it is made
+    larger, by rows or columns of zeros.
     """
     x = x.contiguous()
-    if len(x) > 1 or 1 not in (*x.shape[1:], weight.shape[-1]):
+    _, rows, columns = x.shape
+    alone = len(x) == 1 and 1 in (rows, columns, weight.shape[-1])
+    more_rows = -rows % ALIGNED if rows * weight.shape[-1] % ALIGNED else 0
+    more_columns = -columns % ALIGNED if columns * weight.shape[-1] % ALIGNED else 0
+    if not (alone or more_rows or more_columns):
         return torch.baddbmm(bias, x, weight)
-    return torch.baddbmm(*(nn.functional.pad(each, (0, 0, 0, 0, 0, 1)) for each in (bias, x, weight)))[:1]
+    beside, below = int(alone), more_rows if bias.shape[1] > 1 else 0
+    return torch.baddbmm(
+        nn.functional.pad(bias, (0, 0, 0, below, 0, beside)),
+        nn.functional.pad(x, (0, more_columns, 0, more_rows, 0, beside)),
+        nn.functional.pad(weight, (0, 0, 0, more_columns, 0, beside)),
+    )[: len(x), :rows]
 
 
 def mean_and_sd(rows: Tensor, dim: int) -> tuple[Tensor, Tensor]:

@@ -13,25 +13,23 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
 
 from ssc_sweep.admission import also_admitting
+from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import HIDDEN, Floats
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit, Rows
 from ssc_sweep.errors import CannotWrite
-from ssc_sweep.models.choice import choose
-from ssc_sweep.streams import stream
 from ssc_sweep.study.board import Place
 from ssc_sweep.study.channel import Channel, Silent, Written
 from ssc_sweep.study.device import chosen_device
 from ssc_sweep.study.job import Job, Outcome, Stack, Status, ended
-from ssc_sweep.study.prepare import optimizer_of, sizes_of
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start
-from ssc_sweep.training.loop import Schedule, Trained, subnormals_are_zero, train
+from ssc_sweep.study.trainer import dtype_of, make_trainer
+from ssc_sweep.training.loop import Trained, subnormals_are_zero, train
 from ssc_sweep.training.measure import Answers
 from ssc_sweep.training.scores import OF_THE_ROWS, Measured, measure, measure_own, of_your_own
 from ssc_sweep.training.stack import assemble
@@ -135,30 +133,17 @@ def _failed(job: Job, failure: _Failure) -> Outcome:
 
 
 def _train(jobs: list[Job], device: torch.device, channel: Channel) -> list[Result]:
-    data = Data()
-    splits = [data.split(job.config) for job in jobs]
-    configs = [job.config for job in jobs]
-    first, runs = configs[0], len(configs)
-    dtype = getattr(torch, first.precision.dtype)
-    rows = assemble(splits, dtype, device)
-    sizes = sizes_of(splits[0])
-    seeds, stats = [config.seed for config in configs], [config.stats_mode for config in configs]
-    # Only a model that does not stack draws from torch's global generator; it is always alone.
-    torch.manual_seed(int(stream(first.seed, "torch").integers(2**63)))
-    choice = choose(first.model)
-    model = choice.build(sizes, seeds, stats).to(device, dtype)
-    make_optimizer = partial(
-        optimizer_of(first.optimizer),
-        lr=[config.optimizer["lr"] for config in configs],
-        weight_decay=[config.optimizer["weight_decay"] for config in configs],
-    )
-    schedule = Schedule(first.epochs, first.batch.size, first.batch.drop_last, first.clip_norm, first.probes)
+    splits = _rows([job.config for job in jobs])
+    configs, runs = [job.config for job in jobs], len(jobs)
+    rows = assemble(splits, dtype_of(configs[0]), device)
+    trainer = make_trainer(configs, splits[0], device)
+    model = trainer.model
     start = time.perf_counter()
-    trained = train(model, rows, make_optimizer, schedule, channel.after_epoch, channel.go_on)
+    trained = train(model, rows, trainer.make_optimizer, trainer.schedule, channel.after_epoch, channel.go_on)
     seconds = (time.perf_counter() - start) / runs
     about = {
-        "model": choice.name,
-        "covariates": sizes.d_x,
+        "model": trainer.name,
+        "covariates": trainer.sizes.d_x,
         "parameters": sum(p.numel() for p in model.parameters()) // runs,
         "seconds": round(seconds, 3),
         "stack": runs,
@@ -178,6 +163,17 @@ def _train(jobs: list[Job], device: torch.device, channel: Channel) -> list[Resu
         )
         for run, (job, data) in enumerate(zip(jobs, splits, strict=True))
     ]
+
+
+# The rows of the last stack that this process has trained: the next one has the same, as a rule.
+_last = Data()
+
+
+def _rows(configs: list[RunConfig]) -> list[DataSplit]:
+    """The rows of each run. What the last stack had is not loaded again, and what this one has not is let go."""
+    global _last
+    _last = _last.only(configs)
+    return [_last.split(config) for config in configs]
 
 
 def _measured(answers: Answers, run: int, rows: Rows, data: DataSplit) -> Measured:

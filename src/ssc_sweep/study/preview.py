@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import torch
 from rich.console import Console
@@ -12,12 +11,12 @@ from rich.table import Table
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit
-from ssc_sweep.models.choice import choose
 from ssc_sweep.study.cut import Part
 from ssc_sweep.study.job import Job, Status
-from ssc_sweep.study.prepare import Group, Prepared, optimizer_of, sizes_of
+from ssc_sweep.study.prepare import Group, Prepared
+from ssc_sweep.study.trainer import dtype_of, make_trainer
 from ssc_sweep.training.history import FIRST_STEPS
-from ssc_sweep.training.loop import Schedule, subnormals_are_zero, train
+from ssc_sweep.training.loop import subnormals_are_zero, train
 from ssc_sweep.training.stack import StackRows, assemble
 
 TIMED_RUNS, TIMED_STEPS = 4, 10
@@ -66,31 +65,25 @@ def _seconds(jobs: Sequence[Job], group: Group) -> float:
     some = [jobs[i].config for i in group.jobs[: 1 if group.alone else TIMED_RUNS]]
     data = Data()
     splits = [data.split(config) for config in some]
-    first = some[0]
-    rows = assemble(splits, getattr(torch, first.precision.dtype), torch.device("cpu"))
+    size = some[0].batch.size
+    rows = assemble(splits, dtype_of(some[0]), torch.device("cpu"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    few, more = (_timed(some, splits, rows, steps * first.batch.size) for steps in (TIMED_STEPS, 2 * TIMED_STEPS))
+    few, more = (_timed(some, splits[0], rows, steps * size) for steps in (TIMED_STEPS, 2 * TIMED_STEPS))
     torch.set_num_threads(threads)
     step = max(0.0, more - few) / TIMED_STEPS
-    measured = max(0.0, few - TIMED_STEPS * step) * group.rows_val / min(TIMED_STEPS * first.batch.size, group.rows_val)
+    measured = max(0.0, few - TIMED_STEPS * step) * group.rows_val / min(TIMED_STEPS * size, group.rows_val)
     return (step * group.steps + measured) * len(group.jobs) / len(some)
 
 
-def _timed(some: Sequence[RunConfig], splits: Sequence[DataSplit], rows: StackRows, n: int) -> float:
+def _timed(some: Sequence[RunConfig], data: DataSplit, rows: StackRows, n: int) -> float:
     """Seconds that a stack takes to learn from its first n rows, once, and to be measured on as many."""
-    first = some[0]
     parts = (replace(part, x=part.x[:, :n], t=part.t[:, :n], y=part.y[:, :n]) for part in (rows.train, rows.val))
-    model = choose(first.model).build(sizes_of(splits[0]), [c.seed for c in some], [c.stats_mode for c in some])
-    model.to(rows.train.x.dtype)
-    make = partial(
-        optimizer_of(first.optimizer), lr=[c.optimizer["lr"] for c in some], weight_decay=[0.0 for _ in some]
-    )
+    trainer = make_trainer(some, data, torch.device("cpu"))
+    once = replace(trainer.schedule, epochs=1, drop_last=False, probes=False)
     start = time.perf_counter()
     with subnormals_are_zero():
-        train(
-            model, StackRows(*parts), make, Schedule(1, first.batch.size, False, first.clip_norm, False), lambda: None
-        )
+        train(trainer.model, StackRows(*parts), trainer.make_optimizer, once, lambda: None)
     return time.perf_counter() - start
 
 

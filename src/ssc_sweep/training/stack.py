@@ -30,7 +30,10 @@ class StackRows:
 def _stacked(arrays: Sequence[np.ndarray], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """(n, ...) of each run -> (R, n, ...)."""
     if all(array is arrays[0] for array in arrays):
-        return torch.from_numpy(arrays[0]).to(device, dtype).unsqueeze(0).expand(len(arrays), *arrays[0].shape)
+        # A copy in any case: a model may write into its rows, and the next stack has the same.
+        return (
+            torch.from_numpy(arrays[0]).to(device, dtype, copy=True).unsqueeze(0).expand(len(arrays), *arrays[0].shape)
+        )
     # One run after another: their rows in double precision need not be side by side.
     stacked = torch.empty((len(arrays), *arrays[0].shape), dtype=dtype, device=device)
     for run, array in enumerate(arrays):
