@@ -81,11 +81,8 @@ def _main_effect(one: JudgedContrast) -> str:
 
 
 def _interaction(one: JudgedContrast, at: str) -> str:
-    less = one.seen.answer is Matters.BETTER
-    return (
-        f"{one.contrast.name}{at}: both together give {'less' if less else 'more'} than their effects multiplied, RMSE "
-        f"times {interval_text(one.seen)}{_decided_by_diverged(one.seen)}."
-    )
+    times = interval_text(one.seen) + _decided_by_diverged(one.seen)
+    return f"{one.contrast.name}{at}: with both RMSE is {times} times what the two effects, multiplied, would give."
 
 
 def _decided_by_diverged(seen: Difference) -> str:

@@ -168,12 +168,14 @@ def judge_contrast(
     """
     seen = difference(log_contrast(contrast, rmse), level, rule)
     is_open = seen.answer is Matters.OPEN
+    needed = seeds_for_difference(seen, level, rule)
     beyond = most is not None and out_of_reach(seeds_for_difference(seen, level, rule, hopeful=True), seen.n, most)
     return JudgedContrast(
         contrast=contrast,
         level=level,
         seen=seen,
         relative=relative,
-        seeds=seeds_for_difference(seen, level, rule) if is_open else None,
+        # Those that are there did not do.
+        seeds=max(needed, seen.n + 1) if is_open and needed is not None else None,
         hopeless=is_open and beyond,
     )
