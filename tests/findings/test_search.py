@@ -18,7 +18,6 @@ from ssc_sweep.findings.collect import Study, collect
 from ssc_sweep.findings.report import build
 from ssc_sweep.findings.search import (
     answer_of,
-    baseline_warning,
     confirmations,
     deciding_note,
     failed_notes,
@@ -87,6 +86,7 @@ def test_optimism_is_the_confirmed_mean_minus_the_score() -> None:
     assert found.test is not None and found.test.value == pytest.approx(56 / 3)
     # Below 15 on validation rows all three are, on test rows the last, so on both one.
     assert (found.below, found.test_below, found.share.works, found.share.n) == (3, 1, 1, 3)
+    assert answer_of(search).startswith("Open: no trial is shown to hold. Of the best, trial 1, 1 of 3 fresh seeds")
     assert found.share.answer is Works.OPEN and not found.holds
 
 
@@ -111,13 +111,15 @@ def test_a_winner_that_is_given_the_answer_is_said_to_be() -> None:
 
 def test_a_winner_that_is_worse_than_the_mean_is_said_to_be() -> None:
     search = make([20.0, 9.0])
-    assert baseline_warning(search) is None
+    assert answer_of(search) == "No trial was confirmed."
     confirm(search, 1, (9.0, 9.0), test=(8.0, 8.0))
-    assert str(baseline_warning(search)).endswith("whose RMSE is 7.90 on validation rows.")
+    assert answer_of(search).endswith(
+        " But it does no better than predicting the training rows' mean, whose RMSE is 7.90 on validation rows."
+    )
     confirm(search, 1, (7.0, 7.0), test=(8.2, 8.2))
-    assert str(baseline_warning(search)).endswith("whose RMSE is 8.10 on test rows.")
+    assert answer_of(search).endswith("whose RMSE is 8.10 on test rows.")
     confirm(search, 1, (7.0, 7.0), test=(8.0, 8.0))
-    assert baseline_warning(search) is None
+    assert "mean" not in answer_of(search)
 
 
 def test_a_lost_seed_leaves_no_mean_and_does_not_work() -> None:
@@ -127,8 +129,7 @@ def test_a_lost_seed_leaves_no_mean_and_does_not_work() -> None:
     first, second = confirmations(search)
     assert (first.trial, first.holds) == (1, True)
     said = "Trial 1 holds: 60 of 60 fresh seeds have RMSE below 15, so 88% to 100% of all seeds do."
-    assert answer_of([first, second], 15.0) == said
-    assert answer_of([second], 15.0).startswith("Open: no trial is shown to hold. Of the best, trial 0, 1 of 2")
+    assert answer_of(search).startswith(said)
     assert math.isnan(second.confirmed.value) and not second.holds and second.share.works == 1
     assert search.record.winner() == 1 and search.record.met()
 
@@ -145,7 +146,7 @@ def test_a_trial_that_fails_on_test_rows_does_not_hold() -> None:
     search = make([9.0])
     confirm(search, 0, (14.0,) * 60, test=(16.0,) * 60)
     (found,) = confirmations(search)
-    assert answer_of([found], 15.0).startswith("No candidate holds. Of the best, trial 0, 0 of 60 fresh seeds")
+    assert answer_of(search).startswith("No candidate holds. Of the best, trial 0, 0 of 60 fresh seeds")
     assert found.share.answer is Works.NO and (found.below, found.test_below) == (60, 0)
     assert "and on the test rows, which no trial was scored on" in deciding_note(search)
     confirm(search, 0, (14.0,) * 60)

@@ -311,7 +311,7 @@ def render(
         # no grid to be complete.
         "never_started": [] if study.is_search or (study.rule and study.rule.sequential) else never_started(study),
         "search_notes": search_notes(search) if search else [],
-        "search_answer": answer_of(confirmations(search), search.rule.threshold) if search else "",
+        "search_answer": answer_of(search) if search else "",
         "deciding": deciding_note(search) if search else "",
     }
     return environment().get_template("report.html.j2").render(content)

@@ -124,25 +124,23 @@ def _mean(rmse: Sequence[float | None]) -> Mean:
     return Mean(mean, low if np.isnan(low) else max(low, 0.0), high)
 
 
-def answer_of(found: Sequence[Confirmation], target: float) -> str:
-    """What the search has found, in a sentence.
-
-    Args:
-        found: its candidates, the best first.
-    """
-    if not found:
+def answer_of(search: Search) -> str:
+    """What the search has found, in a sentence or two."""
+    best = next(iter(confirmations(search)), None)
+    if best is None:
         return "No trial was confirmed."
-    best, share = found[0], found[0].share
+    share, target = best.share, search.rule.threshold
     rows = " on validation and on test rows" if best.test else ""
     seeds = (
         f"{share.works} of {share.n} fresh seeds have RMSE below {target:g}{rows}, so {share.low:.0%} to "
-        f"{share.high:.0%} of all seeds do"
+        f"{share.high:.0%} of all seeds do."
     )
-    if best.holds:
-        return f"Trial {best.trial} holds: {seeds}."
-    if best.share.answer is Works.OPEN:
-        return f"Open: no trial is shown to hold. Of the best, trial {best.trial}, {seeds}."
-    return f"No candidate holds. Of the best, trial {best.trial}, {seeds}."
+    sentence = {
+        Works.YES: f"Trial {best.trial} holds: {seeds}",
+        Works.OPEN: f"Open: no trial is shown to hold. Of the best, trial {best.trial}, {seeds}",
+        Works.NO: f"No candidate holds. Of the best, trial {best.trial}, {seeds}",
+    }[share.answer]
+    return " ".join(text for text in (sentence, baseline_warning(best)) if text)
 
 
 def complete(search: Search) -> list[FrozenTrial]:
@@ -178,11 +176,8 @@ def leak_warning(search: Search) -> str | None:
     return f"Trial {winner} uses columns that give the answer away: {named}." if leaks else None
 
 
-def baseline_warning(search: Search) -> str | None:
-    """A sentence where the winner does no better than predicting the mean; None where it does."""
-    best = next(iter(confirmations(search)), None)
-    if best is None:
-        return None
+def baseline_warning(best: Confirmation) -> str | None:
+    """A sentence where this candidate does no better than predicting the mean; None where it does."""
     test = np.nan if best.test is None else best.test.value
     rows = (
         ("validation", best.confirmed.value, best.mean_predictor),
@@ -191,7 +186,7 @@ def baseline_warning(search: Search) -> str | None:
     beaten = " and ".join(f"{floor:.2f} on {name} rows" for name, rmse, floor in rows if rmse >= floor)
     if not beaten:
         return None
-    return f"Trial {best.trial} does no better than predicting the training rows' mean, whose RMSE is {beaten}."
+    return f"But it does no better than predicting the training rows' mean, whose RMSE is {beaten}."
 
 
 def deciding_note(search: Search) -> str:
@@ -265,11 +260,7 @@ def _spread(rmse: Floats) -> str:
 
 def search_notes(search: Search) -> list[str]:
     """What to be wary of, which runs are not believed, and what further seeds made of the winner."""
-    cautions = (
-        leak_warning(search),
-        baseline_warning(search),
-        selection_warning(search),
-    )
+    cautions = (leak_warning(search), selection_warning(search))
     return [*(text for text in cautions if text), *failed_notes(search), *search.missing, *outside(search)]
 
 
@@ -298,7 +289,7 @@ def print_search(search: Search) -> None:
     counts = {state.name.lower(): len(search.record.trials(state)) for state in FINISHED}
     ended = ", ".join(f"{count} {state}" for state, count in counts.items())
     lines.append(f"trials: {ended}. The search ended: {search.ending}.")
-    console.print(answer_of(found, search.rule.threshold), highlight=False, markup=False)
+    console.print(answer_of(search), highlight=False, markup=False)
     console.print(table)
     for line in lines:
         console.print(line, highlight=False, markup=False)

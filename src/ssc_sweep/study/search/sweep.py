@@ -47,6 +47,7 @@ from ssc_sweep.study.search.winner import write_winner
 from ssc_sweep.training.metrics import mean_predictor_rmse
 from ssc_sweep.verdicts.rule import read_rule
 
+MET = "the target is met"
 LOOK_AGAIN_S = 0.5  # while others work on the last trials
 SAME_ROWS = (
     "split.test_share=0: fresh seeds confirm on the validation rows, which chose the trials. experiment=search keeps "
@@ -119,7 +120,8 @@ class Search(OptunaSweeperImpl):
             self.claims = Claims(self.study, self.record, owner, self.n_trials, self.n_jobs)
             try:
                 ending = self._search()
-                self._confirm(self.record.ranked()[: self.settings.confirm_best])
+                if ending != MET:  # else one that holds is there, and more candidates would only be chosen among
+                    self._confirm(self.record.ranked()[: self.settings.confirm_best])
             finally:
                 owner.close()
             self._close(ending)
@@ -161,7 +163,7 @@ class Search(OptunaSweeperImpl):
                 seconds = time.monotonic() - start
                 print(f"{self.record.progress(self.n_trials)}, {seconds:.0f} s", file=sys.stderr)
             elif met:
-                return "the target is met"
+                return MET
             elif spent:
                 return f"the time budget of {budget:g} s is spent"
             elif until_met and self.record.promising():
