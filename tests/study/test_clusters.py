@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from ssc_sweep.study import clusters
+from ssc_sweep.study.job import Stack
 from tests.command import TINY, Command, make_command
 from tests.study.test_workers import begin, failing, python_path, wait_for
 
@@ -174,3 +175,54 @@ def test_what_a_cluster_does_not_take_is_refused(command: Command, words: tuple[
     ended = command(*STUDY, *words)
     assert ended.code == 2 and said in ended.err, ended.err
     assert len(ended.err.strip().splitlines()) == 1 and command.files() == []
+
+
+@pytest.fixture
+def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A script in the place of sbatch."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("srun", "sbatch", "scancel"):
+        (folder / name).write_text("#!/bin/sh\nexit 1\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder / "sbatch"
+
+
+def test_what_slurm_refuses_is_one_line(command: Command, sbatch: Path) -> None:
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: Batch job submission failed: Invalid qos' >&2\nexit 1\n")
+    ended = command(*STUDY, *SLURM)
+    assert ended.code == 2 and "Traceback" not in ended.err
+    said = ended.err.splitlines()[-1]
+    assert (
+        said.startswith("error: hydra/launcher=stack_slurm: the tasks cannot be handed over") and "Invalid qos" in said
+    )
+    assert not list(command.folder.rglob("*.pkl")) and not list((command.folder / "outputs").rglob("*.lock"))
+
+
+def test_large_arrays_are_cut_and_share_the_limit(
+    tmp_path: Path, sbatch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm takes 1,000 tasks an array. Two arrays with 4 places together: 2 for each."""
+    sbatch.write_text(f"#!/bin/sh\ncat $1 >> {tmp_path}/sent\necho Submitted batch job $$\n")
+    monkeypatch.setattr(clusters, "LARGEST_ARRAY", 3)
+    crew = clusters.Slurm(tmp_path / "slurm", "slurm", 4, 0, {})
+    assert len(crew.send([Stack(())] * 5)) == 5
+    arrays = [line for line in (tmp_path / "sent").read_text().splitlines() if "--array" in line]
+    assert arrays == ["#SBATCH --array=0-2%2", "#SBATCH --array=0-1%2"]
+    crew.tidy()
+
+
+def test_what_a_killed_command_has_left_goes_and_what_a_living_one_needs_stays(tmp_path: Path, sbatch: Path) -> None:
+    sbatch.write_text("#!/bin/sh\necho Submitted batch job $$\n")
+    killed, living, later = (clusters.Slurm(tmp_path / "slurm", "slurm", 1, 0, {}) for _ in range(3))
+    for crew in (killed, living):
+        crew.send([Stack(())])
+    killed.lock.release()  # as the system does
+    later.send([Stack(())])
+    left = {crew.folder.name: len(list(crew.folder.rglob("*.pkl"))) for crew in (killed, living, later)}
+    assert left == {killed.folder.name: 0, living.folder.name: 1, later.folder.name: 1}
+    assert list(killed.folder.rglob("*_submission.sh")), "scripts and logs stay"
+    for crew in (living, later):
+        crew.tidy()
+    assert not list(tmp_path.rglob("*.pkl")) and not list((tmp_path / "slurm").rglob(".lock"))

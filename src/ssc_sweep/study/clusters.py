@@ -127,7 +127,8 @@ class Slurm:
     def send(self, stacks: Sequence[Stack]) -> list[Sent]:
         if not self.lock.is_locked:
             with writing(self.folder):
-                self.folder.mkdir(mode=0o700, parents=True)
+                self.above.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.folder.mkdir(exist_ok=True)
                 self.lock.acquire()
             self._tidy_after_others()
         arrays = [stacks[i : i + LARGEST_ARRAY] for i in range(0, len(stacks), LARGEST_ARRAY)]
