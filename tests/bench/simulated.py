@@ -203,8 +203,9 @@ def fixed_seeds(effect: Effect, level: float, studies: int, rank: bool = False, 
 
 def main() -> None:
     runs = pd.read_csv(sys.argv[1])
-    table = runs.pivot(index="seed", columns="arm", values="rmse")
-    table.columns = [arm.partition("/")[2] or arm for arm in table.columns]
+    table = pd.DataFrame(
+        {arm.partition("/")[2] or arm: mine.set_index("seed")["rmse"] for arm, mine in runs.groupby("arm")}
+    ).sort_index()
     table.round(6).to_csv(sys.stdout)
 
 

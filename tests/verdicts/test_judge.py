@@ -15,7 +15,7 @@ from ssc_sweep.verdicts import judge as judging
 from ssc_sweep.verdicts.causes import Cause, conclude
 from ssc_sweep.verdicts.evidence import Matters, Works, difference, log_differences, share_working
 from ssc_sweep.verdicts.judge import SENTENCES, Judgement, Verdict, claims_of, judge, judge_study
-from ssc_sweep.verdicts.planning import seeds_for_difference, seeds_for_share
+from ssc_sweep.verdicts.planning import MORE_FOR_LOOKS, seeds_for_difference, seeds_for_share
 from ssc_sweep.verdicts.rule import Rule
 from tests.verdicts.noise import real_noise
 
@@ -241,6 +241,17 @@ def test_seeds_for_a_difference_by_textbook() -> None:
     assert stricter is not None and stricter > 34
     hopeful = seeds_for_difference(seen, 0.05, RULE, hopeful=True)
     assert hopeful is not None and hopeful < 34
+
+
+def test_looks_take_more_seeds_than_one_test() -> None:
+    x = np.tile([0.0, 1.0], 5)
+    x = 0.5 + (x - x.mean()) / x.std(ddof=1)
+    assert seeds_for_difference(difference(x, 0.001, AUTO), 0.05, AUTO) == math.ceil(34 * MORE_FOR_LOOKS)
+    works = share_working(runs([5.0] * 8 + [50.0] * 2), 0.05, RULE)
+    planned, grown = seeds_for_share(works, 0.05, RULE), seeds_for_share(works, 0.05, AUTO)
+    assert planned is not None and grown == math.ceil(planned * MORE_FOR_LOOKS)
+    # Not so where the question is whether an answer is out of reach: that is said only where it is sure.
+    assert seeds_for_share(works, 0.05, AUTO, True) == seeds_for_share(works, 0.05, RULE, True)
 
 
 def test_seeds_for_no_difference() -> None:

@@ -29,12 +29,12 @@ def test_wealth_by_hand() -> None:
 
 
 def test_spreads_know_only_what_came_before() -> None:
-    x = np.array([1.0, 2.0, 4.0, 100.0])
-    # Of none and the guess; |1 - 1| and the guess; |1 - 1.5|, |2 - 1.5| and the guess; of 1, 2, 4: 1, 0, 2 and it.
-    assert spreads(x) == pytest.approx([0.5, 0.25, 0.5, 0.75])
-    assert spreads(np.append(x[:3], -7.0)) == pytest.approx(spreads(x))
-    # An infinite one has no size: here the second and third.
-    assert spreads(np.array([1.0, math.inf, -math.inf, 4.0])) == pytest.approx([0.5, 0.25, 0.25, 0.25])
+    x = np.array([1.0, 5.0, 9.0, 100.0, 3.0])
+    # Beside 0.5 and 0.5: none; 0; |1 - 3|, |5 - 3|; 4, 0, 4 from 5; 6, 2, 2, 93 from 7.
+    assert spreads(x) == pytest.approx([0.5, 0.5, 1.25, 0.5, 2.0])
+    assert spreads(np.append(x[:4], -7.0)) == pytest.approx(spreads(x))
+    # An infinite one has no size: 1 and 4 are 1.5 from their median.
+    assert spreads(np.array([1.0, math.inf, -math.inf, 4.0, 0.0])) == pytest.approx([0.5, 0.5, 0.5, 0.5, 1.0])
 
 
 def test_spreads_of_many_studies_are_those_of_each() -> None:

@@ -12,7 +12,7 @@ side are the same with -x. The centres that neither side has ever rejected at a/
 1 - a: it holds theta at all times at once (Howard et al. 2021, Ann. Stat. 49:1055; bets as in Waudby-Smith & Ramdas
 2024, JRSS B 86:1). Wealth falls as d rises, so these centres are an interval, and its ends are found by bisection.
 
-s_i is a median absolute deviation of the earlier differences and of one guess. It sets how fast the interval narrows,
+s_i is a median absolute deviation of the earlier differences and of two guesses. It sets how fast the interval narrows,
 not whether it is right. A difference of +-inf, where one side has no number, is a bet won or lost on the sign alone.
 
 Where differences are not symmetric the bets follow the typical one: nine pairs in ten that are equal hide a tenth that
@@ -40,18 +40,19 @@ Floats = NDArray[np.float64]
 BETS = np.array([(0.5, 0.5), (0.98, 0.35), (0.98, 0.8), (0.8, 2.0)])
 # The guess: log RMSE of two runs that differ by chance only is this far apart, about a factor of 1.6.
 FIRST_SPREAD = 0.5
+GUESSES = 2  # how many differences the guess weighs: two of three that are close by chance do not make a spread
 HALVINGS = 60
 
 
 def spreads(x: Floats) -> Floats:
-    """s_i for differences x (..., n): each from those before it, and one guess. Of the same shape, above 0."""
+    """s_i for differences x (..., n): each from those before it, and the guesses. Of the same shape, above 0."""
     found = np.full(x.shape, FIRST_SPREAD)
     known = np.where(np.isfinite(x), x, np.nan)
-    guess = np.full((*x.shape[:-1], 1), FIRST_SPREAD)
+    guesses = np.full((*x.shape[:-1], GUESSES), FIRST_SPREAD)
     for i in range(1, x.shape[-1]):
         past = known[..., :i]
         away = np.abs(past - _median(past)[..., None])
-        found[..., i] = _median(np.concatenate([away, guess], axis=-1))
+        found[..., i] = _median(np.concatenate([away, guesses], axis=-1))
     # Below this only rounding tells differences apart.
     return np.maximum(found, 1e-12)
 

@@ -47,13 +47,13 @@ def test_the_levels_of_all_candidates_add_up_to_alpha() -> None:
 
 
 def test_how_few_seeds_can_decide() -> None:
-    # All of t seeds work: wealth B(t + 1/2, 1/2) / B(1/2, 1/2) / 0.8^t is 34.6 at 26, 42.5 at 27; 40 are needed.
-    assert fewest(0.025, 0.8, works=True) == 27
-    # None of t does: 0.3125 / 0.2^3 = 39.1, and 0.2734 / 0.2^4 = 171.
-    assert fewest(0.025, 0.8, works=False) == 4
-    check_seeds(27, RULE)
-    with pytest.raises(UserError, match=r"confirm_seeds=26 is too few to confirm anything: .* at least 27 seeds"):
-        check_seeds(26, RULE)
+    # All of t seeds work: wealth B(t + 1.2, 0.3) / B(1.2, 0.3) / 0.8^t is 33.7 at 20, 41.5 at 21; 40 are needed.
+    assert fewest(0.025, 0.8, works=True) == 21
+    # None of t does: 0.0501 / 0.2^4 = 31.3, and 0.0392 / 0.2^5 = 122.
+    assert fewest(0.025, 0.8, works=False) == 5
+    check_seeds(21, RULE)
+    with pytest.raises(UserError, match=r"confirm_seeds=20 is too few to confirm anything: .* at least 21 seeds"):
+        check_seeds(20, RULE)
 
 
 def test_machines_that_begin_candidates_at_the_same_moment_share_no_level() -> None:
@@ -69,9 +69,9 @@ def test_what_gets_no_more_seeds() -> None:
     assert not one.settled(0)
     one.candidate(0)
     assert not one.settled(0)
-    with_runs(one, 0, np.ones(26, bool))
+    with_runs(one, 0, np.ones(20, bool))
     assert not one.settled(0)
-    with_runs(one, 0, np.ones(27, bool))
+    with_runs(one, 0, np.ones(21, bool))
     assert one.settled(0) and one.holds(0)
     one.keep(Candidate(1, 2, fresh_seeds(1, 2), (1.0, 1.0), None, failed=fresh_seeds(1, 6)[2:]))
     assert one.settled(1) and not one.holds(1)  # four of six failed
