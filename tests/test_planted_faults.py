@@ -39,7 +39,7 @@ def test_nothing_planted_is_healthy(make_config: MakeConfig) -> None:
 
 def test_settings_that_are_planted(make_config: MakeConfig) -> None:
     rate, few = make_config("dataset=planted", "fault=rate"), make_config("dataset=planted", "fault=batch")
-    assert rate.optimizer["lr"] == 0.3 and rate.batch.size == 10
+    assert rate.optimizer["lr"] == 1.0 and rate.batch.size == 10
     assert (few.batch.size, few.stats_mode.momentum, few.optimizer["lr"]) == (2, 1.0, 5e-4)
 
 
