@@ -154,7 +154,10 @@ class HypothesisSweeper(Sweeper):
             jobs = [self._job(arms[name], seed, folder) for name, seed in wanted]
             part = replace(plan, seeds=tuple(sorted({seed for _, seed in wanted})))
             first = not known
-            outcomes = self._train(jobs, lambda prepared: self.begin(part, folder, prepared, first))
+            outcomes: Sequence[Outcome | None] = [ended(job) for job in jobs]
+            # A round that an earlier command has trained needs no word.
+            if first or running.retry is not None or None in outcomes:
+                outcomes = self._train(jobs, lambda prepared: self.begin(part, folder, prepared, first))
             known.update((job.folder, (job, outcome)) for job, outcome in zip(jobs, outcomes, strict=True))
             return dict(zip(wanted, outcomes, strict=True))
 
