@@ -108,7 +108,7 @@ class Record:
         return self.candidates()[trial]
 
     def keep(self, candidate: Candidate) -> None:
-        """Record what fresh seeds have made of it so far, unless another machine has recorded more of them meanwhile."""
+        """Record what fresh seeds have made of it; where another machine has recorded more of them, that stands."""
         known = self.candidates().get(candidate.trial)
         if known is not None and known.begun > candidate.begun:
             return
