@@ -34,6 +34,7 @@ bench: .venv/installed
 	$(BIN)/python -m tests.bench.scaling
 	$(BIN)/python -m tests.bench.load
 	$(BIN)/python -m tests.bench.report
+	$(BIN)/python -m tests.bench.confirming
 	$(BIN)/python -m tests.bench.search
 
 # One environment for everything; the constraints pin every version, torch first of all.

@@ -64,6 +64,12 @@ def test_machines_that_begin_candidates_at_the_same_moment_share_no_level() -> N
     assert one.candidate(11).place == 5
 
 
+def test_a_slower_machine_takes_no_seeds_away() -> None:
+    one = record()
+    with_runs(one, 0, np.ones(27, bool))
+    assert with_runs(one, 0, np.ones(6, bool)) is Works.YES and len(one.candidates()[0].seeds) == 27
+
+
 def test_what_gets_no_more_seeds() -> None:
     one = record()
     assert not one.settled(0)

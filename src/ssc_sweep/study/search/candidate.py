@@ -123,5 +123,5 @@ def check_seeds(confirm_seeds: int, rule: Rule) -> None:
         raise UserError(
             f"hydra.sweeper.confirm_seeds={confirm_seeds} is too few to confirm anything: at rule.works_share="
             f"{rule.works_share:g} and rule.alpha={rule.alpha:g} it takes at least {needed} seeds that all work. Allow "
-            "more: 100 are for the rule as it comes."
+            "more: 100 suit the rule as it comes."
         )

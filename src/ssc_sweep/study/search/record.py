@@ -108,7 +108,10 @@ class Record:
         return self.candidates()[trial]
 
     def keep(self, candidate: Candidate) -> None:
-        """Record what fresh seeds have made of it so far."""
+        """Record what fresh seeds have made of it; where another machine has recorded more of them, that stands."""
+        known = self.candidates().get(candidate.trial)
+        if known is not None and known.begun > candidate.begun:
+            return
         self.study.set_user_attr(f"{CONFIRMED}{candidate.trial}", candidate.as_json())
 
     def level(self, candidate: Candidate) -> float:

@@ -72,7 +72,8 @@ def over_seeds(values: Sequence[float], how: str | float, direction: str = "mini
 
 
 def works(rmse: Sequence[float | None], target: float, share: float) -> bool:
-    """Whether a configuration holds: every run has an RMSE, their mean and at least `share` of them lie below."""
+    """Whether a configuration held when searches counted: every run has an RMSE, and their mean and at least `share` of
+    them lie below."""
     values = [value for value in rmse if value is not None]
     if len(values) < len(rmse) or not values:
         return False
