@@ -1,7 +1,7 @@
 # make sweep   three suspected causes against the failing run: 60 runs, a table, a study folder
 # make test    the whole test suite          make lint    style, types, structure
 # make faults  kills, full disks, damaged files, random words and tables: an hour; N=10: ten minutes
-# make bench   speed against a straightforward implementation, side by side
+# make bench   speed against a straightforward implementation, side by side; what verdicts are worth
 
 PYTHON ?= python3
 BIN = .venv/bin
@@ -36,6 +36,7 @@ bench: .venv/installed
 	$(BIN)/python -m tests.bench.report
 	$(BIN)/python -m tests.bench.confirming
 	$(BIN)/python -m tests.bench.search
+	$(BIN)/python -m tests.bench.verdicts
 
 # One environment for everything; the constraints pin every version, torch first of all.
 .venv/installed: pyproject.toml .ci/constraints.txt
