@@ -13,7 +13,7 @@ from ssc_sweep.verdicts.sequential import BETS, confidence_sequence, log_wealth,
 
 TEXT = (Path(__file__).parents[2] / "docs" / "VERDICTS.md").read_text()
 # Pair, control, arm, log ratio, spread, z, four factors, wealth.
-ROWS = np.array([[float(cell) for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| \d \|.*\|$", TEXT, re.M)])
+ROWS = np.array([[float(cell) for cell in row.split("|")[1:-1]] for row in re.findall(r"^\|(?: -?[\d.]+ \|){11}$", TEXT, re.M)])
 
 
 def test_every_step_of_the_example() -> None:
@@ -32,7 +32,7 @@ def test_every_step_of_the_example() -> None:
 
 
 def test_the_interval_of_the_example() -> None:
-    found = re.search(r"After seven pairs it\s+is ([\d.]+) to ([\d.]+)", TEXT)
+    found = re.search(r"After seven pairs it\s+is (\d\.\d+) to (\d\.\d+)", TEXT)
     assert found is not None
     low, high = confidence_sequence(np.log(ROWS[:, 2] / ROWS[:, 1]), 0.05)
     assert [float(end) for end in found.groups()] == pytest.approx([math.exp(low), math.exp(high)], abs=0.005)
