@@ -77,6 +77,7 @@ def test_a_search_without_a_target_fixes_one(command: Command) -> None:
     words = [word for word in SMALL if not word.startswith("seeds")]
     search = ["experiment=search", "optimizer.lr=tag(log,interval(1e-4,1e-3))", "n_trials=1"]
     counts = ["hydra.sweeper.seeds_per_trial=1", "hydra.sweeper.confirm_seeds=2", "model.width=8", "target=null"]
+    counts += ["split.test_share=0.05"]  # the space has batches of 64
     counts += ["rule.works_share=0.1", "rule.alpha=0.4"]
     ended = command("-m", *search, *words, *counts)
     assert ended.code in (0, 1), ended.err

@@ -309,7 +309,7 @@ def test_several_hypotheses_without_m_say_what_to_type(command: Command) -> None
         (["--info", "all"], "Defaults Tree"),
         (["--hydra-help"], "hydra/sweeper: basic, hypothesis, optuna"),
         (["--version"], "Hydra 1.4"),
-        (["--help"], "batch: b10, b32, b64"),
+        (["--help"], "batch: b10, b2, b32, b64"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -322,8 +322,8 @@ def test_hydras_flags_work_and_train_nothing(command: Command, words: list[str],
 @pytest.mark.parametrize(
     ("line", "choices"),
     [
-        ("ssc_sweep hypothesis=", "hypothesis=batch hypothesis=ema hypothesis=epochs hypothesis=lr"),
-        ("ssc_sweep -m batch=b", "batch=b10 batch=b32 batch=b64"),
+        ("ssc_sweep hypothesis=", "hypothesis=batch hypothesis=clamp hypothesis=codes"),
+        ("ssc_sweep -m batch=b", "batch=b10 batch=b2 batch=b32 batch=b64"),
         ("ssc_sweep optimizer.", "optimizer.lr= optimizer.weight_decay="),
     ],
 )

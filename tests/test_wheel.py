@@ -38,7 +38,7 @@ def test_every_file_of_conf_is_inside(unpacked: Path) -> None:
 
 def test_the_entry_points_are_inside(unpacked: Path) -> None:
     (points,) = unpacked.glob("*.dist-info/entry_points.txt")
-    assert "[hydra.plugins]" in points.read_text() and "ssc_sweep = ssc_sweep.__main__:main" in points.read_text()
+    assert "[hydra.plugins]" in points.read_text() and "ssc_sweep = ssc_sweep.__main__:command" in points.read_text()
 
 
 def test_it_finds_its_own_conf_and_trains_from_any_directory(unpacked: Path, tmp_path: Path) -> None:

@@ -137,9 +137,11 @@ def main() -> None:
             check_options(sys.argv[1:])
             sys.argv[1:] = at_home(own_choices(sys.argv[1:]))
             spare_plain_keys()
-            with admitting(sys.argv[1:]):
-                run_and_show()
-            sys.stdout.flush()
+            try:
+                with admitting(sys.argv[1:]):
+                    run_and_show()
+            finally:
+                sys.stdout.flush()  # also where Hydra leaves by itself, as for --help
         if (why := output.lost()) is not None:
             leave(Unsuccessful(f"what was printed could not be written to standard output: {why}."))
     except BrokenPipeError:

@@ -20,8 +20,9 @@ READ = """
 import resource, sys, time
 from ssc_sweep.data.table import load
 start = time.perf_counter()
-cohort = load(path=sys.argv[1], treatment="dose", outcome="weight", kinds={}, missing={"c001": [9]}, roles={}, drop=[],
-              unit="kg", squared=[], modifiers=[], delimiter="comma", decimal="point", encoding="utf-8", sha256=None)
+cohort = load(path=sys.argv[1], treatment="dose", outcome="weight", kinds={}, missing={"c001": [9]}, codes={}, roles={},
+              drop=[], unit="kg", squared=[], modifiers=[], delimiter="comma", decimal="point", encoding="utf-8",
+              sha256=None)
 seconds = time.perf_counter() - start
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(f"{seconds:.1f} s, peak memory {peak / 2**20:.2f} GiB, x {cohort.x.shape}")

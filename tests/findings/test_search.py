@@ -128,7 +128,7 @@ def test_a_lost_seed_leaves_no_mean_and_does_not_work() -> None:
     confirm(search, 1, (14.0,) * 60)
     first, second = confirmations(search)
     assert (first.trial, first.holds) == (1, True)
-    said = "Trial 1 holds: 60 of 60 fresh seeds have RMSE below 15, so 88% to 100% of all seeds do."
+    said = "Trial 1 holds: 60 of 60 fresh seeds have RMSE below 15, so 90% to 100% of all seeds do."
     assert answer_of(search).startswith(said)
     assert math.isnan(second.confirmed.value) and not second.holds and second.share.works == 1
     assert search.record.winner() == 1 and search.record.met()

@@ -13,7 +13,8 @@ from ssc_sweep.verdicts.sequential import BETS, confidence_sequence, log_wealth,
 
 TEXT = (Path(__file__).parents[2] / "docs" / "VERDICTS.md").read_text()
 # Pair, control, arm, log ratio, spread, z, four factors, wealth.
-ROWS = np.array([[float(cell) for cell in row.split("|")[1:-1]] for row in re.findall(r"^\|(?: -?[\d.]+ \|){11}$", TEXT, re.M)])
+FOUND = re.findall(r"^\|(?: -?[\d.]+ \|){11}$", TEXT, re.M)
+ROWS = np.array([[float(cell) for cell in row.split("|")[1:-1]] for row in FOUND])
 
 
 def test_every_step_of_the_example() -> None:

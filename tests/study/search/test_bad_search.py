@@ -103,7 +103,7 @@ def test_a_search_db_that_is_none_is_named(command: Command) -> None:
 
 
 def test_an_empty_space_is_bad_input(command: Command) -> None:
-    ended = command("-m", "hydra/sweeper=search", *TINY)
+    ended = command("-m", "hydra/sweeper=search", *TINY, "hydra.sweeper.confirm_seeds=100")
     assert ended.code == 2 and "the search space is empty" in ended.err
 
 

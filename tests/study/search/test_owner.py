@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.search import owner as owners
 from ssc_sweep.study.search.owner import BEAT, Owner
-from ssc_sweep.study.search.record import SURPLUS, Record, begin, read
+from ssc_sweep.study.search.record import SURPLUS, Record
 from ssc_sweep.verdicts.rule import Rule
 from tests.command import Command, make_command
 from tests.study.search.test_sweep import EASY, IMPOSSIBLE, SMALL, load
@@ -88,16 +88,6 @@ def test_what_another_process_told_of_a_trial_stands(capsys: pytest.CaptureFixtu
     record.tell(trial, None, TrialState.FAIL, {"reason": "late"})
     assert record.trial(0).values == [3.0] and "reason" not in record.trial(0).user_attrs
     assert "finished by another process" in capsys.readouterr().err
-
-
-def test_a_confirmation_counts_by_the_seeds_that_the_last_start_asked_for() -> None:
-    study = optuna.create_study()
-    begin(study, Rule(target=15.0), 2).confirm(0, [5.0, 5.0])
-    assert read(study, Rule(target=15.0)).met()
-    again = begin(study, Rule(target=15.0), 4)
-    again.confirm(1, [10.0] * 4)
-    for record in (again, read(study, Rule(target=15.0))):
-        assert record.winner() == 1 and not record.has_confirmed(0)
 
 
 def test_a_trial_that_was_being_given_up_is_ended(command: Command) -> None:
