@@ -175,10 +175,11 @@ def test_a_trial_left_running_keeps_its_number_and_its_finished_runs(command: Co
     params = {name: left._suggest(name, d) for name, d in study.trials[0].distributions.items()}
     # Its process died between two folders of its stack.
     own = ("study=s", "arm='trial=0002'", "seed=0", IMPOSSIBLE, "batch=b10", *(f"{k}={v}" for k, v in params.items()))
-    assert command(*TINY, *own, *RULE).code == 0
+    assert command(*TINY, *own, *RULE, "split.test_share=0.2").code == 0  # as the search sets it
     done = command.folder / "outputs/s/trial=0002/seed=0/DONE"
     before = done.stat().st_mtime_ns
-    command(*SMALL, IMPOSSIBLE, "n_trials=4")
+    ended = command(*SMALL, IMPOSSIBLE, "n_trials=4")
+    assert ended.code == 1, ended.err
     assert done.stat().st_mtime_ns == before
     trials = load(command.folder).trials
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
