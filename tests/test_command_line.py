@@ -44,12 +44,16 @@ def test_an_option_without_its_value_is_refused() -> None:
         check_options(["--config-dir"])
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("module", ["ssc_sweep", "ssc_sweep.findings"])
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, module: str) -> None:
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, module: str, unbuffered: str) -> None:
     """As in --help | head -1: the pipe is closed before anything is printed."""
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as closed:
         call = [sys.executable, "-m", module, "--help"]
-        ended = subprocess.run(call, cwd=tmp_path, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+        ended = subprocess.run(
+            call, cwd=tmp_path, stdout=closed, stderr=subprocess.PIPE, text=True, check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
     assert ended.stderr == ""

@@ -4,6 +4,7 @@ What cannot be printed is noted, and said at the end of the command. A pipe whos
 on standard output it ends a command in silence, as in `--help | head`.
 """
 
+import atexit
 import io
 import os
 import sys
@@ -49,15 +50,27 @@ def _patient(stream: TextIO | None, own: TextIO | None, number: int) -> TextIO:
             stream.reconfigure(errors="replace")
         assert stream is not None
         return stream
-    _taken[number] = _Patient(number, "w", closefd=False)
-    given: dict[str, Any] = {"encoding": "utf-8"}
+    _taken[number] = raw = _Patient(number, "w", closefd=False)
+    if number == 1:
+        atexit.register(_say_the_last)
+    given: dict[str, Any] = {"encoding": "utf-8", "write_through": False}
     if isinstance(stream, io.TextIOWrapper):
         stream.flush()
         given = {
             "encoding": stream.encoding, "line_buffering": stream.line_buffering,
             "write_through": stream.write_through,
         }  # fmt: skip
-    return io.TextIOWrapper(io.BufferedWriter(_taken[number]), errors="replace", **given)
+    # PYTHONUNBUFFERED: each word goes out at once.
+    buffer: Any = raw if given["write_through"] else io.BufferedWriter(raw)
+    return io.TextIOWrapper(buffer, errors="replace", **given)
+
+
+def _say_the_last() -> None:
+    """What is still to be printed when the process ends, if its reader has not left by then."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def lost() -> str | None:
