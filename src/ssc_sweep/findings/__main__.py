@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import quote
 
 from ssc_sweep.errors import UserError
@@ -109,14 +110,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UserError, OSError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 1
-    try:
-        for page in pages:
-            print(page)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for page in pages:
+        print(page)
     return 0
 
 
+def command() -> NoReturn:
+    """The command line as the whole of a process."""
+    code = 0
+    try:
+        try:
+            code = main()
+        finally:
+            sys.stdout.flush()  # also where argparse leaves by itself, as for --help
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()
