@@ -45,7 +45,7 @@ def test_an_option_without_its_value_is_refused() -> None:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("module", ["ssc_sweep", "ssc_sweep.findings"])
+@pytest.mark.parametrize("module", ["ssc_sweep", "ssc_sweep.findings", "ssc_sweep.audit"])
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, module: str, unbuffered: str) -> None:
     """As in --help | head -1: the pipe is closed before anything is printed."""
     read, write = os.pipe()

@@ -116,11 +116,13 @@ def main() -> None:
         sys.argv[1:] = at_home(own_choices(sys.argv[1:]))
         refuse_many(sys.argv[1:])
         spare_plain_keys()
-        with admitting(sys.argv[1:]):
-            compose()
-            for cfg, model in _composed:
-                run(cfg, model)
-        sys.stdout.flush()
+        try:
+            with admitting(sys.argv[1:]):
+                compose()
+                for cfg, model in _composed:
+                    run(cfg, model)
+        finally:
+            sys.stdout.flush()  # also where Hydra leaves by itself, as for --help
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
