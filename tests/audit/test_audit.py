@@ -87,7 +87,8 @@ def test_nhefs_in_file_order(command: Command) -> None:
 def test_json_is_all_there_is_on_stdout(command: Command) -> None:
     ended = command("covariates=confounders", "format=json")
     found = json.loads(ended.out)
-    assert set(found) == {"audit", "characteristics", "findings", "columns", "notes"}
+    assert set(found) == {"audit", "characteristics", "findings", "columns", "notes", "p_fail", "reasons"}
+    assert 0 < found["p_fail"] < 1
     assert list(found["characteristics"]) == [*dict.fromkeys(found["characteristics"])]
     assert set(found["characteristics"]) == set(BY_NAME)
     assert len(found["columns"]) == 9 and found["columns"][0]["name"] == "sex"

@@ -10,7 +10,6 @@ from typing import Any, Literal, NoReturn
 
 import hydra
 import yaml
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -39,16 +38,16 @@ class Output(Section):
     outputs: str = Field(min_length=1, description="folder of all studies")
 
 
-_composed: list[tuple[DictConfig, str]] = []
+_composed: list[DictConfig] = []
 
 
 @hydra.main(config_path=str(conf_dir()), config_name=CONFIG, execution_whitelist=HYDRA_TARGETS)
 def compose(cfg: DictConfig) -> None:
     """Keep what Hydra composes: an error that left this function would be printed with lines of Hydra's own."""
-    _composed.append((cfg, str(HydraConfig.get().runtime.choices.get("model", ""))))
+    _composed.append(cfg)
 
 
-def run(cfg: DictConfig, model: str) -> None:
+def run(cfg: DictConfig) -> None:
     """Audit the rows that a run of this config would have; print, then write the page.
 
     Raises:
@@ -66,7 +65,7 @@ def run(cfg: DictConfig, model: str) -> None:
     extra = {str(key): value for key, value in beside.items() if key in DATASET_KEYS}
     place = Path(output.page).expanduser() if output.page else _place(output.outputs, config, beside)
     page.check_ours(place)
-    audited = audit(config, model, extra)
+    audited = audit(config, extra)
     heading = title(audited, config)
     if output.format == "json":
         print(as_json(audited, config))
@@ -119,8 +118,8 @@ def main() -> None:
         try:
             with admitting(sys.argv[1:]):
                 compose()
-                for cfg, model in _composed:
-                    run(cfg, model)
+                for cfg in _composed:
+                    run(cfg)
         finally:
             sys.stdout.flush()  # also where Hydra leaves by itself, as for --help
     except BrokenPipeError:  # whoever read the output has seen enough

@@ -69,6 +69,7 @@ CHARACTERISTICS = (
     Characteristic(
         "outcome_shift", "training sd", "absolute difference of the mean outcomes of validation and training"
     ),
+    Characteristic("outcome_offset", "training sd", "absolute mean of the training outcomes: how far from 0 they lie"),
     Characteristic("outcome_max_z", "training sd", "largest absolute z of a validation row's outcome"),
     Characteristic("largest_outcome", "unit of the outcome", "largest absolute outcome of all rows"),
     Characteristic("max_order", "", "largest absolute correlation of a column with the row number"),

@@ -14,18 +14,24 @@ The coefficients stand in forecast.yaml beside this module, small enough to be r
 `usual` is the characteristic where nothing is wrong: a term is a reason as far as it raises the log-odds above those.
 """
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import yaml
 from pydantic import Field
 
 from ssc_sweep.audit.definitions import BY_NAME
+from ssc_sweep.audit.measure import only
+from ssc_sweep.config import RunConfig
+from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.schema import Section
 
+SCALES: dict[str, Callable[[Any], Any]] = {"identity": np.asarray, "log1p": np.log1p, "log": np.log}
 COEFFICIENTS = Path(__file__).with_name("forecast.yaml")
 
 
@@ -41,13 +47,16 @@ class Term(Section):
         """What a value adds to the log-odds, against the usual one; nothing where it is unknown."""
         if math.isnan(value):
             return 0.0
-        f = {"identity": float, "log1p": math.log1p, "log": math.log}[self.scale]
-        return self.weight * (f(value) - f(self.usual))
+        f = SCALES[self.scale]
+        return self.weight * float(f(value) - f(self.usual))
 
 
 class _Model(Section):
     """A model as the file has it."""
 
+    runs: int
+    tables: int
+    failed: int
     intercept: float
     terms: list[Any]
 
@@ -57,6 +66,62 @@ class _File(Section):
 
     command: str
     models: dict[str, Any]
+
+
+def model_name(node: Mapping[str, Any]) -> str:
+    """What the file calls the model of a config: the module of its class.
+
+    >>> model_name({"_target_": "ssc_sweep.models.flow_ssc.FlowSSC"})
+    'flow_ssc'
+    """
+    target = str(node["_target_"])
+    return target.split(".")[-2] if target.startswith("ssc_sweep.models.") else target
+
+
+# A run fails where its RMSE is above this many times that of predicting the mean: the plan's 15 kg in relative terms.
+FAILS_ABOVE = 1.9
+# From this probability on, a run is warned of.
+LIKELY = 0.5
+
+
+def fails(rmse: float | None, mean_predictor_rmse: float) -> bool:
+    """Whether a run that ended failed; an RMSE of None is that of a run that diverged."""
+    return rmse is None or not rmse <= FAILS_ABOVE * mean_predictor_rmse
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is expected of a model on a split: the probability that it fails, and why, the strongest reason first."""
+
+    model: str
+    p_fail: float
+    reasons: tuple[str, ...]
+
+    @property
+    def warning(self) -> str:
+        """The line that is printed before such a run trains; empty where there is nothing to warn of."""
+        if self.p_fail <= LIKELY:
+            return ""
+        why = "; ".join(self.reasons[:2])
+        return (
+            f"forecast: {self.model} fails on these rows with probability {self.p_fail:.2f}: {why}. "
+            "`python -m ssc_sweep.audit` with the same words names the columns."
+        )
+
+
+@functools.cache
+def _known() -> "dict[str, Coefficients]":
+    return read()
+
+
+def foretell(config: RunConfig, data: DataSplit) -> Forecast | None:
+    """The forecast for a run on its rows; None for a model that has no coefficients."""
+    name = model_name(config.model)
+    model = _known().get(name)
+    if model is None:
+        return None
+    needed = [term.characteristic for term in model.terms]
+    return Forecast(name, *forecast(only(data, needed), model))
 
 
 @dataclass(frozen=True)

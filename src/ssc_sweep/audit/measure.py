@@ -1,5 +1,6 @@
 """The audit of a split: what its characteristics are, and what each column contributes. Data in, numbers out."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +86,17 @@ def characteristics(data: DataSplit, quick: bool = False) -> dict[str, float]:
     return measure(data, quick).characteristics
 
 
+def only(data: DataSplit, names: Collection[str]) -> dict[str, float]:
+    """These characteristics, and perhaps others: what a forecast needs, at the least cost."""
+    found = _rows(data) | _shift(data.train, data.val, len(data.cohort.treatments))
+    if not set(names) <= set(found):
+        found |= _reach(by_column.reach(data.train.x, data.val.x))
+    if not set(names) <= set(found):
+        raw = data.cohort.x[data.train.row], data.cohort.x[data.val.row]
+        found |= _unseen(small_columns(data.cohort.columns, *raw), raw[1])
+    return found if set(names) <= set(found) else characteristics(data, quick=True)
+
+
 def measure(data: DataSplit, quick: bool = False) -> Measured:
     """Measure a split. What is costly is measured on rows drawn from it, the same at each call."""
     train, val = data.train, data.val
@@ -101,7 +113,7 @@ def measure(data: DataSplit, quick: bool = False) -> Measured:
     told, treated = leaks(Side(z, some[0].t, some[0].y), Side(z_val, some[1].t, some[1].y), len(data.cohort.treatments))
     varying = source[~reach.constant]
     near, far = distance.sample(z, z_val, QUICK_ROWS if quick else MOST_ROWS)
-    numbers = _rows(data) | _reach(reach) | _values(found, small, raw[1])
+    numbers = _rows(data) | _reach(reach) | _unseen(small, raw[1]) | _values(found)
     numbers |= {
         "mahalanobis_ratio": distance.mahalanobis_ratio(near, far),
         "neighbour_ratio": distance.neighbour_ratio(near, far),
@@ -159,15 +171,18 @@ def _reach(reach: Reach) -> dict[str, float]:
     }
 
 
-def _values(found: tuple[ColumnAudit, ...], small: dict[int, Small], val: Floats) -> dict[str, float]:
-    row_unseen = np.zeros(len(val), np.bool_)
+def _unseen(small: dict[int, Small], val: Floats) -> dict[str, float]:
+    rows, columns = np.zeros(len(val), np.bool_), 0
     for j, one in small.items():
         if one.unseen.any():
-            row_unseen |= np.isin(val[:, j], one.values[one.unseen])
+            rows |= np.isin(val[:, j], one.values[one.unseen])
+            columns += 1
+    return {"unseen_columns": float(columns), "unseen_rows": float(rows.mean())}
+
+
+def _values(found: tuple[ColumnAudit, ...]) -> dict[str, float]:
     coded = [abs(column.code_val - column.code_train) for column in found if column.code is not None]
     return {
-        "unseen_columns": float(sum(bool(column.unseen) for column in found)),
-        "unseen_rows": float(row_unseen.mean()),
         "code_columns": float(len(coded)),
         "code_shift": max(coded, default=0.0),
         "gap_shift": max(abs(column.gaps_val - column.gaps_train) for column in found),
@@ -180,13 +195,15 @@ def _shift(train: Rows, val: Rows, treatments: int) -> dict[str, float]:
     a, b = (side / max(side.sum(), 1) for side in shares)
     numbers = {"treatment_shift": float(np.abs(a - b).sum() / 2) if known else float("nan")}
     if not train.y.shape[1]:
-        return numbers | dict.fromkeys(("outcome_shift", "outcome_max_z", "largest_outcome"), float("nan"))
+        names = ("outcome_shift", "outcome_offset", "outcome_max_z", "largest_outcome")
+        return numbers | dict.fromkeys(names, float("nan"))
     mean, sd = train.y.mean(axis=0), train.y.std(axis=0)
     moves = sd > 0
     nothing = not moves.any()
     z = (val.y[:, moves] - mean[moves]) / sd[moves]
     return numbers | {
         "outcome_shift": float("nan") if nothing else float(np.abs(z.mean(axis=0)).max()),
+        "outcome_offset": float("nan") if nothing else float(np.abs(mean[moves] / sd[moves]).max()),
         "outcome_max_z": float("nan") if nothing else float(np.abs(z).max()),
         "largest_outcome": float(max(np.abs(train.y).max(), np.abs(val.y).max())),
     }

@@ -35,11 +35,10 @@ class Audit:
     reasons: tuple[str, ...] = ()
 
 
-def audit(config: RunConfig, model: str = "", extra: Mapping[str, Any] | None = None) -> Audit:
+def audit(config: RunConfig, extra: Mapping[str, Any] | None = None) -> Audit:
     """Audit the rows of a run.
 
     Args:
-        model: name of the model's YAML, for the forecast.
         extra: keys of the data set beside its arguments, such as clamp.
 
     Raises:
@@ -48,7 +47,7 @@ def audit(config: RunConfig, model: str = "", extra: Mapping[str, Any] | None = 
     seen = look(config)
     measured = measure(seen.data)
     found = findings(measured, config, seen.faults, extra)
-    known = forecasts.read().get(model)
+    known = forecasts.read().get(forecasts.model_name(config.model))
     p_fail, reasons = forecasts.forecast(measured.characteristics, known) if known else (None, ())
     return Audit(seen.data, measured.characteristics, found, measured.columns, seen.notes, p_fail, reasons)
 

@@ -60,7 +60,7 @@ def _returns_a_cohort(function: object) -> bool:
     return inspect.isfunction(function) and get_type_hints(function).get("return") is Cohort
 
 
-PURE = ("ssc_sweep.data.nhefs.load", "ssc_sweep.data.synthetic.load")
+PURE = ("ssc_sweep.data.nhefs.load", "ssc_sweep.data.packaged.load", "ssc_sweep.data.synthetic.load")
 
 
 @functools.lru_cache(maxsize=2)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ssc_sweep.audit.forecast import fails
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.judging import unit_of
 from ssc_sweep.findings.views import titled
 from ssc_sweep.findings.watched import ends
+from ssc_sweep.study.job import Status
 from ssc_sweep.training.scores import SCORES
 from ssc_sweep.verdicts.paired import t_interval
 
@@ -164,6 +166,35 @@ def published(study: Study) -> list[Published]:
             ours = study.ended.loc[study.ended["arm"] == folders[ref.arm], ref.score].astype(float).mean()
             title = titles.get(ref.score, ref.score)
             found.append(Published(ref.arm, title, ref.value, ref.low, ref.high, float(ours), ref.source, ref.note))
+    return found
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What was forecast of an arm before it trained, and what came of it.
+
+    Attributes:
+        p_fail: mean over its runs of the forecast probability of failure.
+        failed, runs: how many failed, of those that ended.
+    """
+
+    label: str
+    p_fail: float
+    failed: int
+    runs: int
+
+
+def foretold(study: Study) -> list[Foretold]:
+    """A line for each arm that has a forecast; none where no arm has one."""
+    found = []
+    for folder, label in arms_of(study):
+        runs = study.ended[study.ended["arm"] == folder].dropna(subset=["p_fail"])
+        if len(runs):
+            finite = runs["rmse"].astype(float).where(runs["status"] == Status.FINISHED.value)
+            failed = sum(
+                fails(None if math.isnan(r) else r, m) for r, m in zip(finite, runs["mean_predictor_rmse"], strict=True)
+            )
+            found.append(Foretold(label, float(runs["p_fail"].astype(float).mean()), failed, len(runs)))
     return found
 
 

@@ -21,11 +21,11 @@ UNFINISHED, LEFT_OUT = "unfinished", "left out"
 # has no such number, or it is of a version that did not know it.
 TEXTS = ("status", "model", "unit")
 NUMBERS = ("rows_train", "rows_val", "covariates", "batch", "steps", "parameters", "seconds", "stack")
-MAY_LACK = ("rows_val_known", "rows_test", "rows_without_outcome", "train_rmse")
-METRICS = (*TEXTS, "val_rows", *SCORE_NAMES, "train_rmse", *NUMBERS, *MAY_LACK[:3])
+MAY_LACK = ("rows_val_known", "rows_test", "rows_without_outcome", "train_rmse", "p_fail")
+METRICS = (*TEXTS, "val_rows", *SCORE_NAMES, "train_rmse", *NUMBERS, *MAY_LACK[:3], "p_fail")
 # What a number may be, where it is not any.
 POSSIBLE = dict.fromkeys((*NUMBERS, *MAY_LACK, "rmse", "mean_predictor_rmse", "rmse_per_batch", "brier"), NotNegative)
-POSSIBLE |= dict.fromkeys(("accuracy", "majority_share", "auroc", "coverage_50", "coverage_90"), AnyShare)
+POSSIBLE |= dict.fromkeys(("accuracy", "majority_share", "auroc", "coverage_50", "coverage_90", "p_fail"), AnyShare)
 
 
 def read_metrics(folder: RunFolder) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from ssc_sweep.findings import style  # noqa: F401
 # isort: split
 from matplotlib.figure import Figure
 
+from ssc_sweep.audit.forecast import FAILS_ABOVE
 from ssc_sweep.findings import plots
 from ssc_sweep.findings.answer import conclusions_of, headline
 from ssc_sweep.findings.collect import Study, summarised
-from ssc_sweep.findings.comparison import effects, probe_table, published, score_table
+from ssc_sweep.findings.comparison import effects, foretold, probe_table, published, score_table
 from ssc_sweep.findings.diagnosis import Answer
 from ssc_sweep.findings.factor_plots import figures_of
 from ssc_sweep.findings.factors import ACROSS_ROWS, Factorial, answer_text, contrasts_csv, factorials_of
@@ -294,6 +295,8 @@ def render(
         "probe_arms": probe_arms,
         "probe_rows": probe_rows,
         "published": published(compared),
+        "foretold": foretold(compared),
+        "fails_above": FAILS_ABOVE,
         "effects": effects(compared),
         "effect_picture": picture_of_effects(compared),
         "chapters": chapters,

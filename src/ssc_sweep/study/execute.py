@@ -10,7 +10,7 @@ import hashlib
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 from ssc_sweep.admission import also_admitting
+from ssc_sweep.audit.forecast import Forecast, fails, foretell, model_name
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import HIDDEN, Floats
 from ssc_sweep.data.source import Data
@@ -138,6 +139,7 @@ def _train(jobs: list[Job], device: torch.device, channel: Channel) -> list[Resu
     rows = assemble(splits, dtype_of(configs[0]), device)
     trainer = make_trainer(configs, splits[0], device)
     model = trainer.model
+    forecasts = _forecasts(configs, splits)
     start = time.perf_counter()
     trained = train(model, rows, trainer.make_optimizer, trainer.schedule, channel.after_epoch, channel.go_on)
     seconds = (time.perf_counter() - start) / runs
@@ -151,9 +153,10 @@ def _train(jobs: list[Job], device: torch.device, channel: Channel) -> list[Resu
         "unused": list(trained.unused),
         "probes": [asdict(probe) for probe in model.probes],
     }
+    metrics = [_metrics(job, data, run, trained) for run, (job, data) in enumerate(zip(jobs, splits, strict=True))]
     return [
         Result(
-            metrics=_metrics(job, data, run, trained) | about,
+            metrics=metrics[run] | _foretold_of(forecasts[run], metrics[run]) | about,
             history=trained.history.rows[run],
             val=data.val,
             cohort=data.cohort,
@@ -165,8 +168,10 @@ def _train(jobs: list[Job], device: torch.device, channel: Channel) -> list[Resu
     ]
 
 
-# The rows of the last stack that this process has trained: the next one has the same, as a rule.
+# The rows of the last stack that this process has trained, and what was forecast on them: the next one has the same, as
+# a rule.
 _last = Data()
+_foretold: dict[tuple[str, str], Forecast | None] = {}
 
 
 def _rows(configs: list[RunConfig]) -> list[DataSplit]:
@@ -174,6 +179,27 @@ def _rows(configs: list[RunConfig]) -> list[DataSplit]:
     global _last
     _last = _last.only(configs)
     return [_last.split(config) for config in configs]
+
+
+def _forecasts(configs: list[RunConfig], splits: list[DataSplit]) -> list[Forecast | None]:
+    """What is forecast of each run; known from the last stack where it had the same model and rows."""
+    global _foretold
+    keys = [(model_name(config.model), _last.key(config)) for config in configs]
+    now: dict[tuple[str, str], Forecast | None] = {}
+    for key, config, data in zip(keys, configs, splits, strict=True):
+        if key not in now:
+            now[key] = _foretold[key] if key in _foretold else foretell(config, data)
+    _foretold = now
+    return [now[key] for key in keys]
+
+
+def _foretold_of(forecast: Forecast | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What was forecast of a run, and what came of it."""
+    if forecast is None:
+        return {"p_fail": None}
+    stopped = metrics["status"] is Status.PRUNED
+    came = None if stopped else fails(metrics["rmse"], metrics["mean_predictor_rmse"])
+    return {"p_fail": round(forecast.p_fail, 4), "p_fail_reasons": list(forecast.reasons), "fails": came}
 
 
 def _measured(answers: Answers, run: int, rows: Rows, data: DataSplit) -> Measured:

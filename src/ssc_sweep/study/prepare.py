@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ssc_sweep import admission
+from ssc_sweep.audit.forecast import foretell, model_name
 from ssc_sweep.config import RunConfig, without_seed
 from ssc_sweep.data.cohort import HIDDEN
 from ssc_sweep.data.source import Data
@@ -22,6 +23,8 @@ from ssc_sweep.study.job import Job, Outcome, Status, config_text, ended
 from ssc_sweep.study.memory import bytes_of_a_number, of_stack
 from ssc_sweep.training.optimizer import Optimizer
 from ssc_sweep.training.scores import of_your_own
+
+MOST_WARNINGS = 3  # lines about forecasts
 
 
 def shared(optimizer: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +113,8 @@ class Prepared:
     """Jobs that have been checked: the outcomes of those that have ended before, groups of the others.
 
     Attributes:
-        notes: what the user should know of how the data were read, a line each.
+        notes: what the user should know before anything trains: how the data were read, and what is forecast to fail;
+            a line each.
     """
 
     ended: dict[int, Outcome]
@@ -161,6 +165,7 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
     arms: dict[Path, str] = {}
     of_arms: dict[Path, str] = {}
     of_rows: dict[str, str] = {}
+    firsts: dict[tuple[str, str], RunConfig] = {}
     for index, job in enumerate(jobs):
         outcome = ended(job)
         _same_arm(job, arms)
@@ -170,6 +175,7 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
         arm, rows = job.folder.path.parent, data.key(job.config)
         if arm not in of_arms:
             of_arms[arm] = _of_config(job.config)
+            firsts.setdefault((model_name(job.config.model), rows), job.config)
         if rows not in of_rows:
             of_rows[rows] = _of_rows(data.split(job.config))
         key = of_arms[arm] + of_rows[rows]
@@ -177,7 +183,15 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
         if key not in samples:
             samples[key] = job.config, data.split(job.config)
     groups = tuple(_group(tuple(members[key]), *samples[key]) for key in members)
-    return Prepared(before, groups, data.notes)
+    return Prepared(before, groups, (*data.notes, *_warnings(firsts.values(), data)))
+
+
+def _warnings(configs: Iterable[RunConfig], data: Data) -> list[str]:
+    """A line for each model and kind of rows that is likely to fail, the first few of them."""
+    found = [foretell(config, data.split(config)) for config in configs]
+    lines = list(dict.fromkeys(one.warning for one in found if one is not None and one.warning))
+    more = len(lines) - MOST_WARNINGS
+    return lines if more <= 0 else [*lines[:MOST_WARNINGS], f"forecast: {more} more such arms; the report has them all"]
 
 
 def _group(jobs: tuple[int, ...], config: RunConfig, data: DataSplit) -> Group:

@@ -1,0 +1,40 @@
+"""What a run is forecast to do: said before it trains, kept with its metrics, shown in the report."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from tests.command import Command, make_command
+
+command = pytest.fixture(make_command)
+# Rows that train in the first half of the file; five columns hold a code from half-way down that no training row has.
+CODED = ("dataset=synthetic", "dataset.rows=400", "dataset.d_x=10", "epochs=1", "batch.size=50", "model.width=8",
+         "study=s", "workers=0", "probes=false", "save_weights=none")  # fmt: skip
+
+
+def test_a_run_that_is_likely_to_fail_says_so_in_one_line(command: Command) -> None:
+    ended = command(*CODED)
+    assert ended.code == 0, ended.err
+    lines = [line for line in (ended.out + ended.err).splitlines() if line.startswith("forecast:")]
+    assert len(lines) == 1 and "flow_ssc fails on these rows with probability" in lines[0]
+    (path,) = (command.folder / "outputs" / "s").rglob("metrics.json")
+    metrics = json.loads(path.read_text())
+    assert metrics["p_fail"] > 0.5 and metrics["p_fail_reasons"]
+    assert metrics["fails"] is (metrics["rmse"] > 1.9 * metrics["mean_predictor_rmse"])
+
+
+def test_a_run_that_is_likely_to_work_says_nothing(command: Command) -> None:
+    ended = command(*CODED, "dataset.wave_columns=0", "split=shuffled")
+    assert ended.code == 0 and "forecast:" not in ended.out + ended.err
+
+
+def test_a_study_says_each_warning_once_and_reports_what_came_of_it(command: Command) -> None:
+    ended = command("-m", *CODED, "hypothesis=split,lr", "seeds=2")
+    assert ended.code == 0, ended.err
+    assert (ended.out + ended.err).count("forecast: flow_ssc fails") == 1
+    study = command.folder / "outputs" / "s"
+    runs = pd.read_csv(study / "summary.csv").set_index(["arm", "seed"])
+    assert (runs.loc["control", "p_fail"] > 0.5).all() and (runs.loc["split/split=shuffled", "p_fail"] < 0.5).all()
+    page = (study / "report.html").read_text()
+    assert "What was forecast, and what came of it" in page
