@@ -48,8 +48,10 @@ def test_a_choice_trains(command: Command, path: Path) -> None:
         rows = [f"{i % 2},{i % 7},{i % 5}" for i in range(140)]
         (command.folder / "my.csv").write_text("\n".join(["dose,weight,age", *rows]))
         data = ["dataset.path=my.csv", "dataset.treatment=dose", "dataset.outcome=weight"]
+    if group == "case":
+        data = ["dataset=planted"]
     size = [] if group == "batch" else ["batch.size=32"]
-    width = [] if group == "model" else ["model.width=8"]
+    width = [] if group in ("model", "case") else ["model.width=8"]
     rest = [word for word in SMALL if not word.startswith("model")]
     ended = command(*rest, *data, f"{group}={choice}", *size, *width)
     if group == "search_space":  # what a search varies; one run is told so

@@ -92,7 +92,7 @@ def test_a_leak_that_holds_in_training_alone(make_config: MakeConfig) -> None:
 def test_few_rows(make_config: MakeConfig) -> None:
     _, data = planted(make_config, "fault=few_rows")
     assert len(data.train.t) == 64 and len(data.val.t) == 64
-    assert len(planted(make_config, "fault=few_rows", "dataset_size=full")[1].train.t) == 400
+    assert len(planted(make_config, "fault=few_rows", "dataset_size=full")[1].train.t) == 3200
 
 
 def test_outcomes_that_grow_down_the_file(make_config: MakeConfig) -> None:

@@ -348,7 +348,11 @@ class HypothesisSweeper(Sweeper):
         return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
 
     def _read(self, name: str) -> HypothesisConf:
-        return read_hypothesis(name, self._compose([f"hypothesis={name}"]).hypothesis)
+        assert self.config is not None
+        choice = self.config.hydra.runtime.choices.get("experiment")
+        # An experiment has configured Hydra's sweeper, which must stay as it is.
+        experiment = [] if choice is None else [f"experiment={choice}"]
+        return read_hypothesis(name, self._compose([*experiment, f"hypothesis={name}"]).hypothesis)
 
     def _merge_equal(self, arms: Sequence[Arm]) -> tuple[Arm, ...]:
         """Check every arm's config and give arms of equal configs the folder of the first of them."""
