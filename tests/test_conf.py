@@ -53,8 +53,10 @@ def test_a_choice_trains(command: Command, path: Path) -> None:
     if path.stem == "packaged":
         file = "causaldata/nsw_mixtape/nsw_mixtape.dta"
         data = [f"dataset.file={file}", "dataset.treatment=treat", "dataset.outcome=re78", "dataset.drop=[data_id]"]
+    if group == "case":
+        data = ["dataset=planted"]
     size = [] if group == "batch" else ["batch.size=32"]
-    width = [] if group == "model" else ["model.width=8"]
+    width = [] if group in ("model", "case") else ["model.width=8"]
     rest = [word for word in SMALL if not word.startswith("model")]
     ended = command(*rest, *data, f"{group}={choice}", *size, *width)
     if group == "search_space":  # what a search varies; one run is told so

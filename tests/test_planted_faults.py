@@ -92,7 +92,7 @@ def test_a_leak_that_holds_in_training_alone(make_config: MakeConfig) -> None:
 def test_few_rows(make_config: MakeConfig) -> None:
     _, data = planted(make_config, "fault=few_rows")
     assert len(data.train.t) == 64 and len(data.val.t) == 64
-    assert len(planted(make_config, "fault=few_rows", "dataset_size=full")[1].train.t) == 400
+    assert len(planted(make_config, "fault=few_rows", "dataset_size=full")[1].train.t) == 3200
 
 
 def test_outcomes_that_grow_down_the_file(make_config: MakeConfig) -> None:
@@ -133,3 +133,14 @@ def test_a_fault_is_a_point_of_a_grid_of_hypotheses(command: Command) -> None:
     ]
     config = yaml.safe_load((command.folder / "outputs/s/fault=late/control/seed=0/config.yaml").read_text())
     assert config["split"]["planted"][0]["columns"] == ["x1"] and "fault" not in config
+    plan = yaml.safe_load((command.folder / "outputs/s/study.yaml").read_text())
+    assert plan["faults"]["fault=late/control"] == {"name": "late", "named_by": ["leak"]}
+    assert "0 of 2 (0%, interval 0% to 84%) planted faults named, and only they; 0 of 1" in ended.out
+
+
+def test_a_fault_says_what_names_it(command: Command) -> None:
+    (command.folder / "mine" / "fault").mkdir(parents=True)
+    (command.folder / "mine" / "fault" / "mute.yaml").write_text("# @package _global_\nfault: {share: 1}\n")
+    words = [word for word in TINY if not word.startswith("dataset=")]
+    ended = command("-m", "--config-dir", "mine", "dataset=planted", *words, "fault=mute", "hypothesis=ema", "seeds=1")
+    assert ended.code == 2 and "fault.named_by is missing" in ended.err and ended.err.count("\n") == 1

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ssc_sweep.findings.reading import METRICS
+from ssc_sweep.study.fault import Fault
 from ssc_sweep.study.folder import RunFolder, StudyFolder, write_json, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.plan import Plan, write_plan
@@ -65,7 +66,9 @@ def fail(folder: RunFolder) -> None:
     write_text(folder.failed, TRACE)
 
 
-def make_study(path: Path, seeds: int = 8) -> StudyFolder:
+def make_study(
+    path: Path, seeds: int = 8, rule: Rule | None = None, faults: dict[str, Fault] | None = None
+) -> StudyFolder:
     """A control at 40 kg and two arms: one at 10 kg for every seed, one like the control; all whole."""
     study = StudyFolder(path)
     arms_of = [{"optimizer.lr": 1e-4}, {"optimizer.lr": 1e-5}]
@@ -75,7 +78,7 @@ def make_study(path: Path, seeds: int = 8) -> StudyFolder:
         Arm(FAST, "optimizer.lr=1e-4", "lr", "control", ("optimizer.lr=1e-4",)),
         Arm(SLOW, "optimizer.lr=1e-5", "lr", "control", ("optimizer.lr=1e-5",)),
     )
-    write_plan(study, Plan(tuple(range(seeds)), arms, Rule(target=15.0), {"lr": conf}))
+    write_plan(study, Plan(tuple(range(seeds)), arms, rule or Rule(target=15.0), {"lr": conf}, faults=faults or {}))
     for seed in range(seeds):
         finish(study.run("control", seed), 40.0 + seed)
         finish(study.run(FAST, seed), 10.0 + 0.3 * seed)

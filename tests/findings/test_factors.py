@@ -92,7 +92,11 @@ def test_table_csv_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert table["level"].to_numpy() == pytest.approx(0.05 / 16)
     assert pd.read_csv(folder.path / "verdicts.csv")["level"].to_numpy() == pytest.approx(0.05 / 16)
     page = (folder.path / "report.html").read_text()
-    assert page.count("order: shuffled divides RMSE by") == 1 and 'id="factors"' in page and "claims=16)" in page
+    assert (
+        page.count("order: shuffled divides RMSE by") == 1
+        and 'id="factors"' in page
+        and "claims={&#39;control&#39;: 16})" in page
+    )
     figures = {path.name for path in (folder.path / "figures").iterdir()}
     assert {"factors-both.svg", "factors-both-together.png"} <= figures
 

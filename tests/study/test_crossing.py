@@ -96,7 +96,9 @@ def test_a_grid_has_contrasts_at_each_of_its_points(plan: MakePlan) -> None:
     assert [control for _, control in found] == ["split=file_order/control", "split=shuffled/control"]
     assert all(len(contrasts) == 6 for contrasts in found.values())
     # 14 arms with two claims, 2 controls, 12 contrasts.
-    assert claims_in(made.arms) == 14 * 2 + 2 + 12
+    first, second = (control for _, control in found)
+    assert claims_in(made.arms, RULE) == dict.fromkeys((first, second), 14 * 2 + 2 + 12)
+    assert claims_in(made.arms, RULE.model_copy(update={"family": "point"})) == dict.fromkeys((first, second), 21)
 
 
 # Judging
@@ -124,7 +126,7 @@ def test_other_rows_are_compared_over_predicting_the_mean() -> None:
         "order=shuffled": np.log(4),
         "order=shuffled, batch=b32": np.log(4) + 1,
     }
-    (judged,) = judge_contrasts(arms, runs_of(arms, rows, log_rmse), RULE, claims_in(arms)).values()
+    (judged,) = judge_contrasts(arms, runs_of(arms, rows, log_rmse), RULE, claims_in(arms, RULE)).values()
     order, batch, both = judged
     assert order.relative and order.seen.ratio == pytest.approx(2, rel=0.05)
     # Batches are compared on equal rows, whatever the order.
@@ -135,7 +137,7 @@ def test_other_rows_are_compared_over_predicting_the_mean() -> None:
 def test_runs_of_a_version_that_did_not_name_its_rows_are_compared() -> None:
     arms = arms_of({"order": ORDER})
     runs = {arm.folder: {seed: Seen(10.0 + seed) for seed in range(12)} for arm in arms}
-    ((only,),) = judge_contrasts(arms, runs, RULE, 3).values()
+    ((only,),) = judge_contrasts(arms, runs, RULE, claims_in(arms, RULE)).values()
     assert not only.relative and only.seen.n == 12 and only.seen.ratio == 1
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.study.fault import Fault
+from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, check_rule, read_plan, write_plan
 from ssc_sweep.verdicts.rule import Rule
@@ -46,3 +47,17 @@ def test_another_target_is_another_rule(tmp_path: Path, arms: tuple[Arm, ...]) -
     write_plan(folder, plan(TRIAL, AUTO))
     with pytest.raises(UserError, match="was started under another rule"):
         write_plan(folder, plan(arms, Rule(target=14.0, sequential=True)))
+
+
+def test_a_study_from_before_there_were_faults_and_families_is_read(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    fault = Fault(name="rate", named_by=["lr"])
+    write_plan(folder, Plan((0,), COMPARED, FIXED, faults={"control": fault}))
+    assert read_plan(folder).faults == {"control": fault}
+    content = read_yaml(folder.study)
+    del content["faults"], content["rule"]["family"]
+    write_yaml(folder.study, content)
+    assert (read_plan(folder).faults, read_plan(folder).rule) == ({}, FIXED)
+    write_plan(folder, plan(COMPARED, FIXED))
+    with pytest.raises(UserError, match="was started under another rule"):
+        write_plan(folder, plan(COMPARED, FIXED.model_copy(update={"family": "point"})))

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
+import yaml
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
@@ -14,6 +16,7 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.study.hypothesis import as_override, read_hypothesis, value_text
 from ssc_sweep.study.plan import Plan
 from ssc_sweep.study.sweeper import HypothesisSweeper
+from ssc_sweep.verdicts.share import fixed_interval
 
 MakePlan = Callable[..., Plan]
 
@@ -25,10 +28,10 @@ def plan() -> Iterator[MakePlan]:
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
 
-        def make(*words: str) -> Plan:
+        def make(*words: str, grids: list[dict[str, str]] | None = None) -> Plan:
             overrides = OverridesParser.create(config_loader=hydra.config_loader).parse_overrides(list(words))
             fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
-            sweeper = HypothesisSweeper()
+            sweeper = HypothesisSweeper(grids=grids)
             sweeper.config = hydra.compose_config("config", [*fixed, "study=s"], run_mode=RunMode.MULTIRUN)
             sweeper.hydra_context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
             return sweeper.plan(overrides)
@@ -167,3 +170,53 @@ def test_an_experiment_brings_arms_of_its_own(plan: MakePlan) -> None:
 def test_one_command_is_one_study(plan: MakePlan, words: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         plan(*words)
+
+
+GRIDS = [{"split": "file_order,shuffled", "batch": "b10,b32"}, {"split": "shuffled", "epochs": "range(1,3)"}]
+
+
+def test_grids_lie_beside_each_other(plan: MakePlan) -> None:
+    made = plan("seeds=2", grids=GRIDS)
+    assert folders(made) == [
+        "split=file_order,batch=b10", "split=file_order,batch=b32", "split=shuffled,batch=b10",
+        "split=shuffled,batch=b32", "split=shuffled,epochs=1", "split=shuffled,epochs=2",
+    ]  # fmt: skip
+    assert made.varied == ("split", "batch", "epochs")
+
+
+def test_a_word_of_the_command_line_wins_over_grids(plan: MakePlan) -> None:
+    made = plan("seeds=2", "split=file_order,shuffled", "epochs=3", grids=[{"batch": "b32"}, *GRIDS])
+    assert [arm.label for arm in made.arms] == [
+        "batch=b32, split=file_order", "batch=b32, split=shuffled",
+        "batch=b10, split=file_order", "batch=b10, split=shuffled",
+        "split=file_order", "split=shuffled",
+    ]  # fmt: skip
+
+
+def test_the_fault_of_each_point_is_noted(plan: MakePlan) -> None:
+    made = plan("dataset=planted", "hypothesis=scale_floor", "fault=none,rate", "seeds=2")
+    assert {control: (fault.name, fault.named_by) for control, fault in made.faults.items()} == {
+        "fault=none/control": ("none", []),
+        "fault=rate/control": ("rate", ["lr", "rate"]),
+    }
+    assert plan("hypothesis=scale_floor", "seeds=2").faults == {}
+
+
+def test_a_fault_has_to_change_something(plan: MakePlan) -> None:
+    with pytest.raises(UserError, match=r"fault=rate has the config of fault=none .*has to change something"):
+        plan("dataset=planted", "hypothesis=scale_floor", "fault=none,rate", "optimizer.lr=1e-3", "seeds=2")
+
+
+def test_the_planted_experiment(plan: MakePlan) -> None:
+    """As many studies without a fault as with one. Every fault can be named; all runs of an arm show that it works."""
+    conf = yaml.safe_load((conf_dir() / "experiment" / "planted.yaml").read_text())["hydra"]["sweeper"]
+    tested = conf["params"]["hypothesis"].split(",")
+    made = plan("experiment=planted", f"seeds={conf['params']['seeds']}", grids=conf["grids"])
+    named = [fault.named_by for fault in made.faults.values()]
+    assert len(named) == len(made.arms) == 80
+    assert [bool(one) for one in named].count(True) == [bool(one) for one in named].count(False) == 40
+    assert all(not one or set(one) & set(tested) for one in named)
+    assert made.rule is not None and (made.rule.family, made.rule.sequential) == ("point", False)
+    arms = [yaml.safe_load((conf_dir() / "hypothesis" / f"{name}.yaml").read_text())["arms"] for name in tested]
+    low, _ = fixed_interval(np.ones(len(made.seeds), dtype=bool), made.rule.level(2 * sum(map(len, arms)) + 1))
+    assert low > made.rule.works_share

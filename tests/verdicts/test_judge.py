@@ -203,7 +203,7 @@ def test_the_level_is_shared_by_all_claims() -> None:
     control = around(50, 8)
     rmse = {"c": control, "a": around(25, 8), "b": around(50, 8, 0.7)}
     against = {"a": ("a", "c"), "b": ("b", "c")}
-    assert claims_of(against) == 5
+    assert claims_of(against, RULE) == {"c": 5}
     found = judge_study(rmse, against, RULE)
     assert found["a"].level == 0.01
     # Eight pairs, all better: p = 2/256 = 0.0078, below 0.01, and not below 0.05 / 7 with a third arm.
@@ -211,6 +211,19 @@ def test_the_level_is_shared_by_all_claims() -> None:
     assert found["a"].matters.answer is Matters.BETTER
     more = judge_study(rmse | {"d": control}, against | {"d": ("d", "c")}, RULE)
     assert more["a"].matters.answer is Matters.OPEN
+
+
+def test_the_level_of_a_point_is_shared_by_its_own_claims() -> None:
+    rmse = {name: around(50, 8) for name in ("c", "a", "b", "d", "e")}
+    against = {"a": ("a", "c"), "b": ("b", "c"), "e": ("e", "d")}
+    by_point = RULE.model_copy(update={"family": "point"})
+    assert claims_of(against, RULE) == {"c": 8, "d": 8}
+    assert claims_of(against, by_point) == {"c": 5, "d": 3}
+    assert claims_of(against, by_point, {"d": 4}) == {"c": 5, "d": 7}
+    found = judge_study(rmse, against, by_point)
+    assert [found[name].level for name in ("a", "b", "e")] == [0.05 / 5, 0.05 / 5, 0.05 / 3]
+    # A study of the point alone says the same.
+    assert judge_study(rmse, {"e": ("e", "d")}, RULE)["e"] == found["e"]
 
 
 def test_an_arm_without_runs_stays_a_claim() -> None:

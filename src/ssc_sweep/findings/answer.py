@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.judging import ArmVerdict
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Works
+from ssc_sweep.verdicts.scoring import Planted, Score
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,30 @@ def headline(verdicts: Sequence[ArmVerdict]) -> str:
     if not found:
         return ""
     return " ".join(part for part in (_causes(found), _working(verdicts)) if part)
+
+
+def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> Score | None:
+    """How well the verdicts name what was planted; None where the study has no faults."""
+    named: dict[str, set[str]] = {control: set() for control in study.plan.faults}
+    labels = {v.arm.control: v.control_label for v in verdicts}
+    for v in verdicts:
+        if v.cause is Cause.CAUSE and v.arm.control in named:
+            named[v.arm.control].add(v.arm.hypothesis or "")
+    studies = [
+        Planted(str(labels[control]), fault.name, tuple(fault.named_by), tuple(sorted(named[control])))
+        for control, fault in study.plan.faults.items()
+        if control in labels
+    ]
+    return Score(tuple(studies)) if studies else None
+
+
+def score_lines(score: Score) -> list[str]:
+    """A line for each study whose fault was not named, or not alone."""
+    return [
+        f"{one.at}: named {', '.join(one.named) or 'nothing'}, planted {one.fault}"
+        + (f" (named by {' or '.join(one.named_by)})" if one.named_by else "")
+        for one in score.wrong
+    ]
 
 
 def _causes(found: Sequence[Conclusion]) -> str:

@@ -19,6 +19,7 @@ from ssc_sweep.findings.runs import read_runs
 from ssc_sweep.findings.summary import as_csv, read_summary
 from ssc_sweep.probe import Probe
 from ssc_sweep.schema import admits
+from ssc_sweep.study.fault import Fault
 from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf, Reference
 from ssc_sweep.study.job import Status
@@ -152,7 +153,15 @@ def _make_plan(content: Mapping[str, Any], runs: pd.DataFrame, rule: Rule | None
     arms = _arms(content) or tuple(Arm(name, name, None, None, ()) for name in sorted(runs["arm"].unique()))
     seeds = content.get("seeds")
     numbers = [seed for seed in seeds if isinstance(seed, int)] if isinstance(seeds, list) else list(runs["seed"])
-    return Plan(tuple(sorted({int(seed) for seed in numbers})), arms, rule, _hypotheses(content, arms))
+    seeds = tuple(sorted({int(seed) for seed in numbers}))
+    return Plan(seeds, arms, rule, _hypotheses(content, arms), faults=_faults(content))
+
+
+def _faults(content: Mapping[str, Any]) -> dict[str, Fault]:
+    """What was planted at each point of a grid; an entry that cannot be used is left out."""
+    found = content.get("faults")
+    entries = found.items() if isinstance(found, dict) else ()
+    return {str(control): Fault.read(entry) for control, entry in entries if admits(Fault, entry)}
 
 
 def collect(folder: StudyFolder) -> Study:

@@ -115,7 +115,7 @@ def factorials_of(study: Study) -> list[Factorial]:
         return []
     labels = {arm.folder: arm.label for arm in sorted(arms, key=lambda arm: arm.control is None)}
     runs = seen_in(study, study.rule) if study.rule else {}
-    judged = judge_contrasts(arms, runs, study.rule, claims_in(arms)) if study.rule else {}
+    judged = judge_contrasts(arms, runs, study.rule, claims_in(arms, study.rule)) if study.rule else {}
     found = []
     for (hypothesis, control), of in cells.items():
         note = _no_contrasts(study, of)

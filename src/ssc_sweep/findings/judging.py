@@ -176,6 +176,7 @@ def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
     other = [comparison(v.arm) for v in judged if v.judgement and v.judgement.matters.answer is Matters.APART]
     relative = study.rule is not None and study.rule.target is None
     rule = ", ".join(f"{name}={value!r}" for name, value in study.rule.model_dump().items()) if study.rule else ""
+    claims = {cell(name): count for name, count in claims_in(study.plan.arms, study.rule).items()} if study.rule else {}
     lines = [
         "import pandas as pd",
         "from ssc_sweep.verdicts.judge import Rule, judge_study",
@@ -187,7 +188,7 @@ def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
         *(f"    {name!r}: {pair!r}," for name, pair in against.items()),
         "}",
         f"apart = {other!r}  # measured on other validation rows than the control",
-        f"judged = judge_study(rmse, against, Rule({rule}), apart, claims={claims_in(study.plan.arms)})",
+        f"judged = judge_study(rmse, against, Rule({rule}), apart, claims={claims!r})",
         "for name, judgement in judged.items():",
         '    print(name, judgement.verdict, judgement, sep="\\n  ")',
     ]

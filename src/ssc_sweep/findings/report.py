@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from ssc_sweep.audit.forecast import FAILS_ABOVE
 from ssc_sweep.findings import plots
-from ssc_sweep.findings.answer import conclusions_of, headline
+from ssc_sweep.findings.answer import conclusions_of, headline, score_lines, score_of
 from ssc_sweep.findings.collect import Study, summarised
 from ssc_sweep.findings.comparison import effects, foretold, probe_table, published, score_table
 from ssc_sweep.findings.diagnosis import Answer
@@ -41,6 +41,7 @@ from ssc_sweep.probe import Tells
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, folder_name
 from ssc_sweep.study.search.space import label
+from ssc_sweep.verdicts.scoring import Naming
 from ssc_sweep.writing import write_file, write_text
 
 HERE = Path(__file__).parent
@@ -276,6 +277,7 @@ def render(
     compared = study.without_search() if search else study
     probe_arms, probe_rows = probe_table(compared)
     factorials = factorials_of(compared)
+    score = score_of(study, verdicts)
     content: Mapping[str, Any] = {
         "name": study.folder.path.resolve().name,
         "study": study,
@@ -283,7 +285,10 @@ def render(
         "groups": groups,
         "verdicts": verdicts,
         "mean_predictor": tuple(dict.fromkeys(_number(value) for value in (known.min(), known.max()) if len(known))),
-        "headline": headline(verdicts),
+        "headline": score.sentence if score else headline(verdicts),
+        "score": score,
+        "score_lines": score_lines(score) if score else [],
+        "namings": list(Naming),
         "conclusions": conclusions_of(verdicts),
         "forest_picture": picture_of_verdicts(compared, verdicts),
         "factorials": [(one, pictures_of_factors(compared, one)) for one in factorials],

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ssc_sweep.findings.answer import conclusions_of, headline
+from ssc_sweep.findings.answer import conclusions_of, headline, score_lines, score_of
 from ssc_sweep.findings.collect import Study
 from ssc_sweep.findings.comparison import Cell, effects, finite, published, score_table
 from ssc_sweep.findings.factors import contrast_lines, contrast_table, factorials_of
@@ -18,7 +18,10 @@ from ssc_sweep.study.job import Status
 from ssc_sweep.study.judged import comparison
 from ssc_sweep.verdicts.judge import Judgement
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.verdicts.scoring import Naming, Score
 from ssc_sweep.verdicts.shown import TITLE, forest, ratio_text, share_text
+
+MOST_POINTS = 10  # of more planted faults the terminal shows the score alone; the report has every arm
 
 
 def arm_table(study: Study, verdicts: Sequence[ArmVerdict]) -> Table:
@@ -104,8 +107,9 @@ def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     if judged is not None and study.rule is not None:
         looks = " however often one looks" if study.rule.sequential else ""
         lines.append(
-            f"(times control: RMSE of the arm over that of the control, seed by seed. All intervals of the study hold "
-            f"together with {1 - study.rule.alpha:.0%}{looks}; works: more than {study.rule.works_share:.0%} of runs.)"
+            "(times control: RMSE of the arm over that of the control, seed by seed. All intervals of "
+            f"{study.rule.together} hold together with {1 - study.rule.alpha:.0%}{looks}; works: more than "
+            f"{study.rule.works_share:.0%} of runs.)"
         )
     return lines
 
@@ -195,9 +199,40 @@ def published_lines(study: Study) -> list[str]:
     ]
 
 
-def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
-    """Print the answer, the table, scores and effects where there are any, the verdicts and how the runs ended."""
+def fault_table(score: Score) -> Table:
+    """What the verdicts name of every planted fault: counts of studies."""
+    table = Table(
+        title="Planted faults: what the verdicts name, studies", title_justify="left", box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+    )  # fmt: skip
+    table.add_column("fault", min_width=12)
+    for naming in Naming:
+        table.add_column(naming.value, justify="right", no_wrap=True)
+    for name, counts in score.table:
+        table.add_row(escape(name), *(str(counts[naming]) for naming in Naming))
+    return table
+
+
+def print_score(score: Score) -> None:
+    """Print what the verdicts name of the planted faults, and the studies in which that is wrong."""
     console = make_console()
+    console.print(fault_table(score))
+    for line in score_lines(score):
+        console.print(escape(line), highlight=False)
+    console.print(f"[bold]{escape(score.sentence)}[/bold]", highlight=False)
+
+
+def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
+    """Print the answer, the table, scores and effects where there are any, the verdicts and how the runs ended.
+
+    Of planted faults their score stands at the end; of many, it is all that is printed.
+    """
+    console = make_console()
+    score = score_of(study, verdicts)
+    if score is not None and len(score.studies) > MOST_POINTS:
+        print_score(score)
+        console.print(_endings(study.runs), highlight=False)
+        return
     answer = headline(verdicts)
     factorials = factorials_of(study)
     if answer:
@@ -219,3 +254,5 @@ def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
         console.print(escape(line), highlight=False)
     for line in (*verdict_lines(study, verdicts), _endings(study.runs)):
         console.print(escape(line), highlight=False)
+    if score is not None:
+        print_score(score)

@@ -13,14 +13,17 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each, without_seed
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import RunsFailed, UserError
 from ssc_sweep.schema import Names, checked
 from ssc_sweep.study.board import Place
 from ssc_sweep.study.folder import RunFolder, StudyFolder, reading, yaml_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, canonical, folder_name
 from ssc_sweep.study.naming import arm_name, study_folder
 from ssc_sweep.study.plan import Plan, read_plan, started_here, write_plan
+from ssc_sweep.study.progress import say
 from ssc_sweep.verdicts.rule import Rule
+
+SHOWN = 20  # failed runs that are named on the terminal
 
 
 class Status(StrEnum):
@@ -175,3 +178,19 @@ def describe(jobs: Sequence[Job], rule: Rule, settings: dict[str, Any] | None = 
     if new or not started_here(study):
         arms = tuple({folder: arm for (folder, _), arm in new.items()}.values())
         write_plan(study, Plan(tuple(sorted({seed for _, seed in new})), arms, rule, settings=settings))
+
+
+def raise_failures(jobs: Sequence[Job], outcomes: Sequence[Outcome | None]) -> None:
+    """Name the runs that failed.
+
+    Raises:
+        RunsFailed: there are some.
+    """
+    failed = [(job, one) for job, one in zip(jobs, outcomes, strict=True) if one and one.status is Status.FAILED]
+    say(f"failed: {job.folder.path}: {one.error}" for job, one in failed[:SHOWN])
+    if len(failed) > SHOWN:
+        say([f"and {len(failed) - SHOWN} more: summary.csv names all of them"])
+    if failed:
+        left = sum(outcome is None for outcome in outcomes)
+        ending = f" {left} runs were not begun." if left else ""
+        raise RunsFailed(len(failed), len(jobs), str(failed[0][1].error), ending)

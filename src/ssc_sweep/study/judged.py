@@ -1,6 +1,7 @@
 """From the runs of a study to its verdicts, for the findings and for a study that asks whether it may stop."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -66,12 +67,15 @@ def judge_arms(arms: Sequence[Arm], runs: Runs, rule: Rule, most: int | None = N
     """
     against = compared(arms)
     rmse = {folder: {seed: one.rmse for seed, one in mine.items()} for folder, mine in runs.items()}
-    return judge_study(rmse, against, rule, apart(against, runs), claims_in(arms), most)
+    return judge_study(rmse, against, rule, apart(against, runs), claims_in(arms, rule), most)
 
 
-def claims_in(arms: Sequence[Arm]) -> int:
-    """How many claims a study of these arms makes: those on arms and controls, and one a contrast."""
-    return claims_of(compared(arms)) + sum(map(len, contrasts_in(arms).values()))
+def claims_in(arms: Sequence[Arm], rule: Rule) -> dict[str, int]:
+    """By control: how many claims share alpha with those on its arms. A contrast is a claim, too."""
+    contrasts = Counter[str]()
+    for (_, control), found in contrasts_in(arms).items():
+        contrasts[control] += len(found)
+    return claims_of(compared(arms), rule, contrasts)
 
 
 def cells_in(arms: Sequence[Arm]) -> dict[Test, dict[Cell, str]]:
@@ -89,7 +93,7 @@ def contrasts_in(arms: Sequence[Arm]) -> dict[Test, list[Contrast]]:
 
 
 def judge_contrasts(
-    arms: Sequence[Arm], runs: Runs, rule: Rule, claims: int, most: int | None = None
+    arms: Sequence[Arm], runs: Runs, rule: Rule, claims: Mapping[str, int], most: int | None = None
 ) -> dict[Test, list[JudgedContrast]]:
     """Judge all contrasts of these arms.
 
@@ -97,10 +101,9 @@ def judge_contrasts(
     another, it is taken over that of predicting the mean: that a set is harder is then no effect.
 
     Args:
-        claims: that the study makes in all.
+        claims: by control, how many share alpha with its contrasts.
         most: seeds that the study may have.
     """
-    level = rule.level(claims)
     rmse = {folder: {seed: one.rmse for seed, one in mine.items()} for folder, mine in runs.items()}
     over_mean = {
         folder: {seed: one.over_mean for seed, one in mine.items() if _lost(one) or not math.isnan(one.over_mean)}
@@ -108,7 +111,7 @@ def judge_contrasts(
     }
     found = {}
     for test, contrasts in contrasts_in(arms).items():
-        judged = []
+        level, judged = rule.level(claims[test[1]]), []
         for contrast in contrasts:
             relative = _across_rows(contrast, runs)
             judged.append(judge_contrast(contrast, over_mean if relative else rmse, level, rule, relative, most))

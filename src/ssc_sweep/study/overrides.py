@@ -1,6 +1,7 @@
-"""What the overrides of a sweep say: the last word on a key, the values of an axis, the seeds that are named."""
+"""What the overrides of a sweep say: the last word on a key, the points of a grid, the seeds that are named."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from hydra.core.config_loader import ConfigLoader
@@ -74,3 +75,16 @@ def named_seeds(override: Override) -> tuple[int, ...]:
     if not seeds:
         raise UserError(f"{override.input_line} has no values: give seeds, such as seed=0,1,2.")
     return tuple(dict.fromkeys(int(value) for value in seeds))
+
+
+def points_of(axes: Sequence[Override], loader: ConfigLoader) -> list[tuple[str, ...]]:
+    """Every combination of the values of these keys, as overrides; one without any where there are no keys.
+
+    Raises:
+        UserError: a key has no values, or there are too many points.
+    """
+    values = [[f"{axis.get_key_element()}={value}" for value in axis_values(axis, loader)] for axis in axes]
+    count = math.prod(map(len, values))
+    if count > MOST_RUNS:
+        raise too_many(f"this study would have {count:,} points")
+    return list(itertools.product(*values))

@@ -19,6 +19,7 @@ from ssc_sweep.config import PACKAGE, UNNAMED_STUDY, leaves
 from ssc_sweep.errors import CannotRead, UserError
 from ssc_sweep.schema import shown
 from ssc_sweep.study.board import remove_boards
+from ssc_sweep.study.fault import Fault
 from ssc_sweep.study.folder import StudyFolder, locked, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.verdicts.rule import Rule
@@ -42,6 +43,7 @@ class Plan:
         settings: what all runs have in common before an arm or a grid changes it; None where each arm is named by
             itself, as in a search.
         varied: keys and groups that a grid varies.
+        faults: what is planted at each point of a grid, by the folder of its control.
     """
 
     seeds: tuple[int, ...]
@@ -50,6 +52,7 @@ class Plan:
     hypotheses: dict[str, HypothesisConf] = field(default_factory=dict)
     settings: dict[str, Any] | None = None
     varied: tuple[str, ...] = ()
+    faults: dict[str, Fault] = field(default_factory=dict)
 
     @property
     def compares(self) -> bool:
@@ -191,7 +194,7 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
     arms = list(plan.arms)
     seeds = set(plan.seeds)
     hypotheses = dict(plan.hypotheses)
-    settings, varied, rule = plan.settings, plan.varied, plan.rule
+    settings, varied, rule, faults = plan.settings, plan.varied, plan.rule, plan.faults
     if folder.study.exists():
         content = _read(folder)
         before, origin = _plan(folder, content), _origin(content)
@@ -205,6 +208,7 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
         arms = [*before.arms, *(a for a in arms if (a.folder, a.label, a.hypothesis) not in known)]
         seeds |= set(before.seeds)
         hypotheses = before.hypotheses | hypotheses
+        faults = before.faults | faults
         if not _names_this_command(origin):
             origin["later"].append(_start())
     else:
@@ -215,6 +219,7 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
         "hypotheses": {name: conf.model_dump() for name, conf in hypotheses.items()},
         "settings": settings,
         "varied": list(varied),
+        "faults": {control: fault.model_dump() for control, fault in faults.items()},
         "arms": [asdict(arm) | {"overrides": list(arm.overrides), "levels": dict(arm.levels)} for arm in arms],
     }
     write_yaml(folder.study, content)
@@ -243,6 +248,7 @@ def _plan(folder: StudyFolder, content: dict[str, Any]) -> Plan:
             # What an older version did not write is not compared.
             settings=dict(settings) if (settings := content.get("settings")) is not None else None,
             varied=_varied(content),
+            faults={control: Fault.read(fault, "fault") for control, fault in content.get("faults", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
         raise _damaged(folder, error) from error

@@ -54,7 +54,7 @@ class Progress:
 
 def fewest_seeds(arms: Sequence[Arm], rule: Rule) -> int:
     """The fewest seeds at which a study of these arms can decide whether one matters."""
-    return fewest(rule.level(claims_in(arms)))
+    return fewest(rule.level(max(claims_in(arms, rule).values(), default=0)))
 
 
 def check_limits(arms: Sequence[Arm], rule: Rule, limits: Limits) -> None:
@@ -113,7 +113,7 @@ def until_decided(
         mine = {comparison(arm): judged[comparison(arm)] for arm in arms if comparison(arm) in judged}
         broken = {folder for folder in failed if failed[folder] > len(runs.get(folder, {}))}
         open_arms, active = _still_open(arms, mine, controls, broken, limits.max_seeds, rule)
-        contrasts = judge_contrasts(arms, runs, rule, claims_in(family), limits.max_seeds)
+        contrasts = judge_contrasts(arms, runs, rule, claims_in(family, rule), limits.max_seeds)
         active = list(dict.fromkeys([*active, *_of_open_contrasts(contrasts, broken)]))
         spent = time.monotonic() - start
         shown = tuple(one for members in contrasts.values() for one in members)

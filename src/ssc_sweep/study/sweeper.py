@@ -7,10 +7,8 @@
 Arms whose configs are equal are trained once. Every job is composed and checked before the first one is launched.
 """
 
-import itertools
 import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,15 +23,16 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
-from ssc_sweep.errors import RunsFailed, UserError
+from ssc_sweep.errors import UserError
 from ssc_sweep.schema import checked
 from ssc_sweep.study.best import with_best
+from ssc_sweep.study.fault import Fault, note, read_fault
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, check_cells, read_hypothesis
-from ssc_sweep.study.job import Job, Outcome, Status, ended, own_scores, run_overrides
+from ssc_sweep.study.job import Job, Outcome, Status, ended, own_scores, raise_failures, run_overrides
 from ssc_sweep.study.launcher import StackLauncher
 from ssc_sweep.study.naming import study_folder
-from ssc_sweep.study.overrides import MOST_RUNS, axis_values, last_words, named_seeds, too_many, values_of
+from ssc_sweep.study.overrides import MOST_RUNS, last_words, named_seeds, points_of, too_many, values_of
 from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan, write_plan
 from ssc_sweep.study.progress import say
 from ssc_sweep.study.running import AUTO, Limits, Seeds, read_limits, read_running
@@ -44,7 +43,6 @@ from ssc_sweep.writing import write_text
 if TYPE_CHECKING:
     from ssc_sweep.study.prepare import Prepared
 
-SHOWN = 20  # failed runs that are named on the terminal
 # Overrides that steer the study; the sweeper sets them for each job.
 OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs", *Limits.model_fields)
 # Keys that are the same for every run of a study.
@@ -56,10 +54,15 @@ MANY_RUNS = 2_000  # from here on that takes so long that it is announced
 
 @dataclass
 class HypothesisSweeperConf:
-    """Config of `hydra/sweeper=hypothesis`; `params` are overrides in front of those of the command line."""
+    """Config of `hydra/sweeper=hypothesis`.
+
+    `params` are overrides in front of those of the command line. `grids` are several grids, of which the study has all
+    points; a key that the command line gives is left out of each.
+    """
 
     _target_: str = "ssc_sweep.study.sweeper.HypothesisSweeper"
     params: dict[str, str] | None = None
+    grids: list[dict[str, str]] | None = None
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="hypothesis", node=HypothesisSweeperConf, provider="ssc_sweep")
@@ -68,12 +71,14 @@ ConfigStore.instance().store(group="hydra/sweeper", name="hypothesis", node=Hypo
 class HypothesisSweeper(Sweeper):
     """See the module."""
 
-    def __init__(self, params: dict[str, str] | None = None) -> None:
+    def __init__(self, params: dict[str, str] | None = None, grids: list[dict[str, str]] | None = None) -> None:
         self.params = params or {}
+        self.grids = grids or [{}]
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
         self.launcher: Launcher | None = None
         self.configs: dict[str, RunConfig] = {}  # of each arm's folder
+        self.faults: dict[str, Fault] = {}  # that are planted, by the folder of the control
         self.steering: list[str] = []  # words that say how to train
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -234,20 +239,17 @@ class HypothesisSweeper(Sweeper):
         hypotheses |= brought
         swept = [o for o in rest if o.is_sweep_override()]
         fixed = tuple(str(o.input_line) for o in rest if not o.is_sweep_override())
-        axes = [
-            [f"{o.get_key_element()}={value}" for value in axis_values(o, self.hydra_context.config_loader)]
-            for o in swept
-        ]
+        axes = [[*grid, *swept] for grid in self._grids({o.get_key_element().lstrip("+") for o in rest})]
+        points = [point for grid in axes for point in points_of(grid, self.hydra_context.config_loader)]
         auto = self._auto(own, bool(hypotheses))
         seeds = self._seeds(own, bool(hypotheses), auto)
-        points = math.prod(map(len, axes))
-        runs = points * (1 + sum(len(conf.changed) for conf in hypotheses.values())) * len(seeds)
+        runs = len(points) * (1 + sum(len(conf.changed) for conf in hypotheses.values())) * len(seeds)
         if runs > MOST_RUNS:
             raise too_many(f"this study would have {runs:,} runs or more")
         arms: list[Arm] = []
         # Groups whose target is the user's own: Hydra has not seen their keys in any YAML.
         unlisted = tuple(group for group, choice in self.config.hydra.runtime.choices.items() if choice == "own")
-        for point in itertools.product(*axes):
+        for point in dict.fromkeys(points):
             arms.extend(arms_at(fixed, point, hypotheses, str(self.config.arm or CONTROL), unlisted))
         common = self._compose(fixed)
         return Plan(
@@ -257,8 +259,16 @@ class HypothesisSweeper(Sweeper):
             rule=read_rule(common, auto),
             hypotheses=hypotheses,
             settings=shared_settings(common) if self.config.arm is None else None,
-            varied=tuple(o.key_or_group for o in swept),
+            varied=tuple(dict.fromkeys(o.key_or_group for grid in axes for o in grid)),
+            faults=self.faults,
         )
+
+    def _grids(self, said: Collection[str]) -> list[list[Override]]:
+        """The keys that an experiment's grids vary, without those of which other words say what they are."""
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        words = [[f"{key}={values}" for key, values in grid.items() if key not in said] for grid in self.grids]
+        return [parser.parse_overrides(grid) for grid in words]
 
     def jobs(self, plan: Plan, folder: StudyFolder) -> list[Job]:
         """Every run; arms that share a folder are trained once."""
@@ -338,7 +348,11 @@ class HypothesisSweeper(Sweeper):
         return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
 
     def _read(self, name: str) -> HypothesisConf:
-        return read_hypothesis(name, self._compose([f"hypothesis={name}"]).hypothesis)
+        assert self.config is not None
+        choice = self.config.hydra.runtime.choices.get("experiment")
+        # An experiment has configured Hydra's sweeper, which must stay as it is.
+        experiment = [] if choice is None else [f"experiment={choice}"]
+        return read_hypothesis(name, self._compose([*experiment, f"hypothesis={name}"]).hypothesis)
 
     def _merge_equal(self, arms: Sequence[Arm]) -> tuple[Arm, ...]:
         """Check every arm's config and give arms of equal configs the folder of the first of them."""
@@ -347,8 +361,11 @@ class HypothesisSweeper(Sweeper):
         merged = []
         for arm in arms:
             one_choice_each(arm.overrides)
-            config = check(self._compose(arm.overrides))
+            composed = self._compose(arm.overrides)
+            config = check(composed)
             folder = folders.setdefault(json.dumps(config.content(), sort_keys=True), arm.folder)
+            if arm.control is None:
+                note(self.faults, folder, read_fault(composed))
             trained_in[arm.folder] = folder
             self.configs[folder] = config
             # The control comes before its arms, and may itself be trained in the folder of an earlier arm.
@@ -371,19 +388,3 @@ def _outcome(job: Job, returned: JobReturn) -> Outcome:
     if found is None:
         return Outcome(Status.FAILED, {}, f"{type(error).__name__}: {' '.join(str(error).split())}")
     return found
-
-
-def raise_failures(jobs: Sequence[Job], outcomes: Sequence[Outcome | None]) -> None:
-    """Name the runs that failed.
-
-    Raises:
-        RunsFailed: there are some.
-    """
-    failed = [(job, one) for job, one in zip(jobs, outcomes, strict=True) if one and one.status is Status.FAILED]
-    say(f"failed: {job.folder.path}: {one.error}" for job, one in failed[:SHOWN])
-    if len(failed) > SHOWN:
-        say([f"and {len(failed) - SHOWN} more: summary.csv names all of them"])
-    if failed:
-        left = sum(outcome is None for outcome in outcomes)
-        ending = f" {left} runs were not begun." if left else ""
-        raise RunsFailed(len(failed), len(jobs), str(failed[0][1].error), ending)

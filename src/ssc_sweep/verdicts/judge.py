@@ -4,7 +4,8 @@ Two questions are asked of every arm. Does it work: is the share of its runs bel
 `works_share`? Does it matter: is its RMSE, seed by seed, better or worse than the control's, or within the margin of
 it? Each is answered by an interval alone, and the sentence follows from the answers. A study of m arms and c controls
 makes 2 m + c claims; every interval has level alpha / (2 m + c), so that all of them hold with chance 1 - alpha
-(Bonferroni). docs/VERDICTS.md has a worked example.
+(Bonferroni). Under `family: point` that holds for each point of a grid, with its one control, by itself.
+docs/VERDICTS.md has a worked example.
 
 Recompute the verdicts of a study of hypotheses from its summary.csv (report.html has the snippet for any study):
 
@@ -17,9 +18,11 @@ Recompute the verdicts of a study of hypotheses from its summary.csv (report.htm
 """
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from ssc_sweep.errors import UserError
@@ -145,9 +148,18 @@ def _about(seeds: int | None, what: str) -> str:
     return f"{what}: cannot be said" if seeds is None else f"{what}: about {seeds:,}"
 
 
-def claims_of(against: Mapping[str, tuple[str, str]]) -> int:
-    """How many claims a study makes: two an arm, one a control."""
-    return 2 * len(against) + len({control for _, control in against.values()})
+def claims_of(
+    against: Mapping[str, tuple[str, str]], rule: Rule, more: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """By control: how many claims share alpha with those on its arms. There are two an arm and one a control.
+
+    Args:
+        more: claims that each control has beside these, such as contrasts.
+    """
+    arms = Counter(control for _, control in against.values())
+    more = more or {}
+    claims = {control: 2 * arms[control] + (control in arms) + more.get(control, 0) for control in [*arms, *more]}
+    return claims if rule.family == "point" else dict.fromkeys(claims, sum(claims.values()))
 
 
 def judge(arm: Runs, control: Runs, rule: Rule) -> Judgement:
@@ -160,7 +172,7 @@ def judge_study(
     against: Mapping[str, tuple[str, str]],
     rule: Rule,
     apart: Collection[str] = (),
-    claims: int | None = None,
+    claims: Mapping[str, int] | None = None,
     most: int | None = None,
 ) -> dict[str, Judgement]:
     """Judge all arms of a study together.
@@ -170,24 +182,27 @@ def judge_study(
             target. NaN for a run that diverged. Leave out runs that failed or have not ended.
         against: what is judged -> (arm, its control). One without runs is judged too: it stays a claim.
         apart: of these, arm and control have other validation rows, so that only the share that works is judged.
-        claims: how many claims the study makes in all; None: those of `against`.
+        claims: how many share alpha with those on the arms of each control; None: those of `against`.
         most: seeds that the study may have; None: any number. Open answers beyond them are hopeless.
 
     Raises:
         UserError: an RMSE is 0 or negative.
     """
-    level = rule.level(claims_of(against) if claims is None else claims)
+    claims = claims_of(against, rule) if claims is None else claims
     known = {name: _checked(name, runs) for name, runs in rmse.items()}
     none: Runs = {}
-    shares = {name: share_working(runs, level, rule) for name, runs in known.items()}
-    nothing = share_working(none, level, rule)
+
+    @cache
+    def share(name: str, level: float) -> Share:
+        return share_working(known.get(name, none), level, rule)
+
     judged = {}
     for name, (arm, control) in against.items():
-        x = log_differences(known.get(arm, none), known.get(control, none))
-        seen = difference(x, level, rule)
+        level = rule.level(claims[control])
+        seen = difference(log_differences(known.get(arm, none), known.get(control, none)), level, rule)
         if name in apart:
             seen = replace(seen, answer=Matters.APART)
-        judged[name] = _judgement(shares.get(arm, nothing), shares.get(control, nothing), seen, level, rule, most)
+        judged[name] = _judgement(share(arm, level), share(control, level), seen, level, rule, most)
     return judged
 
 

@@ -1,7 +1,7 @@
 """The rule a study is judged by. Fixed in study.yaml before the first run starts, so that no result can bend it."""
 
 import math
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
@@ -32,6 +32,10 @@ class Rule(Section):
     )
     alpha: float = Field(
         default=0.05, gt=0, lt=0.5, description="accepted chance of any false claim in a study, over all its arms"
+    )
+    family: Literal["study", "point"] = Field(
+        default="study",
+        description="claims that share alpha: all of the study, or those of each point of a grid by itself",
     )
     margin: float = Field(default=0.1, gt=0, description="relative change of RMSE that does not matter")
     beats_mean: float = Field(
@@ -68,8 +72,13 @@ class Rule(Section):
         """RMSE as the threshold wants it: as it is where there is a target, else over that of predicting the mean."""
         return rmse / mean_predictor_rmse if self.target is None else rmse
 
+    @property
+    def together(self) -> str:
+        """Whose claims share alpha, in words."""
+        return "the study" if self.family == "study" else "a grid point"
+
     def level(self, claims: int) -> float:
-        """Chance of being wrong that each interval of a study has, so that all `claims` of them hold with 1 - alpha.
+        """Chance of being wrong that each of `claims` intervals has, so that all of them hold with 1 - alpha.
 
         Bonferroni rather than Holm: the interval of a claim is then the whole of its reason.
         """

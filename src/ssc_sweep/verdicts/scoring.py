@@ -1,0 +1,115 @@
+"""Do the verdicts name a planted fault, and only it? Pure: faults and what was named in, a score out.
+
+A study, here one point of a grid, names a hypothesis if its verdict is "The cause": an arm of it is shown to work where
+the control is shown to fail. It is right if it names at least one of the fault's `named_by` and nothing else; where
+nothing is planted, if it names nothing. Intervals are Clopper and Pearson's, at 95%.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+class Naming(StrEnum):
+    """What a study named. The values are the columns of the table."""
+
+    RIGHT = "named right"
+    MORE = "named, and more"
+    OTHER = "something else"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A study with a fault, and the hypotheses that it names as the cause.
+
+    Attributes:
+        at: its point of the grid.
+        fault: name of its YAML in conf/fault.
+        named_by: hypotheses of which any names it; none where nothing is planted.
+    """
+
+    at: str
+    fault: str
+    named_by: tuple[str, ...]
+    named: tuple[str, ...]
+
+    @property
+    def naming(self) -> Naming:
+        """What was named. Of a faultless study nothing can be named right."""
+        if not self.named:
+            return Naming.NOTHING
+        wanted = set(self.named_by)
+        if not wanted & set(self.named):
+            return Naming.OTHER
+        return Naming.RIGHT if set(self.named) <= wanted else Naming.MORE
+
+    @property
+    def is_right(self) -> bool:
+        return self.naming is (Naming.RIGHT if self.named_by else Naming.NOTHING)
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many of so many, with the 95% interval of the share; 0 to 1 of none."""
+
+    count: int
+    of: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        if not self.of:
+            return 0.0, 1.0
+        found = stats.binomtest(self.count, self.of).proportion_ci(CONFIDENCE, method="exact")
+        return float(found.low), float(found.high)
+
+    @property
+    def text(self) -> str:
+        """95% of which it is: "39 of 40 (98%, interval 87% to 100%)"."""
+        low, high = self.interval
+        share = f"{self.count / self.of:.0%}, " if self.of else ""
+        return f"{self.count} of {self.of} ({share}interval {low:.0%} to {high:.0%})"
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well the verdicts of these studies name what was planted."""
+
+    studies: tuple[Planted, ...]
+
+    @property
+    def planted(self) -> Share:
+        """Faults that were named, and only they."""
+        mine = [one for one in self.studies if one.named_by]
+        return Share(sum(one.is_right for one in mine), len(mine))
+
+    @property
+    def faultless(self) -> Share:
+        """Faultless studies that named anything."""
+        mine = [one for one in self.studies if not one.named_by]
+        return Share(sum(not one.is_right for one in mine), len(mine))
+
+    @property
+    def sentence(self) -> str:
+        told = []
+        if self.planted.of:
+            told.append(f"{self.planted.text} planted faults named, and only they")
+        if self.faultless.of:
+            told.append(f"{self.faultless.text} faultless named")
+        return "; ".join(told) + "."
+
+    @property
+    def table(self) -> list[tuple[str, dict[Naming, int]]]:
+        """(fault, how many of its studies named what), faults in the order in which they came."""
+        found: dict[str, Counter[Naming]] = {}
+        for one in self.studies:
+            found.setdefault(one.fault, Counter())[one.naming] += 1
+        return [(name, {naming: counts[naming] for naming in Naming}) for name, counts in found.items()]
+
+    @property
+    def wrong(self) -> list[Planted]:
+        return [one for one in self.studies if not one.is_right]
