@@ -33,6 +33,10 @@ def test_a_group_with_its_share_of_the_work_is_cut_into_its_share_of_workers() -
     assert sizes([group(0, 12, load=3.0), group(12, 12, load=1.0)]) == [6, 6, 12]
 
 
+def test_models_that_are_solved_have_no_load() -> None:
+    assert sizes([group(0, 4, load=0.0), group(4, 40, load=0.0)]) == [4, 13, 14, 13]
+
+
 def test_a_stack_fits_into_memory_or_is_one_run() -> None:
     assert max(sizes([group(0, 60, each=100)], budget=10 + 4 * 100 + 50)) == 4
     assert sizes([group(0, 3, each=100)], budget=50) == [1, 1, 1]

@@ -34,7 +34,8 @@ def cut(
         budget: bytes that one stack may take; a run that needs more is a stack of its own.
         whole_arms: never part the runs of an arm, unless memory asks for it.
     """
-    total = sum(group.load * group.steps * len(group.jobs) for group in groups)
+    # A model that is solved makes no steps, and a study of it alone has no load.
+    total = sum(group.load * group.steps * len(group.jobs) for group in groups) or 1.0
     parts = []
     for group in groups:
         each = group.load * group.steps
