@@ -102,7 +102,7 @@ def test_the_failure_of_the_plan_is_forecast_and_its_cure_too(make_config: MakeC
         # At run time only what the terms need is measured; the audit measures everything.
         whole, _ = forecast(characteristics(Data().split(config), quick=True), read()["flow_ssc"])
         assert found.p_fail == pytest.approx(whole)
-    assert p[()] > 0.8 and max(p["split=shuffled",], p["scaling.codes=missing",]) < 0.5
+    assert p[()] > 0.6 and max(p["split=shuffled",], p["scaling.codes=missing",]) < 0.5
 
 
 def test_a_model_without_coefficients_has_no_forecast(make_config: MakeConfig) -> None:
