@@ -129,7 +129,7 @@ STUDY = {
     "seeds=1000000000": ["seeds=1000000000", "1,000,000 runs"],
     "seed=range(0,1000000000)": ["1,000,000 runs"],
     "hypothesis=lr seeds=400000": ["1,200,000 runs", "1,000,000 runs"],
-    "clip_norm=range(1,2000) optimizer.weight_decay=range(0,2000)": ["3,998,000 runs"],
+    "clip_norm=range(1,2000) optimizer.weight_decay=range(0,2000)": ["3,998,000 points"],
     "epochs=1,2 epochs=3": ["epochs=1,2 and epochs=3 both say"],
     "optimizer.lr=1e-4,1e-3 optimizer.lr=1e-4,1e-2": ["both say what optimizer.lr is"],
     "batch=10,32": ["batch=10 is unknown", "Did you mean b10?"],

@@ -82,6 +82,8 @@ def model_name(node: Mapping[str, Any]) -> str:
 FAILS_ABOVE = 1.9
 # From this probability on, a run is warned of.
 LIKELY = 0.5
+# A characteristic is a reason where it adds more than this to the log-odds.
+NOTABLE = 0.3
 
 
 def fails(rmse: float | None, mean_predictor_rmse: float) -> bool:
@@ -158,6 +160,6 @@ def forecast(characteristics: Mapping[str, float], model: Coefficients) -> tuple
     """
     parts = {term.characteristic: term.part(characteristics[term.characteristic]) for term in model.terms}
     log_odds = max(-700.0, min(700.0, model.intercept + sum(parts.values())))
-    raising = sorted((name for name, part in parts.items() if part > 0), key=lambda name: -parts[name])
+    raising = sorted((name for name, part in parts.items() if part > NOTABLE), key=lambda name: -parts[name])
     reasons = tuple(f"{name} {characteristics[name]:.3g}: {BY_NAME[name].meaning}" for name in raising)
     return 1 / (1 + math.exp(-log_odds)), reasons

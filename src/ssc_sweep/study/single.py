@@ -48,9 +48,9 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
             return
         estimates = effects_csv(job.config) if cfg.effects else None
         describe([job], read_rule(cfg), settings)
-        say([*prepared.notes, *how_to_resume(job.study)])
         if estimates is not None:
             write_text(job.study.effects, estimates)
+        say([*prepared.notes, *how_to_resume(job.study)])
 
     (outcome,) = conduct([job], running, ThisMachine(), begin, quiet=not alone)
     if outcome is None:  # dry_run=true

@@ -180,14 +180,17 @@ class HypothesisSweeper(Sweeper):
         return Job(config, folder.run(arm.folder, seed), overrides, folder, own_scores(self.config))
 
     def begin(self, plan: Plan, folder: StudyFolder, prepared: "Prepared", first: bool = True) -> None:
-        """Say what is to be known, and write down the study: the last step before the first run of each round."""
+        """Write down the study and say what is to be known: the last step before the first run of each round.
+
+        A study that cannot be written is refused in one line, so nothing is said before.
+        """
         assert self.config is not None
         estimates = self.effects() if first and checked("effects", bool, self.config.effects) else None
-        if first:
-            say([*prepared.notes, *how_to_resume(folder)])
         write_plan(folder, plan)
         if estimates is not None:
             write_text(folder.effects, estimates)
+        if first:
+            say([*prepared.notes, *how_to_resume(folder)])
 
     def _take_over(self, brought: Sequence[Override]) -> None:
         """Put what an experiment brings for the whole study where the command line would have put it."""
