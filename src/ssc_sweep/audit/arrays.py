@@ -9,6 +9,7 @@ from ssc_sweep.streams import stream
 MOST_ROWS = 2_000
 MOST_CELLS = 1_000_000
 FOLDS = 5
+LARGEST = 1e150  # the squares of larger values are no finite numbers: nothing is measured of them
 
 
 def some_rows(n: int, columns: int, most: int = MOST_ROWS) -> Ints:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ssc_sweep import fingerprint
+from ssc_sweep.audit.arrays import LARGEST
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data import table
 from ssc_sweep.data.cohort import Cohort
@@ -16,7 +17,6 @@ from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.schema import check_arguments
 
 Bools = npt.NDArray[np.bool_]
-LARGEST = 1e150
 OWN_TABLE = f"{table.load.__module__}.{table.load.__name__}"
 
 
