@@ -121,6 +121,7 @@ def damage(folder: Path) -> None:
     """Cut every file of a small study in turn to half of its length: noticed, or made again; never a traceback."""
     words = (*TINY[:-3], "seed=0,1", "epochs=2", "workers=0", "study=s")
     assert ended(folder, *words)[0] == 0
+    right = summary(folder)
     whole = folder / "outputs.whole"
     shutil.move(folder / "outputs", whole)
     for path in sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file() and p.parent.name != "figures"):
@@ -130,6 +131,8 @@ def damage(folder: Path) -> None:
         code, err = ended(folder, *words)
         assert code in (0, 1, 2) and "Traceback" not in err, (path, err)
         assert code == 0 or err.splitlines()[-1].startswith("error: "), (path, err)
+        if code == 0:  # then nothing is missing
+            pd.testing.assert_frame_equal(summary(folder), right, check_exact=True, obj=str(path))
         shutil.rmtree(folder / "outputs")
     shutil.rmtree(whole)
 

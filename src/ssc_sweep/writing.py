@@ -8,7 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from ssc_sweep.errors import CannotWrite
+from ssc_sweep.errors import CannotWrite, UserError
+
+MARK = '<meta name="generator" content="ssc_sweep">'  # what every page of ours holds
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -52,6 +54,25 @@ def writing(path: Path) -> Iterator[None]:
         raise CannotWrite(
             f"cannot write {path}: {error.strerror or error}. Choose another folder with outputs=<folder>."
         ) from error
+
+
+def check_ours(page: Path, instead: str) -> None:
+    """Check that a page of ours may be written here.
+
+    Args:
+        instead: what to do where a file that we have not made is in its place.
+
+    Raises:
+        UserError: there is one, or a folder, or this cannot be found out.
+    """
+    try:
+        if page.is_dir():
+            raise UserError(f"{page} is a folder: give a file in it, such as {page / 'audit.html'}.")
+        ours = not page.is_file() or MARK.encode() in page.read_bytes()[:2000]
+    except OSError as error:
+        raise UserError(f"{page} cannot be used: {error.strerror or error}; {instead}.") from error
+    if not ours:
+        raise UserError(f"{page} was not made by ssc_sweep, and is not overwritten: {instead}.")
 
 
 def write_text(path: Path, text: str) -> None:

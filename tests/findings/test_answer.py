@@ -19,6 +19,11 @@ def verdict(name: str, cause: Cause, works: Works = Works.NO) -> ArmVerdict:
     return ArmVerdict(arm, name[0].upper(), f"{name}.", "improves", "control", judged, cause, "", 40.0, 50.0, 8.0)
 
 
+def crashed(name: str) -> ArmVerdict:
+    note = "No verdict: its runs failed."
+    return replace(verdict(name, Cause.OPEN), judgement=None, cause=None, note=note, median=float("nan"))
+
+
 def test_the_plans_suspects_end_in_a_sentence() -> None:
     found = [
         verdict("epochs", Cause.NOT_ALONE), verdict("lr", Cause.PART), verdict("batch", Cause.PART),
@@ -37,7 +42,20 @@ def test_the_plans_suspects_end_in_a_sentence() -> None:
          "At least a part of the cause: L lr. Open: whether lr=1 works."),
         ([verdict("lr", Cause.NEITHER)], "L lr is not the cause. Nothing works."),
         ([verdict("lr", Cause.NEITHER), verdict("ema", Cause.NOT_ALONE)],
+         "None of the suspects is the cause by itself; whether changing E ema helps is open. Nothing works."),
+        ([verdict("lr", Cause.NEITHER), verdict("ema", Cause.NEITHER)],
          "None of the suspects is the cause. Nothing works."),
+        ([verdict("lr", Cause.PART), verdict("codes", Cause.VOID)],
+         "A part of the cause: L lr. None is the whole of it. Not tested, since the change changes nothing here: "
+         "C codes. Nothing works."),
+        ([verdict("codes", Cause.VOID)],
+         "Not tested, since the change changes nothing here: C codes. Nothing works."),
+        ([verdict("lr", Cause.NOT_ALONE)],
+         "L lr is not all of it; whether changing L lr helps is open. Nothing works."),
+        # An arm whose runs all crashed may work.
+        ([verdict("lr", Cause.OPEN), crashed("ema")],
+         "Open: too few seeds to tell. Open: whether ema=1 works."),
+        ([crashed("lr"), crashed("ema")], "No verdict: its runs failed."),
         ([verdict("lr", Cause.OPEN, Works.OPEN)], "Open: too few seeds to tell. Open: whether lr=1 works."),
         ([verdict("lr", Cause.NOTHING_WRONG, Works.YES)],
          "The control works: there is nothing to explain. What works: lr=1."),

@@ -252,7 +252,7 @@ def compared(**rmse: tuple[str, list[float], tuple[str, ...]]) -> Study:
             {
                 "arm": name,
                 "seed": seed,
-                "status": "finished" if value == value else "failed",
+                "status": "finished" if value == value else "diverged",
                 "model": model,
                 "rmse": value,
             }

@@ -89,6 +89,19 @@ def test_enough_failures_end_a_study(command: Command) -> None:
     assert ended.code == 1 and "1 of 12 runs failed" in ended.err, ended.err
 
 
+def test_enough_failures_end_a_study_that_adds_seeds(command: Command) -> None:
+    """Seed 1 fails, in the first round: in every arm, but one failure is enough."""
+    words = ("-m", *TINY, "workers=1", "hypothesis=lr,batch", "rule.target=0.1", *failing("Raises"))
+    ended = command(*words, "fail_fast=true")
+    assert ended.code == 1 and "1 of " in ended.err and "runs were not begun" in ended.err, ended.err
+    assert len(list(command.folder.glob("outputs/s/**/FAILED"))) == 1
+    begun = len(command.done())
+    # A round later the failures of earlier rounds still count.
+    ended = command(*words, "max_failures=6", "study=t", "max_seeds=60")
+    assert ended.code == 1, ended.err
+    assert len(list(command.folder.glob("outputs/t/**/FAILED"))) <= 6 and begun < 60
+
+
 def python_path() -> str:
     """Where other processes find the models of the tests, and the package that is tested."""
     return os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -218,6 +231,16 @@ def test_whose_weights_are_kept(command: Command, words: tuple[str, ...], kept: 
         for path in models:
             rmse = {p.parent: json.loads(p.read_text())["rmse"] for p in path.parents[1].glob("*/metrics.json")}
             assert rmse[path.parent] == min(rmse.values())
+
+
+def test_weights_of_the_best_run_are_kept_over_rounds_and_commands(command: Command) -> None:
+    for seeds in ("range(0,2)", "range(2,5)", "range(0,6)"):
+        assert command("-m", *TINY, "optimizer.lr=1e-3,1e-2", f"seed={seeds}", "save_weights=best").code == 0
+    models = list(command.folder.glob("outputs/s/**/model.safetensors"))
+    assert len(models) == 2
+    for path in models:
+        rmse = {p.parent: json.loads(p.read_text())["rmse"] for p in path.parents[1].glob("*/metrics.json")}
+        assert len(rmse) == 6 and rmse[path.parent] == min(rmse.values())
 
 
 def test_files_get_the_mode_that_umask_gives(command: Command) -> None:

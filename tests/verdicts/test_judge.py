@@ -323,7 +323,6 @@ def arm(works: Works, matters: Matters, control: Works = Works.NO) -> Judgement:
         ([(Works.NO, Matters.APART)], Cause.NOT_ALONE),
         ([(Works.OPEN, Matters.SAME), (Works.NO, Matters.WORSE)], Cause.NEITHER),
         ([(Works.OPEN, Matters.OPEN)], Cause.OPEN),
-        ([], Cause.OPEN),
     ],
 )
 def test_what_is_concluded(arms: list[tuple[Works, Matters]], cause: Cause) -> None:
@@ -337,6 +336,28 @@ def test_other_claims() -> None:
     assert conclude([same], "no_difference") is Cause.SAME
     assert conclude([same, other], "no_difference") is Cause.OPEN
     assert conclude([arm(Works.YES, Matters.BETTER, Works.YES)], "improves") is Cause.NOTHING_WRONG
+
+
+def test_a_change_that_changes_nothing_is_not_tested() -> None:
+    control = around(50, 10)
+    same = judged(control, control)
+    assert same.matters.identical and not judged(around(5, 10), control).matters.identical
+    assert conclude([same, same], "improves") is conclude([same], "worsens") is Cause.VOID
+    assert conclude([same], "no_difference") is Cause.SAME
+    assert conclude([same, judged(around(5, 10), control)], "improves") is not Cause.VOID
+    assert conclude([same], "improves", of=2) is Cause.OPEN
+
+
+def test_of_an_arm_that_crashed_nothing_is_concluded() -> None:
+    """Ten failed runs say nothing of the model, and what is said of every arm is not said without them."""
+    no, yes, maybe = Works.NO, Works.YES, Works.OPEN
+    assert conclude([], "improves", of=2) is None
+    assert conclude([arm(no, Matters.SAME)], "improves", of=2) is Cause.OPEN
+    assert conclude([arm(no, Matters.OPEN)], "improves", of=2) is Cause.OPEN
+    assert conclude([arm(no, Matters.BETTER)], "improves", of=2) is Cause.AT_LEAST_A_PART
+    assert conclude([arm(yes, Matters.BETTER)], "improves", of=2) is Cause.CAUSE
+    assert conclude([arm(maybe, Matters.SAME)], "no_difference", of=2) is Cause.OPEN
+    assert conclude([arm(maybe, Matters.WORSE)], "no_difference", of=2) is Cause.NOT_SO
 
 
 # Bad and degenerate input: warnings are errors here

@@ -1,5 +1,7 @@
 """What was named of planted faults, counted by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from ssc_sweep.verdicts.scoring import Naming, Planted, Score, Share
@@ -27,6 +29,14 @@ def test_what_is_right(named_by: str, named: str, naming: Naming, right: bool) -
     assert (one.naming, one.is_right) == (naming, right)
 
 
+def test_a_study_whose_runs_crashed_is_neither_right_nor_faultless() -> None:
+    lost = replace(planted("none", "", ""), judged=False)
+    assert lost.naming is Naming.UNJUDGED and not lost.is_right
+    score = Score((lost, planted("none", "", ""), replace(planted("rate", "rate", "rate"), judged=False)))
+    assert (score.faultless.count, score.faultless.of) == (0, 1)
+    assert (score.planted.count, score.planted.of) == (0, 1)
+
+
 def test_a_score_by_hand() -> None:
     score = Score(
         (
@@ -41,7 +51,7 @@ def test_a_score_by_hand() -> None:
     )
     assert (score.planted, score.faultless) == (Share(2, 4), Share(1, 3))
     assert [(name, list(counts.values())) for name, counts in score.table] == [
-        ("rate", [1, 0, 0, 1]), ("leak", [1, 1, 0, 0]), ("none", [0, 0, 1, 2]),
+        ("rate", [1, 0, 0, 1, 0]), ("leak", [1, 1, 0, 0, 0]), ("none", [0, 0, 1, 2, 0]),
     ]  # fmt: skip
     assert [(one.fault, one.named) for one in score.wrong] == [
         ("rate", ()),

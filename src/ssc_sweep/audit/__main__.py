@@ -22,6 +22,7 @@ from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import UserError
 from ssc_sweep.explain import explain, is_known
 from ssc_sweep.schema import Section
+from ssc_sweep.writing import check_ours
 
 CONFIG = "audit"  # conf/audit.yaml
 # What Hydra raises for wrong input too; one of these that `explain` does not know is a fault of ours.
@@ -64,7 +65,7 @@ def run(cfg: DictConfig) -> None:
     assert isinstance(beside, dict)
     extra = {str(key): value for key, value in beside.items() if key in DATASET_KEYS}
     place = Path(output.page).expanduser() if output.page else _place(output.outputs, config, beside)
-    page.check_ours(place)
+    check_ours(place, "give another file with page=")
     audited = audit(config, extra)
     heading = title(audited, config)
     if output.format == "json":
@@ -78,7 +79,8 @@ def run(cfg: DictConfig) -> None:
 
 def _place(outputs: str, config: RunConfig, dataset: dict[Any, Any]) -> Path:
     """Where the page goes unless a place is given."""
-    name = Path(str(dataset["path"])).stem if dataset.get("path") else str(dataset.get("_target_", "")).split(".")[-2]
+    module = str(dataset.get("_target_", "")).rpartition(".")[0]
+    name = Path(str(dataset["path"])).stem if dataset.get("path") else module.rpartition(".")[2]
     safe = re.sub(r"[^\w.-]+", "_", name).strip(".")[:100] or "data"
     rows = config.dataset_size.rows
     which = config.split.order if rows is None else f"{rows}_rows"

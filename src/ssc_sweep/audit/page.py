@@ -16,10 +16,8 @@ from ssc_sweep.audit.measure import ColumnAudit
 from ssc_sweep.audit.remedies import ABOUT
 from ssc_sweep.audit.report import Audit
 from ssc_sweep.data.cohort import Floats
-from ssc_sweep.errors import UserError
-from ssc_sweep.writing import write_text
+from ssc_sweep.writing import MARK, write_text
 
-MARK = '<meta name="generator" content="ssc_sweep">'
 MOST_PICTURES = 80
 MOST_ROWS = 20_000  # of each side, for the pictures
 MOST_BARS, BINS = 12, 24
@@ -40,18 +38,6 @@ class Picture:
     labels: tuple[str, ...]
     each: bool
     remarks: tuple[str, ...]
-
-
-def check_ours(place: Path) -> None:
-    """Check that a page may be written here.
-
-    Raises:
-        UserError: a folder, or a file that is no page of ours, is in its place.
-    """
-    if place.is_dir():
-        raise UserError(f"page={place} is a folder: give a file in it, such as {place / 'audit.html'}.")
-    if place.is_file() and MARK.encode() not in place.read_bytes()[:2000]:
-        raise UserError(f"page={place} was not made by ssc_sweep, and is not overwritten: give another file.")
 
 
 def write(place: Path, audited: Audit, heading: str, words: Sequence[str]) -> None:

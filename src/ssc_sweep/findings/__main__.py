@@ -10,10 +10,7 @@ from urllib.parse import quote
 
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import StudyFolder
-from ssc_sweep.writing import write_text
-
-# What every page of ours holds: findings/templates/page.html.j2.
-MARK = b'<meta name="generator" content="ssc_sweep">'
+from ssc_sweep.writing import check_ours, write_text
 
 
 def _study(path: Path) -> StudyFolder:
@@ -43,20 +40,11 @@ def find(paths: Sequence[Path]) -> tuple[list[StudyFolder], list[UserError]]:
     return folders, wrong
 
 
-def _check_ours(index: Path) -> None:
-    """Check that an index of ours may be written here.
+def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
+    """Make the findings of each study again, and an index where there are several.
 
-    Raises:
-        UserError: there is a file of this name that we have not made.
-    """
-    if index.exists() and MARK not in index.read_bytes():
-        raise UserError(
-            f"{index} was not made by ssc_sweep, and is not overwritten: move it, or give the studies one by one."
-        )
-
-
-def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
-    """Make the findings of each study again, and an index where there are several; return the pages.
+    Returns:
+        The pages, and a line for each study with runs that have ended and cannot be read.
 
     Raises:
         UserError: a page cannot be written, or an index.html that somebody else has made is in its place.
@@ -66,13 +54,9 @@ def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
 
     parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
     if len(folders) > 1:
-        _check_ours(parent / "index.html")
+        check_ours(parent / "index.html", "move it, or give the studies one by one")
     built = [build(folder) for folder in folders]
-    for study, _, _ in built:
-        out = int(study.runs["left_out"].notna().sum())
-        if out:
-            name = study.folder.path.name
-            print(f"{name}: {out} of {len(study.runs)} runs are left out; its report says why.", file=sys.stderr)
+    unusable = [f"{study.folder.path.name}: {study.unusable}" for study, _, _ in built if study.unusable]
     pages = [folder.path / "report.html" for folder in folders]
     if len(folders) > 1:
         studies = [
@@ -86,11 +70,13 @@ def rebuild(folders: Sequence[StudyFolder]) -> list[Path]:
         ]
         write_text(parent / "index.html", environment().get_template("index.html.j2").render(studies=studies))
         pages.append(parent / "index.html")
-    return pages
+    return pages, unusable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Exit codes: 0 done, 1 a page cannot be written, 2 none of the paths is a study.
+    """Run the command line.
+
+    Exit codes: 0 done, 1 a run cannot be read or a page cannot be written, 2 none of the paths is a study.
 
     Paths that are no study are named and passed over, so that outputs/* works whatever else lies there.
     """
@@ -106,13 +92,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not folders:
         return 2
     try:
-        pages = rebuild(folders)
+        pages, unusable = rebuild(folders)
     except (UserError, OSError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 1
     for page in pages:
         print(page)
-    return 0
+    for line in unusable:
+        print("error:", line, file=sys.stderr)
+    return 1 if unusable else 0
 
 
 def command() -> NoReturn:

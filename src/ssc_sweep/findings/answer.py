@@ -39,19 +39,34 @@ def headline(verdicts: Sequence[ArmVerdict]) -> str:
     """The answer in one or two sentences: which suspect is the cause, and whether anything works."""
     found = conclusions_of(verdicts)
     if not found:
-        return ""
-    return " ".join(part for part in (_causes(found), _working(verdicts)) if part)
+        notes = list(dict.fromkeys(v.note for v in verdicts))
+        return notes[0] if len(notes) == 1 else "No verdict on any arm." if notes else ""
+    void = [one.name for one in found if one.cause is Cause.VOID]
+    tested = [one for one in found if one.cause is not Cause.VOID]
+    told = [
+        _causes(tested) if tested else "",
+        f"Not tested, since the change changes nothing here: {_listed(void)}." if void else "",
+        _working(verdicts),
+    ]
+    return " ".join(part for part in told if part)
 
 
 def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> Score | None:
     """How well the verdicts name what was planted; None where the study has no faults."""
     named: dict[str, set[str]] = {control: set() for control in study.plan.faults}
     labels = {v.arm.control: v.control_label for v in verdicts}
+    unjudged = {v.arm.control for v in verdicts if v.judgement is None and v.arm.folder != v.arm.control}
     for v in verdicts:
         if v.cause is Cause.CAUSE and v.arm.control in named:
             named[v.arm.control].add(v.arm.hypothesis or "")
     studies = [
-        Planted(str(labels[control]), fault.name, tuple(fault.named_by), tuple(sorted(named[control])))
+        Planted(
+            str(labels[control]),
+            fault.name,
+            tuple(fault.named_by),
+            tuple(sorted(named[control])),
+            judged=control not in unjudged,
+        )
         for control, fault in study.plan.faults.items()
         if control in labels
     ]
@@ -61,7 +76,7 @@ def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> Score | None:
 def score_lines(score: Score) -> list[str]:
     """A line for each study whose fault was not named, or not alone."""
     return [
-        f"{one.at}: named {', '.join(one.named) or 'nothing'}, planted {one.fault}"
+        f"{one.at}: {f'named {listed}' if (listed := ', '.join(one.named)) else one.naming}, planted {one.fault}"
         + (f" (named by {' or '.join(one.named_by)})" if one.named_by else "")
         for one in score.wrong
     ]
@@ -88,20 +103,26 @@ def _causes(found: Sequence[Conclusion]) -> str:
         return " ".join(told)
     if Cause.OPEN in by:
         return "Open: too few seeds to tell."
+    if Cause.NOT_ALONE in by:
+        none = "None of the suspects is the cause by itself" if len(found) > 1 else f"{found[0].name} is not all of it"
+        return f"{none}; whether changing {_listed(by[Cause.NOT_ALONE], 'or')} helps is open."
     return "None of the suspects is the cause." if len(found) > 1 else f"{found[0].name} is not the cause."
 
 
 def _working(verdicts: Sequence[ArmVerdict]) -> str:
-    judged = [v for v in verdicts if v.judgement]
-    works = [v.arm.label for v in judged if v.judgement and v.judgement.works.answer is Works.YES]
+    works = [v.arm.label for v in verdicts if v.judgement and v.judgement.works.answer is Works.YES]
     if works:
         return f"What works: {_listed(works)}."
-    if all(v.judgement and v.judgement.works.answer is Works.NO for v in judged):
-        return "Nothing works."
-    maybe = [v.arm.label for v in judged if v.judgement and v.judgement.works.answer is Works.OPEN]
-    return f"Open: whether {_listed(maybe)} works."
+    # An arm without a judgement, since its runs crashed, may work.
+    arms = [v for v in verdicts if v.arm.folder != v.arm.control]
+    maybe = [v.arm.label for v in arms if v.judgement is None or v.judgement.works.answer is Works.OPEN]
+    return f"Open: whether {_listed(maybe, 'or')} works." if maybe else "Nothing works."
 
 
-def _listed(names: Iterable[str], most: int = 5) -> str:
+def _listed(names: Iterable[str], last: str = "", most: int = 5) -> str:
     unique = list(dict.fromkeys(names))
-    return ", ".join(unique[:most]) + (f" and {len(unique) - most} more" if len(unique) > most else "")
+    if len(unique) > most:
+        return ", ".join(unique[:most]) + f" and {len(unique) - most} more"
+    if last and len(unique) > 1:
+        return f"{', '.join(unique[:-1])} {last} {unique[-1]}"
+    return ", ".join(unique)

@@ -33,7 +33,8 @@ def show_ended() -> None:
     """Print and write the findings of the studies that have ended in this process.
 
     Raises:
-        FindingsFailed: a study is gone, or its findings cannot be written. What could be read of it has been printed.
+        FindingsFailed: a study is gone, its findings cannot be written, or runs that have ended cannot be read. What
+            could be read has been printed.
     """
     while _ended:
         _show(_ended.pop())
@@ -70,3 +71,5 @@ def _show(folder: StudyFolder) -> None:
             f"the runs are there, their report is not: {error} Then: python -m ssc_sweep.findings {folder.path}"
         ) from error
     print_places(found.study)
+    if found.study.unusable:
+        raise FindingsFailed(found.study.unusable)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ssc_sweep.errors import UserError
 from ssc_sweep.findings.files import Unreadable, load_yaml, one_line
+from ssc_sweep.findings.reading import LEFT_OUT
 from ssc_sweep.findings.runs import read_runs
 from ssc_sweep.findings.summary import as_csv, read_summary
 from ssc_sweep.probe import Probe
@@ -27,7 +28,7 @@ from ssc_sweep.study.plan import PROVENANCE, Plan
 from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.writing import write_text
 
-# A run with one of these has ended; without an RMSE it is lost, and counts as such in the verdicts.
+# A run with one of these has ended. One that diverged counts as lost in the verdicts, one that failed not at all.
 ENDED = (Status.FINISHED.value, Status.DIVERGED.value, Status.FAILED.value)
 PLAN_KEYS = (*PROVENANCE, "rule", "seeds", "hypotheses", "arms")
 
@@ -65,6 +66,18 @@ class Study:
 
     # Kept: verdicts and tables ask for it several times an arm.
     @cached_property
+    def unusable(self) -> str:
+        """What there is to say of runs that have ended and count nowhere; "" where there are none."""
+        lost = self.runs[self.runs["status"] == LEFT_OUT]
+        if lost.empty:
+            return ""
+        first = lost.iloc[0]
+        return (
+            f"{len(lost)} of {len(self.runs)} runs are left out, the first, {first['folder']}: {first['left_out']}. "
+            "Remove the folders of such runs and give the study's command again; the report lists them all."
+        )
+
+    @property
     def ended(self) -> pd.DataFrame:
         """The runs that have ended; one of them without an RMSE is lost."""
         return self.runs[self.runs["status"].isin(ENDED)]

@@ -33,7 +33,8 @@ from ssc_sweep.data.cohort import Floats
 from ssc_sweep.data.source import Data
 from ssc_sweep.errors import UserError
 from ssc_sweep.findings.reading import read_metrics
-from ssc_sweep.study.folder import RunFolder, StudyFolder
+from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.study.job import Status
 from ssc_sweep.writing import write_text
 
 # What a term may be: characteristic -> (scale, where nothing is wrong, sign of its weight). Those left out say that a
@@ -182,7 +183,7 @@ def auroc(score: Floats, failed: np.ndarray) -> float:
 
 
 def read_map(studies: Sequence[StudyFolder]) -> dict[str, Map]:
-    """The runs of studies by model; a run whose process failed is left out.
+    """The runs of studies by model; a run that failed or was pruned is left out.
 
     Raises:
         UserError: a run cannot be read, or none is there.
@@ -192,12 +193,17 @@ def read_map(studies: Sequence[StudyFolder]) -> dict[str, Map]:
     for folder in sorted((run for study in studies for run in study.runs()), key=lambda run: run.path):
         if not folder.done.is_file():
             continue
+        metrics = read_metrics(folder)
+        if metrics["status"] == Status.PRUNED:
+            continue
         config = RunConfig.read(folder.read_config())
         key = data.key(config)
         if key not in known:
             known[key] = _measured(config)
         found, name = known[key]
-        rows.setdefault(model_name(config.model), []).append((found, _failed(folder), name))
+        rows.setdefault(model_name(config.model), []).append(
+            (found, fails(metrics["rmse"], metrics["mean_predictor_rmse"]), name)
+        )
     if not rows:
         raise UserError(f"{studies[0].path} holds no finished run: train the study first.")
     return {model: _as_map(runs) for model, runs in rows.items()}
@@ -209,11 +215,6 @@ def _measured(config: RunConfig) -> tuple[dict[str, float], str]:
     full = characteristics(split)
     name = split.cohort.name
     return characteristics(split, quick=True) | {"domain_auc": full["domain_auc"]}, SAME_PEOPLE.get(name, name)
-
-
-def _failed(folder: RunFolder) -> bool:
-    metrics = read_metrics(folder)
-    return fails(metrics["rmse"], metrics["mean_predictor_rmse"])
 
 
 def _as_map(runs: Sequence[tuple[dict[str, float], bool, str]]) -> Map:
@@ -277,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fitted[model] = fit(runs)
         table.add_row(*judge(model, runs, leave_tables_out(runs)))
     Console().print(table)
-    studies = " ".join(f"outputs/{path.name}" for path in given.study)
+    studies = " ".join(map(str, given.study))
     text = as_yaml(fitted, maps, f"python -m ssc_sweep.findings.failure_map {studies} --write")
     print(text)
     if given.write:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from ssc_sweep.findings.collect import Study
@@ -12,7 +11,7 @@ from ssc_sweep.findings.summary import cell
 from ssc_sweep.study import judged as study_judged
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
-from ssc_sweep.study.judged import Runs, Seen, claims_in, compared, comparison, conclusions
+from ssc_sweep.study.judged import Runs, Seen, claims_in, compared, comparison, conclusions, seen
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Judgement, Matters, Works
 from ssc_sweep.verdicts.rule import Rule
@@ -49,6 +48,8 @@ class ArmVerdict:
         if self.judgement is None:
             return self.note
         told = self.judgement.verdict.value
+        if self.judgement.matters.identical:
+            told += " Its results are the control's to the last digit."
         if self.judgement.works.answer is not Works.NO and self.median > self.median_mean:
             told += f" Predicting the mean does better: {self.median_mean:.2f} against {self.median:.2f}."
         return told
@@ -78,12 +79,13 @@ def rmse_of(study: Study, arm: str) -> pd.Series:
 
 
 def scaled_rmse_of(study: Study, arm: str) -> pd.Series:
-    """The same as the rule's threshold wants it: over that of predicting the mean where the study has no target."""
-    runs = study.ended[study.ended["arm"] == arm].set_index("seed").sort_index()
+    """RMSE by seed as the rule wants it, of the arm's runs that count; NaN for one that diverged."""
+    runs = study.ended[(study.ended["arm"] == arm) & (study.ended["status"] != Status.FAILED)].sort_values("seed")
     if study.rule is None:
-        return runs["rmse"]
-    # An RMSE of exactly 0 has no logarithm.
-    return study.rule.scaled(runs["rmse"], runs["mean_predictor_rmse"]).clip(lower=float(np.finfo(np.float64).tiny))
+        return runs.set_index("seed")["rmse"]
+    both = zip(runs["rmse"], runs["mean_predictor_rmse"], strict=True)
+    values = [seen(rmse, mean, None, study.rule).rmse for rmse, mean in both]
+    return pd.Series(values, index=runs["seed"], dtype=float)
 
 
 def unit_of(study: Study) -> str:
@@ -97,15 +99,11 @@ def seen_in(study: Study, rule: Rule) -> dict[str, dict[int, Seen]]:
     A run that failed says nothing of the model: it raised, ran out of memory or was killed.
     """
     runs = study.ended[study.ended["status"] != Status.FAILED]
-    # An RMSE of exactly 0 has no logarithm.
-    scaled = rule.scaled(runs["rmse"], runs["mean_predictor_rmse"]).clip(lower=float(np.finfo(np.float64).tiny))
-    # Of an outcome without any spread the mean predicts all, and nothing can be said relative to it.
-    means = runs["mean_predictor_rmse"].where(runs["mean_predictor_rmse"] > 0)
-    over_mean = (runs["rmse"] / means).clip(lower=float(np.finfo(np.float64).tiny))
     rows = runs["val_rows"] if "val_rows" in runs else [None] * len(runs)
     found: dict[str, dict[int, Seen]] = {}
-    for arm, seed, rmse, of, over in zip(runs["arm"], runs["seed"], scaled, rows, over_mean, strict=True):
-        found.setdefault(str(arm), {})[int(seed)] = Seen(float(rmse), of if isinstance(of, str) else None, float(over))
+    columns = (runs["arm"], runs["seed"], runs["rmse"], runs["mean_predictor_rmse"], rows)
+    for arm, seed, rmse, mean, of in zip(*columns, strict=True):
+        found.setdefault(str(arm), {})[int(seed)] = seen(rmse, mean, of, rule)
     return found
 
 

@@ -89,7 +89,7 @@ class _ClusterLauncher(StackLauncher):
         budget = self.tasks.mem_gb * self.tasks.tasks / 2 if running.memory_budget is None else running.memory_budget
         here = running.model_copy(update={"workers": self.tasks.tasks, "memory_budget": budget})
         self.study = jobs[0].study
-        return conduct(jobs, here, self, begin)
+        return conduct(jobs, here, self, begin, tally=self.tally)
 
 
 class SlurmLauncher(_ClusterLauncher):

@@ -1,7 +1,9 @@
 """From jobs to their outcomes: check them, cut them into stacks, have these trained, keep weights that are wanted."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from ssc_sweep import admission
@@ -14,7 +16,7 @@ from ssc_sweep.study.memory import free_memory
 from ssc_sweep.study.prepare import Prepared, prepare
 from ssc_sweep.study.preview import show
 from ssc_sweep.study.progress import progress_bar
-from ssc_sweep.study.running import GIB, Running
+from ssc_sweep.study.running import GIB, Running, Tally
 from ssc_sweep.study.workers import Crew, ThisProcess, hire
 
 
@@ -57,15 +59,17 @@ def conduct(
     site: Site,
     begin: Callable[[Prepared], None],
     decide: GoOn | None = None,
+    tally: Tally | None = None,
     quiet: bool = False,
 ) -> list[Outcome | None]:
     """Train every job that has not ended yet and return how each ended, in order; None: enough others have failed.
 
     Args:
         jobs: with distinct folders.
-        site: where they are trained. On this machine a job by itself, or with workers=0, is trained by this process.
+        site: where they are trained. With workers=0 this process does it.
         begin: called when every job has been checked, before anything is written or trained.
         decide: may stop a stack between two epochs; its runs are then pruned. Needs probes=true.
+        tally: of the command so far; None: a single run, which this process trains with all threads.
         quiet: show no progress.
 
     Raises:
@@ -77,7 +81,8 @@ def conduct(
     device = running.device if site.elsewhere else chosen_device(running.device)
     to_do = sum(len(group.jobs) for group in prepared.groups)
     # A run of a study is trained with one thread, also where it is the last one: then it is the same run.
-    alone = to_do == 0 or (not site.elsewhere and (len(jobs) == 1 or running.workers == 0))
+    alone = to_do == 0 or (not site.elsewhere and (tally is None or running.workers == 0))
+    tally = tally or Tally()
     workers = 1 if alone else slots(running, device)
     budget = free_memory() / 2 if running.memory_budget is None else running.memory_budget * GIB
     arms = [str(job.folder.path.parent) for job in jobs]
@@ -94,14 +99,16 @@ def conduct(
     if best is not None:
         for index, outcome in prepared.ended.items():
             best(jobs[index], outcome)
+    enough = None if running.enough is None else running.enough - tally.failures
     with progress_bar(len(jobs), sum(job.config.epochs for job in jobs), quiet) as advance:
         advance(sum(jobs[index].config.epochs for index in prepared.ended), len(prepared.ended))
         crew = crew or ThisProcess(lambda epochs: advance(epochs, 0), decide)
         asks = decide is not None and crew.asks
         of_all: dict[str, Any] = {"device": device, "asks": asks, "admitted": admission.admitted()}
         stacks = [Stack(tuple(jobs[i] for i in part.jobs), **of_all) for part in parts]
-        dispatch = Dispatch(crew, advance, decide, running.enough, best)
+        dispatch = Dispatch(crew, advance, decide, enough, best)
         dispatch.train(stacks)
+    tally.failures += dispatch.failures
     outcomes = {jobs[index].folder: outcome for index, outcome in prepared.ended.items()} | dispatch.outcomes
     return [outcomes.get(job.folder) for job in jobs]
 
@@ -117,19 +124,27 @@ def slots(running: Running, device: str) -> int:
 
 
 class _Best:
-    """Keeps the weights of each arm's best run and removes those of the others."""
+    """Keeps the weights of each arm's best run and removes those of the others, of earlier commands and rounds too."""
 
     def __init__(self) -> None:
-        self.best: dict[str, tuple[float, RunFolder]] = {}
+        self.best: dict[Path, tuple[float, RunFolder]] = {}
 
     def __call__(self, job: Job, outcome: Outcome) -> None:
-        rmse = outcome.value if outcome.status is Status.FINISHED else float("inf")
-        arm = str(job.folder.path.parent)
-        before = self.best.get(arm)
-        if before is None or rmse < before[0]:
-            self.best[arm] = (rmse, job.folder)
-            worse = None if before is None else before[1]
-        else:
-            worse = job.folder
-        if worse is not None:
-            worse.model.unlink(missing_ok=True)
+        arm = job.folder.path.parent
+        if arm not in self.best:
+            for path in sorted(arm.glob(f"*/{job.folder.model.name}")):
+                before = RunFolder(path.parent)
+                if before.done.exists():
+                    metrics = before.read_metrics()
+                    self._weigh(arm, before, Outcome(Status(metrics["status"]), metrics))
+        self._weigh(arm, job.folder, outcome)
+
+    def _weigh(self, arm: Path, folder: RunFolder, outcome: Outcome) -> None:
+        rmse = outcome.value if outcome.status is Status.FINISHED else math.inf
+        best = self.best.get(arm)
+        if best is None or rmse < best[0]:
+            self.best[arm] = (rmse, folder)
+            if best is not None:
+                best[1].model.unlink(missing_ok=True)
+        elif folder != best[1]:
+            folder.model.unlink(missing_ok=True)

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause, conclude
 from ssc_sweep.verdicts.contrasts import (
@@ -34,6 +36,37 @@ class Seen:
     rmse: float
     val_rows: str | None = None
     over_mean: float = math.nan
+
+
+SMALLEST = float(np.finfo(np.float64).tiny)  # an RMSE of exactly 0 has no logarithm
+
+
+def seen(rmse: float | None, mean: float | None, val_rows: object, rule: Rule) -> Seen:
+    """What a run that came to its end says of its model.
+
+    Args:
+        rmse: None or NaN of a run that diverged.
+        mean: RMSE of predicting the mean; None or NaN where it is not known.
+        val_rows: as its metrics have it.
+    """
+    value, baseline = _number(rmse), _number(mean)
+    # Of an outcome without any spread the mean predicts all, and nothing can be said relative to it.
+    over_mean = value / baseline if baseline > 0 else math.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = float(rule.scaled(np.float64(value), np.float64(baseline)))
+    return Seen(
+        _above_zero(scaled),
+        val_rows if isinstance(val_rows, str) else None,
+        _above_zero(over_mean),
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _above_zero(value: float) -> float:
+    return value if math.isnan(value) else max(value, SMALLEST)
 
 
 # Folder of an arm -> seed -> run. Runs that failed or have not ended are not there.
@@ -150,16 +183,17 @@ def _differ(arm: Mapping[int, Seen], control: Mapping[int, Seen]) -> bool:
 def conclusions(
     arms: Sequence[Arm], judged: Mapping[str, Judgement], expects: Mapping[str, str]
 ) -> Iterator[tuple[str, str, Cause]]:
-    """(hypothesis, folder of the control, verdict) of every hypothesis at every point of a grid.
+    """(hypothesis, folder of the control, verdict) of every hypothesis at every point of a grid with a judged arm.
 
     Args:
         expects: what each hypothesis expects of its change.
     """
-    groups: dict[tuple[str, str], list[Judgement]] = {}
+    groups: dict[Test, list[str]] = {}
     for arm in arms:
-        if arm.hypothesis is not None and arm.control is not None:
-            mine = groups.setdefault((arm.hypothesis, arm.control), [])
-            if comparison(arm) in judged:
-                mine.append(judged[comparison(arm)])
+        if arm.hypothesis is not None and arm.control not in (None, arm.folder):
+            groups.setdefault((arm.hypothesis, str(arm.control)), []).append(comparison(arm))
     for (name, control), members in groups.items():
-        yield name, control, conclude(members, expects.get(name, ""))
+        mine = [judged[member] for member in members if member in judged]
+        cause = conclude(mine, expects.get(name, ""), len(members))
+        if cause is not None:
+            yield name, control, cause

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from ssc_sweep.errors import RunFailed, UserError
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import GoOn, Job, Outcome, describe, make_job
-from ssc_sweep.study.running import read_running
+from ssc_sweep.study.running import Tally, read_running
 from ssc_sweep.study.workers import start_server
 from ssc_sweep.verdicts.rule import read_rule
 
@@ -45,6 +45,7 @@ class StackLauncher(Launcher):
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
         self.go_on: GoOn | None = None  # a search sets it, to stop unpromising trials between two epochs
+        self.tally = Tally()
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
@@ -78,7 +79,7 @@ class StackLauncher(Launcher):
         # Imported here: torch takes a second that --help and wrong overrides should not cost.
         from ssc_sweep.study.conduct import ThisMachine, conduct
 
-        return conduct(jobs, running, ThisMachine(), begin, self.go_on)
+        return conduct(jobs, running, ThisMachine(), begin, self.go_on, self.tally)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         """Compose a job's config. The seeds of an arm share one composition, which is what takes the time."""

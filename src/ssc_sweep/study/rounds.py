@@ -17,6 +17,7 @@ from ssc_sweep.study.judged import (
     comparison,
     judge_arms,
     judge_contrasts,
+    seen,
 )
 from ssc_sweep.study.running import Limits
 from ssc_sweep.verdicts.contrasts import JudgedContrast
@@ -108,7 +109,9 @@ def until_decided(
             if outcome.status is Status.FAILED:
                 failed[folder] += 1
             else:
-                runs.setdefault(folder, {})[seed] = seen(outcome, rule)
+                m = outcome.metrics
+                one = seen(m.get("rmse"), m.get("mean_predictor_rmse"), m.get("val_rows"), rule)
+                runs.setdefault(folder, {})[seed] = one
         judged = judge_arms(family, runs, rule, limits.max_seeds)
         mine = {comparison(arm): judged[comparison(arm)] for arm in arms if comparison(arm) in judged}
         broken = {folder for folder in failed if failed[folder] > len(runs.get(folder, {}))}
@@ -124,19 +127,6 @@ def until_decided(
             return
         added = max(math.ceil(GROWTH * count), math.ceil(RUNS_A_ROUND / len(active)))
         count = min(count + added, limits.max_seeds)
-
-
-def seen(outcome: Outcome, rule: Rule) -> Seen:
-    """What a run that came to an end says of its model."""
-    rmse, mean = outcome.metrics.get("rmse"), outcome.metrics.get("mean_predictor_rmse")
-    value = math.nan if rmse is None else float(rmse)
-    # An RMSE of exactly 0 has no logarithm.
-    scaled = rule.scaled(value, math.nan if mean is None else float(mean))
-    over_mean = max(value / float(mean), SMALLEST) if mean and not math.isnan(value) else math.nan
-    return Seen(scaled if math.isnan(scaled) else max(scaled, SMALLEST), outcome.metrics.get("val_rows"), over_mean)
-
-
-SMALLEST = 2.0**-1022
 
 
 def _of_open_contrasts(contrasts: Mapping[Test, Sequence[JudgedContrast]], broken: set[str]) -> list[str]:

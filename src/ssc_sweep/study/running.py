@@ -1,5 +1,6 @@
 """How the runs of a study are trained: by whom, within what memory, and what happens when one fails."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from omegaconf import DictConfig, OmegaConf
@@ -39,6 +40,13 @@ class Running(Section):
     def weights(self, runs: int) -> str:
         """Whose weights are kept in a study of this many runs."""
         return self.save_weights or ("all" if runs <= MANY else "none")
+
+
+@dataclass
+class Tally:
+    """How many runs of a command have failed, in all of its parts: rounds of seeds, batches of a search."""
+
+    failures: int = 0
 
 
 class Limits(Section):

@@ -20,12 +20,15 @@ class Cause(StrEnum):
     HARMS = "As claimed: it makes the result worse."
     SAME = "As claimed: it makes no difference beyond the margin."
     NOT_SO = "Not as claimed."
+    VOID = "Not tested: the change changes nothing here."
 
 
-def conclude(arms: Sequence[Judgement], expect: str) -> Cause:
-    """Judge a hypothesis by its arms against one control.
+def conclude(arms: Sequence[Judgement], expect: str, of: int | None = None) -> Cause | None:
+    """Judge a hypothesis by its arms against one control; None where none of its arms was judged.
 
-    A claim that a change improves (`expect`), the first line that holds:
+    A claim that a change does something is not tested where every arm has the control's results to the last digit: a
+    code for missing values that no cell holds, for example. Else, of a claim that it improves (`expect`), the first
+    line that holds:
 
     1. The control works -> nothing to explain.
     2. An arm makes it work -> the cause.
@@ -35,13 +38,21 @@ def conclude(arms: Sequence[Judgement], expect: str) -> Cause:
     6. Else -> open.
 
     A claim that it worsens, or makes no difference, holds if every arm does so, and does not if one does otherwise.
+
+    Args:
+        arms: those that were judged.
+        of: how many arms it has; None: these. One whose runs all crashed is not judged, and what is said of every arm
+            is not said without it.
     """
     if not arms:
-        return Cause.OPEN
+        return None
+    whole = of is None or len(arms) == of
     matters = [arm.matters.answer for arm in arms]
+    if expect != "no_difference" and whole and all(arm.matters.identical for arm in arms):
+        return Cause.VOID
     if expect in ("worsens", "no_difference"):
         claimed = Matters.WORSE if expect == "worsens" else Matters.SAME
-        if all(answer is claimed for answer in matters):
+        if whole and all(answer is claimed for answer in matters):
             return Cause.HARMS if claimed is Matters.WORSE else Cause.SAME
         otherwise = set(matters) & ({Matters.BETTER, Matters.WORSE, Matters.SAME} - {claimed})
         return Cause.NOT_SO if otherwise else Cause.OPEN
@@ -50,7 +61,9 @@ def conclude(arms: Sequence[Judgement], expect: str) -> Cause:
     if any(arm.verdict is Verdict.MAKES_IT_WORK for arm in arms):
         return Cause.CAUSE
     if Matters.BETTER in matters:
-        return Cause.PART if all(arm.works.answer is Works.NO for arm in arms) else Cause.AT_LEAST_A_PART
+        return Cause.PART if whole and all(arm.works.answer is Works.NO for arm in arms) else Cause.AT_LEAST_A_PART
+    if not whole:
+        return Cause.OPEN
     useless = [answer in (Matters.WORSE, Matters.SAME) for answer in matters]
     if all(useless):
         return Cause.NEITHER

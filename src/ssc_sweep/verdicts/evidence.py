@@ -86,6 +86,11 @@ class Difference:
     p: float
     answer: Matters
 
+    @property
+    def identical(self) -> bool:
+        """Whether no pair differs: the change changes no run, or none of its results."""
+        return self.n > 0 and self.ties == self.n
+
 
 def share_working(runs: Runs, level: float, rule: Rule) -> Share:
     """Judge whether runs work, at 1 - level."""

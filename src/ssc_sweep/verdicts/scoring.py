@@ -2,7 +2,8 @@
 
 A study, here one point of a grid, names a hypothesis if its verdict is "The cause": an arm of it is shown to work where
 the control is shown to fail. It is right if it names at least one of the fault's `named_by` and nothing else; where
-nothing is planted, if it names nothing. Intervals are Clopper and Pearson's, at 95%.
+nothing is planted, if it names nothing. A study with an arm that has no verdict, since its runs crashed, is not right.
+Intervals are Clopper and Pearson's, at 95%.
 """
 
 from collections import Counter
@@ -21,6 +22,7 @@ class Naming(StrEnum):
     MORE = "named, and more"
     OTHER = "something else"
     NOTHING = "nothing"
+    UNJUDGED = "no verdict"
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,20 @@ class Planted:
         at: its point of the grid.
         fault: name of its YAML in conf/fault.
         named_by: hypotheses of which any names it; none where nothing is planted.
+        judged: whether every arm has a verdict.
     """
 
     at: str
     fault: str
     named_by: tuple[str, ...]
     named: tuple[str, ...]
+    judged: bool = True
 
     @property
     def naming(self) -> Naming:
         """What was named. Of a faultless study nothing can be named right."""
         if not self.named:
-            return Naming.NOTHING
+            return Naming.NOTHING if self.judged else Naming.UNJUDGED
         wanted = set(self.named_by)
         if not wanted & set(self.named):
             return Naming.OTHER
@@ -50,7 +54,7 @@ class Planted:
 
     @property
     def is_right(self) -> bool:
-        return self.naming is (Naming.RIGHT if self.named_by else Naming.NOTHING)
+        return self.judged and self.naming is (Naming.RIGHT if self.named_by else Naming.NOTHING)
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,9 @@ class Score:
 
     @property
     def faultless(self) -> Share:
-        """Faultless studies that named anything."""
-        mine = [one for one in self.studies if not one.named_by]
-        return Share(sum(not one.is_right for one in mine), len(mine))
+        """Faultless studies that named anything, of those that have verdicts."""
+        mine = [one for one in self.studies if not one.named_by and one.naming is not Naming.UNJUDGED]
+        return Share(sum(bool(one.named) for one in mine), len(mine))
 
     @property
     def sentence(self) -> str:

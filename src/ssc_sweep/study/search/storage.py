@@ -1,7 +1,6 @@
 """Where a search is kept: its Optuna storage."""
 
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from ssc_sweep.errors import StorageLost, UserError
 from ssc_sweep.study.folder import StudyFolder, locked
 from ssc_sweep.study.plan import without_password
 from ssc_sweep.study.search.pruner import WorstTenth
+from ssc_sweep.writing import write_file
 
 DATABASE = "search.db"
 WAIT_S = 20  # for another process that writes search.db
@@ -202,15 +202,16 @@ def _reason(error: Exception) -> str:
 
 def copy_to_folder(study: optuna.Study, folder: StudyFolder, kept: str) -> None:
     """Put a copy of a study that is `kept` elsewhere into search.db of its folder, where the report reads it."""
-    target = folder.path / DATABASE
-    beside = folder.path / f".{DATABASE}.{uuid.uuid4().hex}"
-    storage = RDBStorage(address(beside))
-    optuna.copy_study(
-        from_study_name=study.study_name,
-        from_storage=study._storage,
-        to_storage=storage,
-        to_study_name=study.study_name,
-    )
-    optuna.load_study(study_name=study.study_name, storage=storage).set_user_attr(COPY_OF, without_password(kept))
-    storage.engine.dispose()
-    beside.replace(target)
+
+    def copy(beside: Path) -> None:
+        storage = RDBStorage(address(beside))
+        optuna.copy_study(
+            from_study_name=study.study_name,
+            from_storage=study._storage,
+            to_storage=storage,
+            to_study_name=study.study_name,
+        )
+        optuna.load_study(study_name=study.study_name, storage=storage).set_user_attr(COPY_OF, without_password(kept))
+        storage.engine.dispose()
+
+    write_file(folder.path / DATABASE, copy)
