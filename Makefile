@@ -1,4 +1,4 @@
-# make sweep   three suspected causes against the failing run: 60 runs, a table, a study folder
+# make sweep   three suspected causes against the failing run: a table, a report, a study folder
 # make test    the whole test suite          make lint    style, types, structure
 # make faults  kills, full disks, damaged files, random words and tables: an hour; N=10: ten minutes
 # make bench   speed against a straightforward implementation, side by side; what verdicts are worth

@@ -16,6 +16,8 @@ ONE_RUN = {
     "nokey=1": ["nokey is unknown", "See --help"],
     "epoch=3": ["epoch is unknown", "Did you mean epochs?"],
     "optimizer.lrr=3": ["optimizer.lrr is unknown", "Did you mean optimizer.lr?"],
+    "model.nokey=3": ["model.nokey is unknown", "+model.nokey=<value>"],
+    "dataset=csv dataset.missing=[99]": ["dataset.missing=[99] has the wrong form", "dataset.missing.<name>=[99]"],
     "seeds=3": ["seeds=3", "add -m"],
     "batch=[b10,b32]": ["batch=[b10,b32]", "one batch", "-m batch=b10,b32"],
     "split=../../etc": ["../../etc is no choice"],
@@ -189,6 +191,8 @@ HYPOTHESES = {
         "arms and factors",
     ),
     "idle_level": ("{letter: X, claim: c, expect: improves, factors: {f: {a: {}, b: {epochs: 1}}}}", "of control"),
+    "idle": ("{letter: X, claim: c, expect: improves, arms: [{epochs: 1}]}", "hypothesis=idle changes nothing"),
+    "text_arm": ("{letter: X, claim: c, expect: improves, arms: [epochs=1]}", "Write {epochs: 1}."),
     "a_list": ("[a, b]", "a_list"),
     "empty": ("", "letter"),
     "broken": ("letter: [", "broken.yaml"),
@@ -210,6 +214,14 @@ def refused(command: Command, words: list[str], said: list[str]) -> None:
 @pytest.mark.parametrize(("word", "said"), ONE_RUN.items(), ids=ONE_RUN)
 def test_one_run(command: Command, word: str, said: list[str]) -> None:
     refused(command, [*TINY, *word.split()], said)
+
+
+@pytest.mark.parametrize("many", [[], ["-m", "hypothesis=lr"]])
+def test_a_model_that_cannot_be_made(command: Command, many: list[str]) -> None:
+    tiny = [word for word in TINY if not word.startswith("model.")]
+    words = [*many, *tiny, "model=own", "++model._target_=tests.models.outside.Boom", "admit=tests"]
+    said = ["model._target_=tests.models.outside.Boom cannot be used: RuntimeError: no licence file (outside.py, line"]
+    refused(command, words, said)
 
 
 @pytest.mark.parametrize(("words", "said"), STUDY.items(), ids=STUDY)

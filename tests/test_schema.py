@@ -43,7 +43,7 @@ class Outer(Section):
             "x.rate=nan is out of bounds: allowed is a number > 0, or null.",
         ),
         ({"inner": {"size": 1}, "order": "x"}, "x.order=x is out of bounds: allowed is first | last."),
-        ({"inner": {"size": 1}, "names": [1]}, "x.names=1 is out of bounds: allowed is a list, each text."),
+        ({"inner": {"size": 1}, "names": [1]}, "x.names[0]=1 is out of bounds: allowed is text."),
         ([], "x=[] is out of bounds: allowed is a group of keys."),
     ],
 )

@@ -24,6 +24,8 @@ USERS_FAULTS = (
     ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError, OSError,
     RuntimeError, AssertionError, SystemExit,
 )  # fmt: skip
+# A choice of each group, for messages.
+EXAMPLE = {"model": "flow_ssc", "dataset": "csv", "optimizer": "adam"}
 # What each group may name inside this package.
 INSIDE = {
     "model": "ssc_sweep.models.",
@@ -141,8 +143,11 @@ def find(key: str, name: object, inside: str | None) -> Any:
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def explained(what: str, kind: type[UserError] = UserError) -> Iterator[None]:
     """Say in one line what went wrong in code of the user's own.
+
+    Args:
+        kind: of the error that says so.
 
     Raises:
         UserError: it raised; the line names the exception and where it was raised.
@@ -154,7 +159,7 @@ def explained(what: str) -> Iterator[None]:
         text = " ".join(str(error).split()) or "no message"
         # What the import system itself raises stands in no file of the user's.
         where = f" ({Path(frame.filename).name}, line {frame.lineno})" if not frame.filename.startswith("<") else ""
-        raise UserError(f"{what} cannot be used: {type(error).__name__}: {text}{where}.") from error
+        raise kind(f"{what} cannot be used: {type(error).__name__}: {text}{where}.") from error
 
 
 def target(group: str, node: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -164,7 +169,10 @@ def target(group: str, node: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         UserError: there is no such target, it is not admitted, or an argument names a further one.
     """
     if node.get("_target_") is None:
-        raise UserError(f"{group}._target_ is missing: give {group}._target_=my_package.<name> admit=my_package.")
+        raise UserError(
+            f"{group}._target_ is missing: give {group}._target_=my_package.<name> admit=my_package, or let "
+            f"a YAML of your own begin with that of a choice that has one: defaults: [{EXAMPLE[group]}, _self_]."
+        )
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     nested = _nested(arguments)
     if nested:

@@ -12,6 +12,7 @@ from ssc_sweep.config import BY_COLUMN, conf_dir
 from ssc_sweep.schema import did_you_mean
 
 CHOOSE_PLUGIN = "choose one with hydra/sweeper=<name> or hydra/launcher=<name>. See --hydra-help."
+WITH_ARGUMENTS = ("model", "dataset", "optimizer")  # groups whose keys are the arguments of their _target_
 # A message of Hydra -> what to say instead. {words} is the command line; {1}, {2} ... are the groups of the pattern.
 MEANINGS = {
     r"add --multirun": "several values need -m, as in 'python -m ssc_sweep -m {words}'.",
@@ -29,6 +30,9 @@ MEANINGS = {
     r"Error locating target '([^']*)'.* full_key: (hydra\.\S+)": "{2}._target_={1} cannot be imported.",
     r"Could not delete from config\. '(.*?)' does not exist": (
         "~{1} takes nothing away: there is no key {1}. See --help."
+    ),
+    r"Error merging override ([^ =]+)=(.*?) Cannot merge incompatible container types": (
+        "{1}={2} has the wrong form: {1} is a mapping. Write {1}.<name>={2}."
     ),
     r"Unknown plugin class : '(.*?)'": f"_target_={{1}} is no sweeper or launcher of Hydra: {CHOOSE_PLUGIN}",
     r"Error when parsing index: \d+, string: (.*) out of .* missing EQUAL": (
@@ -141,6 +145,18 @@ def _reference(found: re.Match[str], words: Sequence[str]) -> str:
     return f"{word} refers to {name}, which is no key: allowed is ${{<key>}} of a key that is there. See --cfg job."
 
 
+def _unknown(key: str, known: Sequence[str]) -> str:
+    """What is wrong with a key that is nowhere."""
+    group, dot, name = key.rpartition(".")
+    if not dot:
+        return f"{key} is unknown. {did_you_mean(key, known)}"
+    beside = [one.removeprefix(f"{group}.") for one in known if one.startswith(f"{group}.")]
+    otherwise = "See --help."
+    if group in WITH_ARGUMENTS:
+        otherwise = f"An argument that the YAML of {group} leaves out is added with a plus: +{key}=<value>."
+    return f"{key} is unknown. {did_you_mean(name, beside, otherwise, f'{group}.')}"
+
+
 def explain(error: Exception, words: Sequence[str], command: str = "config") -> str:
     """One line for an error that Hydra raised for these words of a command line; its own where there is no better."""
     if _swaps_plugins(error):
@@ -172,9 +188,11 @@ def explain(error: Exception, words: Sequence[str], command: str = "config") -> 
                 f"{found[1]} is not there: the choice of {found[1].split('.')[0]} has no such key, or another word of "
                 "the command line has taken it away. See --help."
             )
-        return f"{found[1]} is unknown. {did_you_mean(found[1], known)}"
+        return _unknown(found[1], known)
     if found := UNKNOWN_CHOICE.search(text):
         group, name, options = found[1], found[2], found[3].split()
         hint = did_you_mean(name, options, "A choice of your own needs --config-dir=<the folder that holds its group>.")
         return f"{group}={name} is unknown: allowed is {' | '.join(options)}. {hint}"
+    if isinstance(error, yaml.YAMLError) or isinstance(error.__cause__, yaml.YAMLError):
+        return f"a YAML file cannot be read: {text}. Mend it there."
     return text

@@ -87,10 +87,10 @@ def admits(annotation: Any, value: object) -> bool:
     return True
 
 
-def did_you_mean(word: str, known: Sequence[str], otherwise: str = "See --help.") -> str:
-    """The known word that is most like this one, as a question; what to say `otherwise` where none is."""
+def did_you_mean(word: str, known: Sequence[str], otherwise: str = "See --help.", before: str = "") -> str:
+    """The known word that is most like this one, as a question, with `before` before it; `otherwise` where none is."""
     close = difflib.get_close_matches(word, known, n=1)
-    return f"Did you mean {close[0]}?" if close else otherwise
+    return f"Did you mean {before}{close[0]}?" if close else otherwise
 
 
 def refusal(key: str, value: object, annotation: Any, metadata: Iterable[object] = ()) -> str:
@@ -100,6 +100,9 @@ def refusal(key: str, value: object, annotation: Any, metadata: Iterable[object]
         line += " Leave its quotes out; a number of the environment is ${oc.decode:${oc.env:<NAME>}}."
     elif value == "":
         line += " Nothing follows the =; a shell keeps ; | & # for itself unless they are quoted."
+    elif isinstance(value, str) and "=" in value and get_origin(_plain(annotation)) in (dict, Mapping):
+        name, _, given = value.partition("=")
+        line += f" Write {{{name}: {given}}}."
     elif isinstance(value, str) and _wants_a_list(annotation):
         line += f" Write {key}=[{value}]."
     elif isinstance(value, str) and (hint := did_you_mean(value, _literals(annotation), "")):
@@ -191,6 +194,9 @@ def _line(schema: type[BaseModel], error: ValidationError, prefix: str) -> str:
         # Of a mapping, such as the kinds of columns: the one key that is wrong.
         below = first["loc"][len(at_field)]
         return refusal(f"{key}.{below}", first["input"], get_args(_plain(annotation))[1])
+    if _wants_a_list(annotation) and len(first["loc"]) > len(at_field):
+        # Of a list, such as the arms of a hypothesis: the one entry that is wrong.
+        return refusal(f"{key}[{first['loc'][len(at_field)]}]", first["input"], get_args(_plain(annotation))[0])
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])  # what a section says of its values together
     return refusal(key, first["input"], annotation, field.metadata)

@@ -136,6 +136,15 @@ def test_what_looks_like_an_oversight_is_told() -> None:
     assert made.notes[3] == said
 
 
+def test_a_word_among_numbers_is_told() -> None:
+    values = ["1", "2", "3", "1", "2", "unknown"]
+    made = cohort_of(FRAME.assign(c=values, weight=range(6)), "mine", "dose", "weight")
+    (told,) = [note for note in made.notes if "category:" in note]
+    assert told.startswith("c is read as a category: most of its values are numbers") and "missing.c=[unknown]" in told
+    declared = cohort_of(FRAME.assign(c=values, weight=range(6)), "mine", "dose", "weight", kinds={"c": "category"})
+    assert not [note for note in declared.notes if "most of its values" in note]
+
+
 def test_roles_drop_unit_and_what_classical_models_use() -> None:
     made = cohort_of(
         FRAME.assign(sex=list("mfmfmf"), id=range(6)), "mine", "dose", "weight", unit="kg", drop=["id"],

@@ -104,3 +104,18 @@ class Logits(Ordinary):
 
     def treatment_log_prob(self, x: Tensor, y: Tensor) -> Tensor:
         return 3 + super().treatment_log_prob(x, y)
+
+
+class Boom(Ordinary):
+    """Cannot be made."""
+
+    def __init__(self, d_x: int, d_y: int, treatments: int) -> None:
+        super().__init__(d_x, d_y, treatments)
+        raise RuntimeError("no licence file")
+
+
+class Detached(Ordinary):
+    """Its loss has no gradient."""
+
+    def loss(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        return super().loss(x, t, y).detach()

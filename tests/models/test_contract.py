@@ -280,6 +280,11 @@ def test_what_an_ordinary_module_returns_is_checked(name: str, said: str, make_c
         it.start(rows.train)
 
 
+def test_a_loss_without_a_gradient_is_refused(make_config: MakeConfig) -> None:
+    with pytest.raises(ValueError, match=r"Detached\.loss depends on no parameter that trains"):
+        trained([make_config(*SMALL, "model=own", f"++model._target_={OUTSIDE}.Detached")])
+
+
 def test_an_objective_descends_at_its_own_rate(make_config: MakeConfig) -> None:
     """The run's rate is so small that nothing moves by it; the discriminator has a rate of its own."""
     words = [*SMALL, "model=ganite", "optimizer.lr=1e-30", "model.discriminator_lr=0.1"]

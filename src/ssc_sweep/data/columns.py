@@ -41,6 +41,12 @@ class Covariate:
     one: str = ""
     counts_rows: bool = False
 
+    @property
+    def words(self) -> list[str]:
+        """Levels that are no numbers, where most of them are; none elsewhere."""
+        found = [level for level in self.levels if number_of(level) is None]
+        return found if len(self.levels) > 2 * len(found) else []
+
     def codes(self, named: Sequence[Code]) -> tuple[tuple[float, ...], list[Code]]:
         """These values of the table as x has them, and those that no row holds."""
         if self.kind is Kind.CATEGORY:

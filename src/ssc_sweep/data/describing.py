@@ -19,6 +19,7 @@ def describe(
     ones: Mapping[str, str],
     counting: Sequence[str],
     absent: Mapping[str, Sequence[object]],
+    mixed: Mapping[str, Sequence[str]],
     treatments: Sequence[str],
 ) -> tuple[str, ...]:
     """The notes of a cohort.
@@ -28,6 +29,7 @@ def describe(
         ones: what 1 stands for, by column, where it is another word or number.
         counting: columns that look like row numbers.
         absent: declared codes that no cell holds, by the key that declares them, such as missing.pica.
+        mixed: words among numbers, by column, where it is not declared a category.
         treatments: their names, in the order of their codes.
     """
     first = f"{name}: {rows:,} rows"
@@ -49,6 +51,11 @@ def describe(
     notes += [
         f"dataset.{key}: no cell holds {', '.join(map(str, codes))}. Is it the right code?"
         for key, codes in absent.items()
+    ]
+    notes += [
+        f"{key} is read as a category: most of its values are numbers, and {_some(words)} is none. If that stands for "
+        f"a gap: dataset.missing.{key}=[{','.join(words[:MOST_NAMES])}]"
+        for key, words in mixed.items()
     ]
     if counting:
         notes.append(

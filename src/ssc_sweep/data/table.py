@@ -147,6 +147,7 @@ def cohort_of(
     found: list[Column] = []
     ones: dict[str, str] = {}
     counting: list[str] = []
+    mixed: dict[str, list[str]] = {}
     for j, called in enumerate(covariates):
         kind = Kind(kind_of[called]) if called in kind_of else None
         made = columns.covariate(called, name, column(called).filter(mask), kind)
@@ -158,6 +159,7 @@ def cohort_of(
         found.append(Column(called, role, made.kind, made.levels, bool(np.isnan(made.x).any()), held))
         ones |= {called: made.one} if made.one else {}
         counting += [called] if made.counts_rows else []
+        mixed |= {called: made.words} if kind is None and made.words else {}
     _check_squared(name, squared, found)
     dropped = int((~kept).sum())
     return Cohort(
@@ -174,7 +176,7 @@ def cohort_of(
         adjustment=Adjustment(
             tuple(squared), tuple(one.name for one in found if one.kind is Kind.CATEGORY), tuple(modifiers)
         ),
-        notes=describe(name, len(kept), dropped, t, x, found, ones, counting, absent, treatments),
+        notes=describe(name, len(kept), dropped, t, x, found, ones, counting, absent, mixed, treatments),
     )
 
 

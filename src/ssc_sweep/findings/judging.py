@@ -88,9 +88,13 @@ def scaled_rmse_of(study: Study, arm: str) -> pd.Series:
     return pd.Series(values, index=runs["seed"], dtype=float)
 
 
+UNKNOWN_UNIT = "the outcome's unit"
+
+
 def unit_of(study: Study) -> str:
+    """Of its RMSE, as it stands after a comma."""
     units = study.runs["unit"].dropna().unique()
-    return str(units[0]) if len(units) == 1 else "mixed units" if len(units) else "unknown unit"
+    return str(units[0]) if len(units) == 1 else "mixed units" if len(units) else UNKNOWN_UNIT
 
 
 def seen_in(study: Study, rule: Rule) -> dict[str, dict[int, Seen]]:

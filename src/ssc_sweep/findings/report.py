@@ -29,7 +29,7 @@ from ssc_sweep.findings.diagnosis import Answer
 from ssc_sweep.findings.factor_plots import figures_of
 from ssc_sweep.findings.factors import ACROSS_ROWS, Factorial, answer_text, contrasts_csv, factorials_of
 from ssc_sweep.findings.files import Unreadable
-from ssc_sweep.findings.judging import NAMES, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
+from ssc_sweep.findings.judging import NAMES, UNKNOWN_UNIT, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
 from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.questions import answer_all
 from ssc_sweep.findings.search import answer_of, confirmations, deciding_note, search_notes
@@ -282,6 +282,7 @@ def render(
         "name": study.folder.path.resolve().name,
         "study": study,
         "unit": unit_of(study),
+        "after_number": "" if unit_of(study) == UNKNOWN_UNIT else f" {unit_of(study)}",
         "groups": groups,
         "verdicts": verdicts,
         "mean_predictor": tuple(dict.fromkeys(_number(value) for value in (known.min(), known.max()) if len(known))),

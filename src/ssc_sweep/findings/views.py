@@ -62,6 +62,7 @@ class RunView:
     differences_note: str
     log: str
     trace: str
+    is_control: bool
 
 
 def titled(probe: Probe) -> str:
@@ -128,6 +129,7 @@ def view_runs(study: Study) -> list[RunView]:
         rank=study.runs["status"].map(ORDER.index), place=study.runs["arm"].map(lambda arm: -places.get(arm, -1))
     ).sort_values(["rank", "place", "arm", "seed"])
     paired = any(arm.control for arm in study.plan.arms)
+    controls = {arm.control for arm in study.plan.arms}
     chosen, views = _chosen(ranked), []
     for number, run in enumerate(ranked.to_dict("records")):
         arm, seed, folder = str(run["arm"]), int(run["seed"]), RunFolder(study.folder.path / str(run["folder"]))
@@ -135,7 +137,8 @@ def view_runs(study: Study) -> list[RunView]:
         control = arms.get(planned.control) if planned and planned.control else None
         differences: tuple[tuple[str, str, str], ...] = ()
         if not control:
-            note = "this run has no control" if planned else "its arm is not in study.yaml"
+            alone = "" if arm in controls else "this run has none"
+            note = alone if planned else "its arm is not in study.yaml"
         elif panel:
             beside = _config(study.folder.run(control.folder, seed), yamls)
             differences, note = _differences(_config(folder, yamls), beside)
@@ -163,7 +166,8 @@ def view_runs(study: Study) -> list[RunView]:
                 differences=differences,
                 differences_note=note,
                 log=_tail(folder.log) if panel else "",
-                trace=_read_text(folder.failed)[-LONGEST_TRACE:] if failed else "",
+                trace=_read_text(folder.failed)[-LONGEST_TRACE:].strip() if failed else "",
+                is_control=control is None and arm in controls,
             )
         )
     return views
@@ -174,7 +178,7 @@ def tracebacks(runs: Sequence[RunView]) -> list[tuple[str, list[RunView]]]:
     groups: dict[str, list[RunView]] = {}
     for run in runs:
         if run.status == Status.FAILED:
-            groups.setdefault(run.trace.strip() or "The file FAILED is empty.", []).append(run)
+            groups.setdefault(run.trace or "The file FAILED is empty.", []).append(run)
     return list(groups.items())
 
 

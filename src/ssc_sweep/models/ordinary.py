@@ -104,11 +104,16 @@ class Adapted(Learner):
         """The module's own.
 
         Raises:
-            ValueError: it is no scalar.
+            ValueError: it is no scalar, or depends on no parameter.
         """
         total = self.module.loss(batch.x[0], batch.t[0], batch.y[0])
         if total.numel() != 1:
             raise ValueError(f"{type(self.module).__name__}.loss returned shape {tuple(total.shape)}, not a scalar")
+        if not total.requires_grad:
+            raise ValueError(
+                f"{type(self.module).__name__}.loss depends on no parameter that trains: is something detached, or "
+                "inside torch.no_grad()?"
+            )
         return Loss(total.view(1), {})
 
     def outcome_mean(self, x: Tensor, t: Tensor) -> Tensor:

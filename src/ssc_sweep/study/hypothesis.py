@@ -198,10 +198,11 @@ def arms_at(
 
 
 def check_cells(arms: Sequence[Arm]) -> None:
-    """Check that the combinations of the levels of factors are different configs, once equal ones share a folder.
+    """Check that arms change something, once equal configs share a folder.
 
     Raises:
-        UserError: two of them are the same, so that a level changes nothing.
+        UserError: two combinations of the levels of factors are the same, so that a level changes nothing; or no arm
+            differs from its control.
     """
     seen: dict[tuple[str | None, str | None, str | None], Levels] = {}
     for arm in arms:
@@ -214,3 +215,10 @@ def check_cells(arms: Sequence[Arm]) -> None:
                     f"hypothesis {arm.hypothesis}: {one} has the config of {same}: a level of a factor has to change "
                     "something. Leave out the word or the level that makes them equal."
                 )
+    tested = [arm for arm in arms if arm.control is not None]
+    if tested and all(arm.folder == arm.control for arm in tested):
+        names = ",".join(dict.fromkeys(str(arm.hypothesis) for arm in tested))
+        raise UserError(
+            f"hypothesis={names} changes nothing: every arm has the config of its control. Give it an arm that "
+            "differs, or leave out the word that makes them equal."
+        )

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from ssc_sweep.config import RunConfig, without_seed
 from ssc_sweep.data.cohort import HIDDEN
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.models.choice import choose
 from ssc_sweep.models.contract import Sizes
 from ssc_sweep.schema import check_arguments
@@ -196,7 +197,10 @@ def _warnings(configs: Iterable[RunConfig], data: Data) -> list[str]:
 
 def _group(jobs: tuple[int, ...], config: RunConfig, data: DataSplit) -> Group:
     choice = choose(config.model)
-    model = choice.build(sizes_of(data), [config.seed], [config.stats_mode])
+    target = str(config.model["_target_"])
+    ours = target.startswith("ssc_sweep.")
+    with nullcontext() if ours else admission.explained(f"model._target_={target}", DoesNotFit):
+        model = choice.build(sizes_of(data), [config.seed], [config.stats_mode])
     parameters = list(model.parameters())
     rows = len(data.train.t)
     size = config.batch.size

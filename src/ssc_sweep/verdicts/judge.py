@@ -7,14 +7,7 @@ makes 2 m + c claims; every interval has level alpha / (2 m + c), so that all of
 (Bonferroni). Under `family: point` that holds for each point of a grid, with its one control, by itself.
 docs/VERDICTS.md has a worked example.
 
-Recompute the verdicts of a study of hypotheses from its summary.csv (report.html has the snippet for any study):
-
-    import pandas as pd
-    from ssc_sweep.verdicts.judge import Rule, judge_study
-    runs = pd.read_csv("summary.csv").query("status in ['finished', 'diverged']")
-    rmse = {arm: dict(zip(table["seed"], table["rmse"])) for arm, table in runs.groupby("arm")}
-    against = {arm: (arm, "control") for arm in rmse if arm != "control"}
-    print(*judge_study(rmse, against, Rule(target=15)).items(), sep="\\n")
+report.html has the Python that recomputes the verdicts of a study from its summary.csv, with its rule and its claims.
 """
 
 import math

@@ -73,8 +73,10 @@ def seeds_for_share(seen: Share, level: float, rule: Rule, hopeful: bool = False
         return seen.n
     if seen.n < FEWEST_FOR_A_GUESS:
         return None
-    # Agresti & Coull 1998: two of each kind added, so that 0 of 10 does not mean never.
-    q = (seen.works + 2) / (seen.n + 4)
+    # Some of each kind added, so that 0 of 10 does not mean never: half a one as in Jeffreys' prior for what is likely,
+    # two as in Agresti & Coull 1998 for how far the truth may lie from it.
+    added = 2.0 if hopeful else 0.5
+    q = (seen.works + added) / (seen.n + 2 * added)
     away = hopeful * BENEFIT_OF_DOUBT * math.sqrt(q * (1 - q) / (seen.n + 4))
     q = min(max(q + math.copysign(away, q - rule.works_share), 0.0), 1.0)
     if q == rule.works_share:
