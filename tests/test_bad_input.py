@@ -17,7 +17,6 @@ ONE_RUN = {
     "epoch=3": ["epoch is unknown", "Did you mean epochs?"],
     "optimizer.lrr=3": ["optimizer.lrr is unknown", "Did you mean optimizer.lr?"],
     "model.nokey=3": ["model.nokey is unknown", "+model.nokey=<value>"],
-    "dataset=csv dataset.missing=[99]": ["dataset.missing=[99] has the wrong form", "dataset.missing.<name>=[99]"],
     "seeds=3": ["seeds=3", "add -m"],
     "batch=[b10,b32]": ["batch=[b10,b32]", "one batch", "-m batch=b10,b32"],
     "split=../../etc": ["../../etc is no choice"],
@@ -222,6 +221,11 @@ def test_a_model_that_cannot_be_made(command: Command, many: list[str]) -> None:
     words = [*many, *tiny, "model=own", "++model._target_=tests.models.outside.Boom", "admit=tests"]
     said = ["model._target_=tests.models.outside.Boom cannot be used: RuntimeError: no licence file (outside.py, line"]
     refused(command, words, said)
+
+
+def test_a_list_where_columns_have_lists(command: Command) -> None:
+    said = ["dataset.missing=[99] has the wrong form", "dataset.missing.<name>=[99]"]
+    refused(command, ["dataset=csv", "dataset.missing=[99]"], said)
 
 
 @pytest.mark.parametrize(("words", "said"), STUDY.items(), ids=STUDY)

@@ -151,10 +151,10 @@ def _unknown(key: str, known: Sequence[str]) -> str:
     if not dot:
         return f"{key} is unknown. {did_you_mean(key, known)}"
     beside = [one.removeprefix(f"{group}.") for one in known if one.startswith(f"{group}.")]
-    otherwise = "See --help."
+    hint = did_you_mean(name, beside, "See --help.", f"{group}.")
     if group in WITH_ARGUMENTS:
-        otherwise = f"An argument that the YAML of {group} leaves out is added with a plus: +{key}=<value>."
-    return f"{key} is unknown. {did_you_mean(name, beside, otherwise, f'{group}.')}"
+        hint += f" An argument that the YAML of {group} leaves out is added with a plus: +{key}=<value>."
+    return f"{key} is unknown. {hint}"
 
 
 def explain(error: Exception, words: Sequence[str], command: str = "config") -> str:

@@ -91,7 +91,7 @@ def test_enough_failures_end_a_study(command: Command) -> None:
 
 def test_enough_failures_end_a_study_that_adds_seeds(command: Command) -> None:
     """Seed 1 fails, in the first round: in every arm, but one failure is enough."""
-    words = ("-m", *TINY, "workers=1", "hypothesis=lr,batch", "rule.target=0.1", *failing("Raises"))
+    words = ("-m", *TINY, "workers=1", "hypothesis=lr,batch", "target=0.1", *failing("Raises"))
     ended = command(*words, "fail_fast=true")
     assert ended.code == 1 and "1 of " in ended.err and "runs were not begun" in ended.err, ended.err
     assert len(list(command.folder.glob("outputs/s/**/FAILED"))) == 1
