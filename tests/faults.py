@@ -18,15 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import psutil
 
-TINY = ("-m", "dataset_size=n100", "covariates=confounders", "model.width=16", "epochs=10", "seed=range(0,16)",
-        "optimizer.lr=1e-4,1e-3", "workers=2", "study=s", "save_weights=none")  # fmt: skip
+BASE = ("-m", "dataset_size=n100", "covariates=confounders", "model.width=16", "study=s")
+MANY = ("epochs=10", "seed=range(0,16)", "optimizer.lr=1e-4,1e-3")
+TINY = (*BASE, *MANY, "workers=2", "save_weights=none")
+FEW = ("epochs=2", "seed=0,1", "optimizer.lr=1e-4,1e-3")
 UNSTEADY = ["seconds", "stack", "overrides"]
 
 
@@ -67,18 +69,19 @@ def leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".*") if path.is_file()]
 
 
-def kills(folder: Path, times: int, draw: random.Random, *words: str) -> None:
+def kills(folder: Path, times: int, draw: random.Random, *more: str, runs: Sequence[str] = MANY) -> None:
     """Kill the command or one of its workers `times` times; the study must come out as if nobody had."""
+    words = (*BASE, *runs, "workers=2", "save_weights=none", *more)
     whole = folder / "whole"
     whole.mkdir()
     begin = time.monotonic()
-    code, err = ended(whole, *TINY, *words)
+    code, err = ended(whole, *words)
     assert code == 0, err
     length = time.monotonic() - begin
     for i in range(times):
         place = folder / f"kill_{i}"
         place.mkdir()
-        process = start(place, *TINY, *words)
+        process = start(place, *words)
         while not list(place.glob("outputs/s/**/config.yaml")) and process.poll() is None:
             time.sleep(0.01)
         time.sleep(draw.uniform(0, length / 3))
@@ -88,7 +91,7 @@ def kills(folder: Path, times: int, draw: random.Random, *words: str) -> None:
             os.kill(victim, signal.SIGKILL)
         process.communicate()
         before = {path: path.stat().st_mtime_ns for path in place.glob("outputs/s/**/DONE")}
-        code, err = ended(place, *TINY, *words)
+        code, err = ended(place, *words)
         assert code == 0, err
         assert {path: path.stat().st_mtime_ns for path in before} == before, "trained twice"
         pd.testing.assert_frame_equal(summary(place), summary(whole), check_exact=True)
@@ -105,7 +108,8 @@ def disks(folder: Path) -> None:
     if mounted.returncode:
         print("disks: no right to mount a small file system; left out", file=sys.stderr)
         return
-    words = (*TINY, "save_weights=all", "epochs=1", "model.width=128", f"outputs={small}")
+    words = (*BASE[:-2], "model.width=128", *MANY[1:], "epochs=1", "workers=2", "study=s", "save_weights=all",
+             f"outputs={small}")  # fmt: skip
     try:
         code, err = ended(folder, *words)
         assert code in (1, 2) and "Traceback" not in err, err
@@ -117,10 +121,10 @@ def disks(folder: Path) -> None:
         subprocess.run(["umount", str(small)], check=True)
 
 
-def damage(folder: Path) -> None:
+def damage(folder: Path, runs: Sequence[str] = FEW, run: Callable[..., tuple[int, str]] = ended) -> None:
     """Cut every file of a small study in turn to half of its length: noticed, or made again; never a traceback."""
-    words = (*TINY[:-3], "seed=0,1", "epochs=2", "workers=0", "study=s")
-    assert ended(folder, *words)[0] == 0
+    words = (*BASE, *runs, "workers=0")
+    assert run(folder, *words)[0] == 0
     right = summary(folder)
     whole = folder / "outputs.whole"
     shutil.move(folder / "outputs", whole)
@@ -128,7 +132,7 @@ def damage(folder: Path) -> None:
         shutil.copytree(whole, folder / "outputs")
         target = folder / "outputs" / path
         target.write_bytes(target.read_bytes()[: target.stat().st_size // 2])
-        code, err = ended(folder, *words)
+        code, err = run(folder, *words)
         assert code in (0, 1, 2) and "Traceback" not in err, (path, err)
         assert code == 0 or err.splitlines()[-1].startswith("error: "), (path, err)
         if code == 0:  # then nothing is missing

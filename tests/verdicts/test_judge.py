@@ -2,11 +2,8 @@
 
 import itertools
 import math
-import textwrap
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -402,23 +399,3 @@ def test_at_most_5_percent_of_studies_without_effect_make_a_false_claim() -> Non
             found = judge_study(study, {str(i): (str(i), "0") for i in range(1, 5)}, rule).values()
             wrong += any(one.matters.answer in (Matters.BETTER, Matters.WORSE) for one in found)
         assert wrong / 200 <= 0.05
-
-
-# Recompute by paste
-
-
-def test_the_snippet_of_the_docstring_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = [("control", seed, "finished", 50.0 + seed) for seed in range(62)]
-    rows += [("lr", seed, "finished", 5.0 + seed / 100) for seed in range(59)] + [("lr", 59, "diverged", NAN)]
-    rows += [("lr", 60, "unfinished", NAN), ("lr", 61, "failed", NAN)]
-    table = pd.DataFrame(rows, columns=["arm", "seed", "status", "rmse"])
-    table.to_csv(tmp_path / "summary.csv", index=False)
-    monkeypatch.chdir(tmp_path)
-    text = str(judging.__doc__)
-    names: dict[str, object] = {}
-    exec(textwrap.dedent(text[text.index("    import pandas") :]), names)
-    assert "The change makes it work." in capsys.readouterr().out
-    found = judge_study(names["rmse"], names["against"], RULE)["lr"]  # type: ignore[arg-type]
-    assert (found.works.n, found.matters.lost_alone, found.works.works) == (60, 1, 59)
