@@ -87,7 +87,7 @@ def test_nhefs_in_file_order(command: Command) -> None:
 def test_json_is_all_there_is_on_stdout(command: Command) -> None:
     ended = command("covariates=confounders", "format=json")
     found = json.loads(ended.out)
-    assert set(found) == {"audit", "characteristics", "findings", "columns", "notes", "p_fail", "reasons"}
+    assert set(found) == {"audit", "characteristics", "findings", "columns", "notes", "model", "p_fail", "reasons"}
     assert 0 < found["p_fail"] < 1
     assert list(found["characteristics"]) == [*dict.fromkeys(found["characteristics"])]
     assert set(found["characteristics"]) == set(BY_NAME)
@@ -103,7 +103,7 @@ def test_with_coefficients_there_is_a_forecast(
     monkeypatch.setattr(forecast.read, "__defaults__", (tmp_path / "f.yaml",))
     found = json.loads(command("format=json").out)
     assert 0.9 < found["p_fail"] <= 1 and found["reasons"][0].startswith("max_z 25:")
-    assert "fails with probability" in command().out
+    assert "flow_ssc fails with probability" in command().out
     assert "p_fail" not in json.loads(command("model=linear", "format=json").out)
 
 

@@ -23,7 +23,8 @@ class Audit:
         findings: the worst first.
         columns: one a covariate, in the order of the table.
         notes: how the data were read, a line each.
-        p_fail, reasons: the forecast for the config's model; None where no coefficients of it have been fitted.
+        model: the choice of the config.
+        p_fail, reasons: the forecast for that model; None where no coefficients of it have been fitted.
     """
 
     data: DataSplit
@@ -31,6 +32,7 @@ class Audit:
     findings: tuple[Finding, ...]
     columns: tuple[ColumnAudit, ...]
     notes: tuple[str, ...] = ()
+    model: str = ""
     p_fail: float | None = None
     reasons: tuple[str, ...] = ()
 
@@ -47,9 +49,10 @@ def audit(config: RunConfig, extra: Mapping[str, Any] | None = None) -> Audit:
     seen = look(config)
     measured = measure(seen.data)
     found = findings(measured, config, seen.faults, extra)
-    known = forecasts.read().get(forecasts.model_name(config.model))
+    model = forecasts.model_name(config.model)
+    known = forecasts.read().get(model)
     p_fail, reasons = forecasts.forecast(measured.characteristics, known) if known else (None, ())
-    return Audit(seen.data, measured.characteristics, found, measured.columns, seen.notes, p_fail, reasons)
+    return Audit(seen.data, measured.characteristics, found, measured.columns, seen.notes, model, p_fail, reasons)
 
 
 def title(audited: Audit, config: RunConfig) -> str:
@@ -65,7 +68,7 @@ def title(audited: Audit, config: RunConfig) -> str:
 
 
 def as_json(audited: Audit, config: RunConfig) -> str:
-    """The audit as JSON; a number that does not exist is null. Without a forecast there is no p_fail and no reasons."""
+    """The audit as JSON; a number that does not exist is null. Without a forecast there is no model, p_fail, reasons."""
     content: dict[str, Any] = {
         "audit": title(audited, config),
         "characteristics": {name: _number(value) for name, value in audited.characteristics.items()},
@@ -74,7 +77,7 @@ def as_json(audited: Audit, config: RunConfig) -> str:
         "notes": list(audited.notes),
     }
     if audited.p_fail is not None:
-        content |= {"p_fail": audited.p_fail, "reasons": list(audited.reasons)}
+        content |= {"model": audited.model, "p_fail": audited.p_fail, "reasons": list(audited.reasons)}
     return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
 
 
