@@ -68,7 +68,7 @@ def title(audited: Audit, config: RunConfig) -> str:
 
 
 def as_json(audited: Audit, config: RunConfig) -> str:
-    """The audit as JSON; a number that does not exist is null. Without a forecast there is no model, p_fail, reasons."""
+    """The audit as JSON; a number that does not exist is null. Of a model without a forecast nothing is said."""
     content: dict[str, Any] = {
         "audit": title(audited, config),
         "characteristics": {name: _number(value) for name, value in audited.characteristics.items()},
