@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from ssc_sweep.study import plan, sweeper
+from ssc_sweep.study import plan, progress
 from tests.command import TINY, Command, make_command
 
 command = pytest.fixture(make_command)
@@ -273,9 +273,10 @@ def test_a_number_is_a_name_of_an_arm(command: Command) -> None:
 
 
 def test_a_large_study_says_what_takes_so_long(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeper, "MANY_RUNS", 2)
-    ended = command("-m", *TINY, "seeds=2")
-    assert ended.code == 0 and ended.err.startswith("2 runs: each is checked before the first one trains\n")
+    monkeypatch.setattr(progress, "MOST_SILENT", 1)
+    ended = command("-m", *TINY, "seeds=2", "hypothesis=ema")
+    assert ended.code == 0, ended.err
+    assert ended.err.startswith("configs composed: 2 to do\nruns checked: 4 to do\n")
 
 
 @pytest.mark.parametrize("name", ["12", "1e3", "a/b", "'it\\'s, one = two'"])

@@ -22,6 +22,7 @@ from ssc_sweep.schema import check_arguments
 from ssc_sweep.study.folder import RunFolder, reading
 from ssc_sweep.study.job import Job, Outcome, Status, config_text, ended
 from ssc_sweep.study.memory import bytes_of_a_number, of_stack
+from ssc_sweep.study.progress import passing
 from ssc_sweep.training.optimizer import Optimizer
 from ssc_sweep.training.scores import of_your_own
 
@@ -167,7 +168,7 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
     of_arms: dict[Path, str] = {}
     of_rows: dict[str, str] = {}
     firsts: dict[tuple[str, str], RunConfig] = {}
-    for index, job in enumerate(jobs):
+    for index, job in enumerate(passing(jobs, "runs checked")):
         outcome = ended(job)
         _same_arm(job, arms)
         if outcome is not None and not (outcome.status is Status.FAILED and job.retry):

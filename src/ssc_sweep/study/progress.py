@@ -1,13 +1,16 @@
 """The progress bar of a study: runs done, elapsed, time left."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+T = TypeVar("T")
+MOST_SILENT = 500  # of more than so many it takes seconds
 
 
 @cache
@@ -23,6 +26,26 @@ def say(lines: Iterable[str]) -> None:
     """Print lines on stderr, beside the progress bar."""
     for line in lines:
         print(line, file=sys.stderr)
+
+
+def passing(items: Sequence[T], what: str) -> Iterator[T]:
+    """The items one by one; where there are many, what passes is shown on stderr.
+
+    Args:
+        what: is done to how many, such as "runs checked".
+    """
+    if len(items) <= MOST_SILENT:
+        yield from items
+        return
+    # Imported here: --help, which loads this module too, should not wait for it.
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = stderr_console()
+    if not console.is_terminal:
+        say([f"{what}: {len(items):,} to do"])
+    columns = (TextColumn(f"{what}:"), MofNCompleteColumn(), BarColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield from bar.track(items)
 
 
 @contextmanager

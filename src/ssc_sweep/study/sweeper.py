@@ -34,7 +34,7 @@ from ssc_sweep.study.launcher import StackLauncher
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, last_words, named_seeds, points_of, too_many, values_of
 from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan, write_plan
-from ssc_sweep.study.progress import say
+from ssc_sweep.study.progress import passing, say
 from ssc_sweep.study.running import AUTO, Limits, Seeds, read_limits, read_running
 from ssc_sweep.study.running import KEYS as RUNNING
 from ssc_sweep.verdicts.rule import read_rule
@@ -49,7 +49,6 @@ OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs", *Limits.mo
 ONE_FOR_ALL = (
     "seeds", "study", "outputs", "target", "rule", "admit", "scores", "effects", *Limits.model_fields, *RUNNING,
 )  # fmt: skip
-MANY_RUNS = 2_000  # from here on that takes so long that it is announced
 
 
 @dataclass
@@ -112,9 +111,6 @@ class HypothesisSweeper(Sweeper):
         if plan.rule.sequential:
             self._until_decided(plan, folder)
             return []
-        runs = len(plan.seeds) * len({arm.folder for arm in plan.arms})
-        if runs >= MANY_RUNS:
-            say([f"{runs:,} runs: each is checked before the first one trains"])
         jobs = self.jobs(plan, folder)
         raise_failures(jobs, self._train(jobs, lambda prepared: self.begin(plan, folder, prepared)))
         return []
@@ -362,7 +358,7 @@ class HypothesisSweeper(Sweeper):
         folders: dict[str, str] = {}
         trained_in: dict[str, str] = {}
         merged = []
-        for arm in arms:
+        for arm in passing(arms, "configs composed"):
             one_choice_each(arm.overrides)
             composed = self._compose(arm.overrides)
             config = check(composed)
