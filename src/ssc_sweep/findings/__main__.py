@@ -22,17 +22,19 @@ def _study(path: Path) -> StudyFolder:
     if not path.is_dir():
         raise UserError(f"there is no folder {path}. Give the folder of a study, such as outputs/<study>.")
     folder = StudyFolder(path)
-    if not folder.study.is_file() and any(path.glob("*/study.yaml")):
-        raise UserError(f"{path} is no study but holds studies. Give them by name: {path}/*")
     if not folder.study.is_file() and not any(run.path.name.startswith("seed=") for run in folder.runs()):
         raise UserError(f"{path} holds no study.yaml and no runs, so it is no study. Give one: outputs/<study>.")
     return folder
 
 
 def find(paths: Sequence[Path]) -> tuple[list[StudyFolder], list[UserError]]:
-    """The studies among these paths, and what is wrong with the others."""
+    """The studies among these paths, those that a folder holds included, and what is wrong with the others."""
     folders, wrong = [], []
-    for path in dict.fromkeys(path.resolve() for path in paths):
+    every: list[Path] = []
+    for path in (path.resolve() for path in paths):
+        held = [] if (path / "study.yaml").is_file() else sorted(path.glob("*/study.yaml"))
+        every += [one.parent for one in held] or [path]
+    for path in dict.fromkeys(every):
         try:
             folders.append(_study(path))
         except UserError as error:
@@ -50,6 +52,7 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
         UserError: a page cannot be written, or an index.html that somebody else has made is in its place.
     """
     # Imported here: pandas, scipy and matplotlib take time that a wrong path should not cost.
+    from ssc_sweep.findings.answer import headline
     from ssc_sweep.findings.report import build, environment
 
     parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
@@ -64,7 +67,7 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
                 "name": study.folder.path.relative_to(parent).as_posix(),
                 "href": "./" + quote(f"{study.folder.path.relative_to(parent).as_posix()}/report.html", safe="/=,+"),
                 "study": study,
-                "verdicts": verdicts,
+                "answer": headline(verdicts),
             }
             for study, verdicts, _ in built
         ]
@@ -85,7 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Read studies from disk and write summary.csv, verdicts.csv, figures/ and report.html into each; "
         "for several, also an index.html beside them. Nothing is trained.",
     )
-    parser.add_argument("study", nargs="+", type=Path, help="folder of a study, such as outputs/<study>")
+    parser.add_argument(
+        "study", nargs="+", type=Path, help="folder of a study, such as outputs/<study>, or of studies, such as outputs"
+    )
     folders, wrong = find(parser.parse_args(arguments).study)
     for error in wrong:
         print("left out:" if folders else "error:", " ".join(str(error).split()), file=sys.stderr)

@@ -4,6 +4,7 @@ All that a study folder holds is text from outside: the templates escape it, and
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 # isort: split
 # Before matplotlib, which it imports without what the user has set for it.
@@ -231,7 +233,15 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"p": _p, "number": _number, "percent": lambda share: f"{share:.0%}", "overrides": label}
+    made.filters["contents"] = contents
     return made
+
+
+def contents(body: str) -> Markup:
+    """Links to the headings of a page, where it has more than two."""
+    found = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)
+    links = Markup("\n").join(Markup(f'<a href="#{name}">{title}</a>') for name, title in found)  # escaped already
+    return Markup('<nav aria-label="Contents">\n{}\n</nav>').format(links) if len(found) > 2 else Markup()
 
 
 def picture_of_verdicts(study: Study, verdicts: Sequence[ArmVerdict]) -> Picture | None:
