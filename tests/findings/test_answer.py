@@ -51,7 +51,7 @@ def test_the_plans_suspects_end_in_a_sentence() -> None:
         ([verdict("codes", Cause.VOID)],
          "Not tested, since the change changes nothing here: C codes. Nothing works."),
         ([verdict("lr", Cause.NOT_ALONE)],
-         "L lr is not all of it; whether changing L lr helps is open. Nothing works."),
+         "L lr is not the cause by itself; whether changing it helps is open. Nothing works."),
         # An arm whose runs all crashed may work.
         ([verdict("lr", Cause.OPEN), crashed("ema")],
          "Open: too few seeds to tell. Open: whether ema=1 works."),

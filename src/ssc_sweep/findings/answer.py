@@ -104,8 +104,10 @@ def _causes(found: Sequence[Conclusion]) -> str:
     if Cause.OPEN in by:
         return "Open: too few seeds to tell."
     if Cause.NOT_ALONE in by:
-        none = "None of the suspects is the cause by itself" if len(found) > 1 else f"{found[0].name} is not all of it"
-        return f"{none}; whether changing {_listed(by[Cause.NOT_ALONE], 'or')} helps is open."
+        if len(found) == 1:
+            return f"{found[0].name} is not the cause by itself; whether changing it helps is open."
+        maybe = _listed(by[Cause.NOT_ALONE], "or")
+        return f"None of the suspects is the cause by itself; whether changing {maybe} helps is open."
     return "None of the suspects is the cause." if len(found) > 1 else f"{found[0].name} is not the cause."
 
 
