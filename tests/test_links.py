@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ssc_sweep.config import conf_dir
+from tests import keys
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,3 +29,7 @@ def test_every_choice_stands_in_the_table_of_groups(group: str) -> None:
     rows = (ROOT / "docs" / "CONFIG.md").read_text(encoding="utf-8").splitlines()
     (row,) = [row for row in rows if row.startswith(f"| `{group}` |")]
     assert not [path.stem for path in (conf_dir() / group).glob("*.yaml") if f"`{path.stem}`" not in row]
+
+
+def test_the_tables_of_keys_are_those_of_the_schema() -> None:
+    assert keys.written() == keys.page(), "python -m tests.keys"
