@@ -1,4 +1,4 @@
-"""What ends a command with one line: the error that is the user's to mend (exit code 2), and a lack of success (1)."""
+"""What ends a command with one line: invalid input (exit code 2) and failures (1)."""
 
 
 class UserError(Exception):

@@ -239,12 +239,12 @@ class StudyFolder:
 
     @property
     def lock(self) -> Path:
-        """What whoever takes trials of a search holds: several processes may work on one study."""
+        """Lock held while claiming trials: several processes may work on one study."""
         return self.path / ".lock"
 
     @property
     def plan_lock(self) -> Path:
-        """What whoever changes study.yaml, or what lies beside it, holds."""
+        """Lock held while changing study.yaml or the files beside it."""
         return self.path / ".plan.lock"
 
     def make(self) -> None:

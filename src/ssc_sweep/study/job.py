@@ -80,7 +80,7 @@ class Stack:
         return self.jobs[0].config.epochs
 
 
-# Told the jobs of a stack, an epoch that is over and each run's RMSE after it; False stops the stack there.
+# Called after each epoch with the jobs of a stack, the epoch and each run's RMSE; return False to stop the stack.
 GoOn = Callable[[Sequence[Job], int, Sequence[float | None]], bool]
 
 
