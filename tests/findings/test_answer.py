@@ -68,6 +68,12 @@ def test_headlines(found: list[ArmVerdict], said: str) -> None:
     assert headline(found) == said
 
 
+def test_arms_of_several_changes_are_told_apart() -> None:
+    one = verdict("fix", Cause.CAUSE, Works.YES)
+    two = replace(one, arm=replace(one.arm, label="a=1, b=2"))
+    assert headline([one, two]).endswith("What works: fix=1; a=1, b=2.")
+
+
 def test_two_arms_of_a_hypothesis_are_one_conclusion() -> None:
     one = verdict("lr", Cause.PART)
     assert len(conclusions_of([one, replace(one, arm=replace(one.arm, label="lr=2"))])) == 1

@@ -123,8 +123,9 @@ def _working(verdicts: Sequence[ArmVerdict]) -> str:
 
 def _listed(names: Iterable[str], last: str = "", most: int = 5) -> str:
     unique = list(dict.fromkeys(names))
+    between = "; " if any(", " in name for name in unique) else ", "  # an arm of several changes has commas of its own
     if len(unique) > most:
-        return ", ".join(unique[:most]) + f" and {len(unique) - most} more"
+        return between.join(unique[:most]) + f" and {len(unique) - most} more"
     if last and len(unique) > 1:
-        return f"{', '.join(unique[:-1])} {last} {unique[-1]}"
-    return ", ".join(unique)
+        return f"{between.join(unique[:-1])} {last} {unique[-1]}"
+    return between.join(unique)
