@@ -109,6 +109,8 @@ def _differences(
     if mine is None or control is None:
         return (), f"not known: {'this run' if mine is None else 'the control with this seed'} has no config.yaml"
     keys = [key for key in dict.fromkeys([*control, *mine]) if mine.get(key) != control.get(key)]
+    # An empty mapping is a key, and none once it has keys of its own.
+    keys = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
     return tuple((key, control.get(key, "-"), mine.get(key, "-")) for key in keys), "" if keys else "none"
 
 
