@@ -13,8 +13,12 @@ from ssc_sweep.study.conduct import ThisMachine, conduct
 from ssc_sweep.study.job import Job, Outcome
 from ssc_sweep.study.running import Running
 
-# A study that takes a moment: 30 training rows, three updates, no worker processes.
-TINY = ("dataset=synthetic", "dataset.rows=60", "epochs=1", "batch.size=10", "model.width=8", "study=s", "workers=0")
+# A study that takes a moment: 30 training rows, three updates, no worker processes, no figures.
+TINY = (
+    "dataset=synthetic", "dataset.rows=60", "epochs=1", "batch.size=10", "model.width=8", "study=s", "workers=0",
+    "report=false",
+)  # fmt: skip
+REPORTED = (*TINY[:-1], "report=true")
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def make_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 def running(**values: Any) -> Running:
     """How runs are trained, with these values instead of the defaults: in the test's own process."""
     defaults: dict[str, Any] = dict.fromkeys(Running.model_fields)
-    defaults |= {"workers": 0, "device": "cpu", "fail_fast": False, "dry_run": False}
+    defaults |= {"workers": 0, "device": "cpu", "fail_fast": False, "report": True, "dry_run": False}
     return Running(**defaults | values)
 
 

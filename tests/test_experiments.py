@@ -17,6 +17,7 @@ SMALL = [
     "epochs=1",
     "seeds=1",
     "study=s",
+    "report=false",
 ]
 
 

@@ -31,12 +31,16 @@ FUZZ = settings(
 
 def test_killed_and_started_again_it_is_the_same_study(tmp_path: Path) -> None:
     """A worker, then the command itself."""
-    faults.kills(tmp_path, 2, random.Random(7), runs=("epochs=4", "seed=range(0,5)", "optimizer.lr=1e-4,1e-3"))
+    faults.kills(
+        tmp_path, 2, random.Random(7), runs=("epochs=4", "seed=range(0,5)", "optimizer.lr=1e-4,1e-3", "report=false")
+    )
 
 
 def test_a_cut_file_is_noticed_or_made_again(tmp_path: Path) -> None:
     """The long form cuts the files of four runs."""
-    faults.damage(tmp_path, ("epochs=2", "seed=0"), run=lambda folder, *words: run_here(folder, [*words]))
+    faults.damage(
+        tmp_path, ("epochs=2", "seed=0", "report=false"), run=lambda folder, *words: run_here(folder, [*words])
+    )
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ssc_sweep.study import plan, progress
-from tests.command import TINY, Command, make_command
+from tests.command import REPORTED, TINY, Command, make_command
 
 command = pytest.fixture(make_command)
 
@@ -217,7 +217,7 @@ def test_a_control_that_is_solved_beside_an_arm_that_learns(command: Command) ->
     text = "{letter: X, claim: c, expect: improves, arms: [{model: mean_teacher}]}"
     (command.folder / "hypothesis" / "teach.yaml").write_text(text)
     words = [word for word in TINY if not word.startswith("model")]
-    ended = command("-m", "--config-dir=.", *words, "model=linear", "hypothesis=teach", "seeds=3")
+    ended = command("-m", "--config-dir=.", *words, "report=true", "model=linear", "hypothesis=teach", "seeds=3")
     assert ended.code == 0, ended.err
     assert "X teach" in ended.out and "6 runs: 6 finished" in ended.out
     assert (command.folder / "outputs/s/report.html").is_file()
@@ -388,10 +388,20 @@ def test_a_refused_start_does_not_show_what_an_earlier_one_found(
     assert "two different commands" in refused.err
 
 
+def test_without_a_report_there_is_none_of_an_earlier_command(command: Command) -> None:
+    page = command.folder / "outputs/s/report.html"
+    ended = command("-m", *REPORTED, "seed=0,1")
+    assert page.is_file() and f"report: {page.relative_to(command.folder)}" in ended.out
+    ended = command("-m", *TINY, "seed=0,1,2")
+    assert ended.code == 0 and not page.exists()
+    assert "no report: python -m ssc_sweep.findings outputs/s" in ended.out
+    assert len((command.folder / "outputs/s/summary.csv").read_text().splitlines()) == 4
+
+
 def test_a_study_that_goes_on_says_so(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert command("-m", *TINY, "seed=0,1").code == 0
     monkeypatch.setattr(plan, "STARTED", "2030-01-01T00:00:00")
-    ended = command("-m", *TINY, "seed=0,1,2")
+    ended = command("-m", *REPORTED, "seed=0,1,2")
     assert "2 of 3 runs were finished before" in ended.err
     content = yaml.safe_load((command.folder / "outputs" / "s" / "study.yaml").read_text())
     assert content["command"].endswith("seed=0,1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import TINY
+from tests.command import REPORTED
 
 PATIENT = "import sys\nfrom ssc_sweep import output\noutput.make_patient()\n"
 
@@ -55,7 +55,7 @@ except BrokenPipeError:
 
 
 def test_a_study_whose_table_cannot_be_printed_has_its_report_and_exit_code_1(tmp_path: Path) -> None:
-    call = ["sh", "-c", f"exec {sys.executable} -m ssc_sweep -m {' '.join(TINY)} seed=0,1 >/dev/full"]
+    call = ["sh", "-c", f"exec {sys.executable} -m ssc_sweep -m {' '.join(REPORTED)} seed=0,1 >/dev/full"]
     ended = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     said = ended.stderr.splitlines()[-1]

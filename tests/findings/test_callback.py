@@ -11,7 +11,7 @@ import pytest
 from ssc_sweep.findings import plots, report
 from ssc_sweep.findings.__main__ import main as rebuild
 from ssc_sweep.study import execute
-from tests.command import TINY, Command, make_command
+from tests.command import REPORTED, Command, make_command
 
 command = pytest.fixture(make_command)
 
@@ -24,13 +24,13 @@ def in_the_way(path: Path) -> None:
 @pytest.mark.parametrize("name", ["report.html", "summary.csv", "verdicts.csv", "figures/arms-seeds.svg"])
 def test_a_file_that_cannot_be_written(command: Command, name: str) -> None:
     in_the_way(command.folder / "outputs/s" / name)
-    ended = command("-m", *TINY, "seeds=2")
+    ended = command("-m", *REPORTED, "seeds=2")
     assert ended.code == 1
     assert "2 runs: 2 finished" in ended.out
     assert ended.err.splitlines()[-1].startswith("error: the runs are there, their report is not: cannot write")
     assert "Traceback" not in ended.err and command.done() == ["control/seed=0", "control/seed=1"]
     (command.folder / "outputs/s" / name).rmdir()
-    assert command("-m", *TINY, "seeds=2").code == 0
+    assert command("-m", *REPORTED, "seeds=2").code == 0
 
 
 def test_findings_that_fail_in_an_unknown_way(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_findings_that_fail_in_an_unknown_way(command: Command, monkeypatch: pyt
 
     monkeypatch.setattr(report, "render", fails)
     with pytest.raises(ZeroDivisionError):
-        command("-m", *TINY, "seeds=2")
+        command("-m", *REPORTED, "seeds=2")
 
 
 def test_runs_that_failed_and_findings_that_failed_are_both_named(
@@ -52,7 +52,7 @@ def test_runs_that_failed_and_findings_that_failed_are_both_named(
 
     monkeypatch.setattr(execute, "_train", fails)
     in_the_way(command.folder / "outputs/s/report.html")
-    ended = command("-m", *TINY, "seeds=2")
+    ended = command("-m", *REPORTED, "seeds=2")
     assert ended.code == 1
     errors = [line for line in ended.err.splitlines() if line.startswith("error:")]
     assert len(errors) == 2 and "their report is not" in errors[0] and "2 of 2 runs failed" in errors[1]
@@ -66,7 +66,7 @@ def test_a_study_that_is_removed_while_it_trains(command: Command, monkeypatch: 
         return train(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(execute, "_train", removes)
-    ended = command("-m", *TINY, "seeds=2")
+    ended = command("-m", *REPORTED, "seeds=2")
     assert ended.code == 1
     assert ended.err.splitlines()[-1].startswith("error: outputs/s/study.yaml is gone")
 
@@ -74,13 +74,13 @@ def test_a_study_that_is_removed_while_it_trains(command: Command, monkeypatch: 
 @pytest.mark.parametrize("module", ["ssc_sweep", "ssc_sweep.findings"])
 def test_figures_do_not_depend_on_settings_of_the_user(command: Command, module: str) -> None:
     """An unknown backend, a matplotlibrc in the folder and one of the user's own, a terminal without signs."""
-    assert command("-m", *TINY, "seeds=2").code == 0
+    assert command("-m", *REPORTED, "seeds=2").code == 0
     study = command.folder / "outputs/s"
     before = {path.name: path.read_bytes() for path in (study / "figures").iterdir()}
     shutil.rmtree(study / "figures")
     (command.folder / "matplotlibrc").write_text("font.size: 30\naxes.formatter.use_locale: True\nbackend: nosuch\n")
     own = {"MPLBACKEND": "nosuch", "MATPLOTLIBRC": str(command.folder), "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
-    words = ["-m", *TINY, "seeds=2"] if module == "ssc_sweep" else [str(study)]
+    words = ["-m", *REPORTED, "seeds=2"] if module == "ssc_sweep" else [str(study)]
     call = [sys.executable, "-m", module, *words]
     kept = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
     ended = subprocess.run(call, cwd=command.folder, env=kept | own, capture_output=True, text=True, check=False)
@@ -100,7 +100,7 @@ def test_a_style_of_the_process_is_left_as_it_was() -> None:
 
 def test_a_foreign_index_is_not_overwritten(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     for study in ("a", "b"):
-        assert command("-m", *TINY, "seeds=1", f"study={study}").code == 0
+        assert command("-m", *REPORTED, "seeds=1", f"study={study}").code == 0
     outputs = command.folder / "outputs"
     folders = [str(outputs / "a"), str(outputs / "b")]
     (outputs / "index.html").write_text("my own")

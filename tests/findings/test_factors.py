@@ -17,7 +17,7 @@ from ssc_sweep.study.folder import StudyFolder, write_json, write_yaml
 from ssc_sweep.study.hypothesis import arms_at, read_hypothesis
 from ssc_sweep.study.plan import Plan, read_plan, write_plan
 from ssc_sweep.verdicts.rule import Rule
-from tests.command import TINY, Command, make_command
+from tests.command import REPORTED, Command, make_command
 from tests.findings.studies import fail, finish
 
 command = pytest.fixture(make_command)
@@ -168,7 +168,7 @@ def declare(command: Command, text: str = MINE) -> list[str]:
     folder = command.folder / "mine" / "hypothesis"
     folder.mkdir(parents=True)
     (folder / "both.yaml").write_text(text)
-    return ["-m", "--config-dir", "mine", *TINY, "hypothesis=both"]
+    return ["-m", "--config-dir", "mine", *REPORTED, "hypothesis=both"]
 
 
 def test_from_the_command_to_the_report(command: Command) -> None:

@@ -15,8 +15,8 @@ from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.plan import begun_here, started_here
 
-# Studies that have ended and have not been shown.
-_ended: list[StudyFolder] = []
+# Studies that have ended and have not been shown, and whether to write a report.
+_ended: list[tuple[StudyFolder, bool]] = []
 
 
 class NoteEnd(Callback):
@@ -24,7 +24,7 @@ class NoteEnd(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         try:
-            _ended.append(study_folder(config.outputs, config.study))
+            _ended.append((study_folder(config.outputs, config.study), config.report is not False))
         except (UserError, OmegaConfBaseException):
             return  # the sweeper has refused it already
 
@@ -37,10 +37,10 @@ def show_ended() -> None:
             could be read has been printed.
     """
     while _ended:
-        _show(_ended.pop())
+        _show(*_ended.pop())
 
 
-def _show(folder: StudyFolder) -> None:
+def _show(folder: StudyFolder, with_report: bool) -> None:
     if not folder.study.exists():
         if begun_here(folder):
             raise FindingsFailed(
@@ -55,7 +55,7 @@ def _show(folder: StudyFolder) -> None:
     except UserError:
         return  # the sweeper has refused it already
     # Imported here: pandas, scipy and matplotlib take time that a wrong override should not cost.
-    from ssc_sweep.findings.report import examine, write
+    from ssc_sweep.findings.report import examine, write, write_tables
     from ssc_sweep.findings.search import print_search
     from ssc_sweep.findings.table import print_places, print_study
 
@@ -65,11 +65,15 @@ def _show(folder: StudyFolder) -> None:
     if found.search is None or found.study.plan.hypotheses:  # those that were tested on the winner of a search
         print_study(found.study.without_search(), found.verdicts)
     try:
-        write(found)
+        if with_report:
+            write(found)
+        else:
+            write_tables(found)
+            (folder.path / "report.html").unlink(missing_ok=True)  # it would be that of an earlier command
     except (UserError, OSError) as error:
         raise FindingsFailed(
             f"the runs are there, their report is not: {error} Then: python -m ssc_sweep.findings {folder.path}"
         ) from error
-    print_places(found.study)
+    print_places(found.study, with_report)
     if found.study.unusable:
         raise FindingsFailed(found.study.unusable)

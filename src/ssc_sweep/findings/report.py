@@ -356,19 +356,29 @@ def examine(folder: StudyFolder) -> Findings:
     return Findings(study, summary, judge_arms(study), search)
 
 
-def write(found: Findings) -> None:
-    """Write summary.csv, verdicts.csv, figures/ and report.html.
+def write_tables(found: Findings) -> None:
+    """Write summary.csv, verdicts.csv and, where there are factors, contrasts.csv.
 
     Raises:
         UserError: one of them cannot be written.
     """
-    study, verdicts, search = found.study, found.verdicts, found.search
+    study, verdicts = found.study, found.verdicts
     write_text(study.folder.summary, found.summary)
     table = pd.DataFrame([v.row() for v in verdicts], columns=None if verdicts else list(NAMES))
     write_text(study.folder.path / "verdicts.csv", as_csv(table))
     contrasts = contrasts_csv(factorials_of(study))
     if len(contrasts):
         write_text(study.folder.path / "contrasts.csv", as_csv(contrasts))
+
+
+def write(found: Findings) -> None:
+    """Write the tables, figures/ and report.html.
+
+    Raises:
+        UserError: one of them cannot be written.
+    """
+    write_tables(found)
+    study, verdicts, search = found.study, found.verdicts, found.search
     # The trials of a search are too many to draw one by one.
     drawn = [] if search and not verdicts else draw(study.without_search() if search else study)
     page = render(study, verdicts, drawn, answer_all(study, verdicts), search)

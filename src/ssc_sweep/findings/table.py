@@ -120,10 +120,11 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(width=120)
 
 
-def print_places(study: Study) -> None:
-    """Print where the study and its report lie."""
-    console = make_console()
-    for line in (f"study folder: {study.folder.path}", f"report: {study.folder.path / 'report.html'}"):
+def print_places(study: Study, with_report: bool) -> None:
+    """Print where the study and its report lie, or how to make one."""
+    console, place = make_console(), study.folder.path
+    report = f"report: {place / 'report.html'}" if with_report else f"no report: python -m ssc_sweep.findings {place}"
+    for line in (f"study folder: {place}", report):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 

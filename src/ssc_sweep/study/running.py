@@ -30,6 +30,7 @@ class Running(Section):
     save_weights: Literal["all", "best", "none"] | None = Field(
         description=f"best: of each arm's best run; null: all up to {MANY} runs, else none"
     )
+    report: bool = Field(description="also write report.html and figures when the study has ended; false: the tables")
     dry_run: bool = Field(description="say what would be trained, and train nothing")
 
     @property

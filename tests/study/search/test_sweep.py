@@ -80,7 +80,7 @@ def test_it_ends_when_a_trial_is_confirmed_below_the_target(command: Command) ->
 
 
 def test_without_test_rows_it_says_once_that_rows_are_chosen_twice(command: Command) -> None:
-    ended = command(*SMALL, EASY, "n_trials=2", "split.test_share=0")
+    ended = command(*SMALL, EASY, "n_trials=2", "split.test_share=0", "report=true")
     assert ended.code == 0 and ended.err.count("split.test_share=0: fresh seeds confirm on the validation rows") == 1
     assert "which chose the trials" in said(ended)
     assert "which chose the trials" in (command.folder / "outputs/s/report.html").read_text()
