@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ssc_sweep.__main__ import main
 from ssc_sweep.errors import UserError
-from ssc_sweep.findings.collect import read
+from ssc_sweep.findings.reading.collect import read
 from ssc_sweep.study.folder import StudyFolder
 from tests import faults
 from tests.command import TINY, Command, make_command

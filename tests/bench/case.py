@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ssc_sweep.data import nhefs
-from ssc_sweep.findings.style import styled  # before matplotlib
+from ssc_sweep.findings.drawing.style import styled  # before matplotlib
 
 import matplotlib.pyplot as plt  # isort: skip
 from matplotlib.axes import Axes  # isort: skip

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ssc_sweep.findings.reading import METRICS
+from ssc_sweep.findings.reading.run_folder import METRICS
 from ssc_sweep.study.fault import Fault
 from ssc_sweep.study.folder import RunFolder, StudyFolder, write_json, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf

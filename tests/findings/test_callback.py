@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ssc_sweep.findings import plots, report
+from ssc_sweep.findings import report
 from ssc_sweep.findings.__main__ import main as rebuild
+from ssc_sweep.findings.drawing import plots
 from ssc_sweep.study import execute
 from tests.command import REPORTED, Command, make_command
 

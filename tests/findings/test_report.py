@@ -16,10 +16,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from ssc_sweep.findings import report, views
+from ssc_sweep.findings import report
 from ssc_sweep.findings.__main__ import main
-from ssc_sweep.findings.collect import collect
-from ssc_sweep.findings.judging import rmse_of
+from ssc_sweep.findings.drawing import views
+from ssc_sweep.findings.judging.arm_verdicts import rmse_of
+from ssc_sweep.findings.reading.collect import collect
 from ssc_sweep.findings.report import build, judge_arms, render, snippet
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm

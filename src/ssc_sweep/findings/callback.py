@@ -56,7 +56,7 @@ def _show(folder: StudyFolder, with_report: bool) -> None:
         return  # the sweeper has refused it already
     # Imported here: pandas, scipy and matplotlib take time that a wrong override should not cost.
     from ssc_sweep.findings.report import examine, write, write_tables
-    from ssc_sweep.findings.search import print_search
+    from ssc_sweep.findings.searched.search import print_search
     from ssc_sweep.findings.table import print_places, print_study
 
     found = examine(folder)

@@ -32,7 +32,7 @@ from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import Floats
 from ssc_sweep.data.source import Data
 from ssc_sweep.errors import UserError
-from ssc_sweep.findings.reading import read_metrics
+from ssc_sweep.findings.reading.run_folder import read_metrics
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.job import Status
 from ssc_sweep.writing import write_text

@@ -17,28 +17,36 @@ from markupsafe import Markup
 
 # isort: split
 # Before matplotlib, which it imports without what the user has set for it.
-from ssc_sweep.findings import style  # noqa: F401
+from ssc_sweep.findings.drawing import style  # noqa: F401
 
 # isort: split
 from matplotlib.figure import Figure
 
 from ssc_sweep.audit.forecast import FAILS_ABOVE
-from ssc_sweep.findings import plots
-from ssc_sweep.findings.answer import conclusions_of, headline, score_lines, score_of
-from ssc_sweep.findings.collect import Study, summarised
-from ssc_sweep.findings.comparison import effects, foretold, probe_table, published, score_table
-from ssc_sweep.findings.diagnosis import Answer
-from ssc_sweep.findings.factor_plots import figures_of
-from ssc_sweep.findings.factors import ACROSS_ROWS, Factorial, answer_text, contrasts_csv, factorials_of
-from ssc_sweep.findings.files import Unreadable
-from ssc_sweep.findings.judging import NAMES, UNKNOWN_UNIT, ArmVerdict, judge_arms, rmse_of, snippet, unit_of
-from ssc_sweep.findings.plots import ArmRuns, as_png, as_svg, plain
-from ssc_sweep.findings.questions import answer_all
-from ssc_sweep.findings.search import answer_of, confirmations, deciding_note, search_notes
-from ssc_sweep.findings.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
-from ssc_sweep.findings.search_reading import Search, read_search
-from ssc_sweep.findings.summary import as_csv
-from ssc_sweep.findings.views import ORDER, never_started, titled, tracebacks, view_runs
+from ssc_sweep.findings.drawing import plots
+from ssc_sweep.findings.drawing.factor_plots import figures_of
+from ssc_sweep.findings.drawing.plots import ArmRuns, as_png, as_svg, plain
+from ssc_sweep.findings.drawing.views import ORDER, never_started, titled, tracebacks, view_runs
+from ssc_sweep.findings.judging.answer import conclusions_of, headline, score_lines, score_of
+from ssc_sweep.findings.judging.arm_verdicts import (
+    NAMES,
+    UNKNOWN_UNIT,
+    ArmVerdict,
+    judge_arms,
+    rmse_of,
+    snippet,
+    unit_of,
+)
+from ssc_sweep.findings.judging.comparison import effects, foretold, probe_table, published, score_table
+from ssc_sweep.findings.judging.diagnosis import Answer
+from ssc_sweep.findings.judging.factors import ACROSS_ROWS, Factorial, answer_text, contrasts_csv, factorials_of
+from ssc_sweep.findings.judging.questions import answer_all
+from ssc_sweep.findings.reading.collect import Study, summarised
+from ssc_sweep.findings.reading.files import Unreadable
+from ssc_sweep.findings.reading.summary import as_csv
+from ssc_sweep.findings.searched.search import answer_of, confirmations, deciding_note, search_notes
+from ssc_sweep.findings.searched.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
+from ssc_sweep.findings.searched.search_reading import Search, read_search
 from ssc_sweep.probe import Tells
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, folder_name

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ssc_sweep.findings.answer import conclusions_of, headline, score_lines, score_of
-from ssc_sweep.findings.collect import Study
-from ssc_sweep.findings.comparison import Cell, effects, finite, published, score_table
-from ssc_sweep.findings.factors import contrast_lines, contrast_table, factorials_of
-from ssc_sweep.findings.judging import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
+from ssc_sweep.findings.judging.answer import conclusions_of, headline, score_lines, score_of
+from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
+from ssc_sweep.findings.judging.comparison import Cell, effects, finite, published, score_table
+from ssc_sweep.findings.judging.factors import contrast_lines, contrast_table, factorials_of
+from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.judged import comparison

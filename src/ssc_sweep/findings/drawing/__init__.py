@@ -1,0 +1,1 @@
+"""Draw it: figures, and runs as the report shows them."""

@@ -1,0 +1,195 @@
+"""A study's runs as the report shows them: curves, differences from the control, log, traceback."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from ssc_sweep.findings.drawing.plots import plain, sparkline
+from ssc_sweep.findings.reading.collect import Study
+from ssc_sweep.findings.reading.files import RunYamls, Unreadable
+from ssc_sweep.findings.reading.run_folder import LEFT_OUT
+from ssc_sweep.probe import Probe
+from ssc_sweep.study.folder import RunFolder
+from ssc_sweep.study.job import Status
+
+LOG_LINES, LINE_LENGTH = 8, 240  # of a run's log, in its panel
+LONGEST_TRACE = 12_000  # characters; the whole one is in the run's folder
+MOST_PANELS = 1000  # of more runs a page with a panel each takes long to open
+
+# What is shown first: what went wrong.
+ORDER = (Status.FAILED.value, LEFT_OUT, "unfinished", Status.DIVERGED.value, Status.PRUNED.value, Status.FINISHED.value)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A small curve of one run: points in a box of 100 x 30, and its first, lowest and last value."""
+
+    name: str
+    points: str
+    first: str
+    lowest: str
+    last: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run as the table and its panel show it.
+
+    Attributes:
+        panel: whether it has a panel; without one it has no curves, differences and log.
+    """
+
+    number: int
+    arm: str
+    seed: int
+    status: str
+    rmse: float
+    accuracy: float
+    first_bad: str
+    first_bad_step: float
+    seconds: float
+    overrides: str
+    href: str
+    reason: str
+    panel: bool
+    curves: tuple[Curve, ...]
+    differences: tuple[tuple[str, str, str], ...]
+    differences_note: str
+    log: str
+    trace: str
+    is_control: bool
+
+
+def titled(probe: Probe) -> str:
+    """Title and unit of a probe, as a table has them."""
+    return f"{probe.title}, {probe.unit}" if probe.unit else probe.title
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _tail(path: Path) -> str:
+    lines = _read_text(path).splitlines()[-LOG_LINES:]
+    return "\n".join(line if len(line) <= LINE_LENGTH else f"{line[:LINE_LENGTH]}…" for line in lines)
+
+
+def _curves(history: pd.DataFrame, rows: ArrayLike) -> tuple[Curve, ...]:
+    """Loss, validation RMSE and gradient norm of one run by epoch: of these rows of the history."""
+    curves = []
+    for name in history:
+        if name != "val_rmse" and not str(name).endswith((".loss", ".gradient_norm")):
+            continue
+        values = history[name].to_numpy()[np.asarray(rows)]
+        values = values[np.isfinite(values)]
+        if len(values):
+            shown = (plain(float(value)) for value in (values[0], values.min(), values[-1]))
+            curves.append(Curve(str(name), sparkline(values), *shown))
+    return tuple(curves)
+
+
+def _config(folder: RunFolder, yamls: RunYamls) -> dict[str, str] | None:
+    try:
+        return yamls.config(folder).leaves
+    except Unreadable:
+        return None
+
+
+def _differences(
+    mine: dict[str, str] | None, control: dict[str, str] | None
+) -> tuple[tuple[tuple[str, str, str], ...], str]:
+    if mine is None or control is None:
+        return (), f"not known: {'this run' if mine is None else 'the control with this seed'} has no config.yaml"
+    keys = [key for key in dict.fromkeys([*control, *mine]) if mine.get(key) != control.get(key)]
+    # An empty mapping is a key, and none once it has keys of its own.
+    keys = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
+    return tuple((key, control.get(key, "-"), mine.get(key, "-")) for key in keys), "" if keys else "none"
+
+
+def _chosen(ranked: pd.DataFrame) -> set[int]:
+    """Which runs get a panel, by place: of more than MOST_PANELS the first seeds of every arm and status."""
+    turn = ranked.groupby(["arm", "status"]).cumcount().to_numpy()
+    return set(np.argsort(turn, kind="stable")[:MOST_PANELS].tolist())
+
+
+def view_runs(study: Study) -> list[RunView]:
+    """All runs, those that went wrong first."""
+    arms = {arm.folder: arm for arm in reversed(study.plan.arms)}
+    yamls = RunYamls()
+    by_epoch = study.history[study.history["kind"] == "epoch"]
+    rows = by_epoch.groupby(["arm", "seed"]).indices
+    places = {arm.folder: place for place, arm in enumerate(reversed(study.plan.arms))}
+    ranked = study.runs.assign(
+        rank=study.runs["status"].map(ORDER.index), place=study.runs["arm"].map(lambda arm: -places.get(arm, -1))
+    ).sort_values(["rank", "place", "arm", "seed"])
+    paired = any(arm.control for arm in study.plan.arms)
+    controls = {arm.control for arm in study.plan.arms}
+    chosen, views = _chosen(ranked), []
+    for number, run in enumerate(ranked.to_dict("records")):
+        arm, seed, folder = str(run["arm"]), int(run["seed"]), RunFolder(study.folder.path / str(run["folder"]))
+        planned, panel = arms.get(arm), number in chosen
+        control = arms.get(planned.control) if planned and planned.control else None
+        differences: tuple[tuple[str, str, str], ...] = ()
+        if not control:
+            alone = "" if arm in controls else "this run has none"
+            note = alone if planned else "its arm is not in study.yaml"
+        elif panel:
+            beside = _config(study.folder.run(control.folder, seed), yamls)
+            differences, note = _differences(_config(folder, yamls), beside)
+        else:
+            note = ""
+        shared = set(control.overrides) if control else set()
+        changes = [text for text in planned.overrides if text not in shared] if planned else []
+        failed = run["status"] == Status.FAILED
+        views.append(
+            RunView(
+                number=number,
+                arm=arm,
+                seed=seed,
+                status=str(run["status"]),
+                rmse=float(run["rmse"]),
+                accuracy=float(run["accuracy"]),
+                first_bad="" if pd.isna(run["first_bad_step"]) else str(run["first_bad_tensor"]),
+                first_bad_step=float(run["first_bad_step"]),
+                seconds=float(run["seconds"]),
+                overrides=" ".join(changes) if control or not planned or not paired else "",
+                href="./" + quote(f"{run['folder']}/", safe="/=,+"),
+                reason="" if pd.isna(run["left_out"]) else str(run["left_out"]),
+                panel=panel,
+                curves=_curves(by_epoch, rows[arm, seed]) if panel and (arm, seed) in rows else (),
+                differences=differences,
+                differences_note=note,
+                log=_tail(folder.log) if panel else "",
+                trace=_read_text(folder.failed)[-LONGEST_TRACE:].strip() if failed else "",
+                is_control=control is None and arm in controls,
+            )
+        )
+    return views
+
+
+def tracebacks(runs: Sequence[RunView]) -> list[tuple[str, list[RunView]]]:
+    """Each different traceback once, with the runs that ended in it."""
+    groups: dict[str, list[RunView]] = {}
+    for run in runs:
+        if run.status == Status.FAILED:
+            groups.setdefault(run.trace or "The file FAILED is empty.", []).append(run)
+    return list(groups.items())
+
+
+def never_started(study: Study) -> list[str]:
+    """The seeds of the study that an arm has no folder for, a line an arm."""
+    there = set(zip(study.runs["arm"], study.runs["seed"], strict=True))
+    lines = []
+    for arm in dict.fromkeys(arm.folder for arm in study.plan.arms):
+        seeds = [str(seed) for seed in study.plan.seeds if (arm, seed) not in there]
+        if seeds:
+            lines.append(f"{arm}: seed {', '.join(seeds)}")
+    return lines

@@ -1,0 +1,1 @@
+"""Judge what was read: verdicts, the answer, factors, questions."""

@@ -1,0 +1,131 @@
+"""The answer of a study in a sentence or two: what a reader of terminal or report sees first."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
+from ssc_sweep.findings.reading.collect import Study
+from ssc_sweep.verdicts.causes import Cause
+from ssc_sweep.verdicts.judge import Works
+from ssc_sweep.verdicts.scoring import Planted, Score
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The verdict on a hypothesis.
+
+    Attributes:
+        name: with its letter, and its point where a grid has several.
+    """
+
+    name: str
+    claim: str
+    cause: Cause
+
+
+def conclusions_of(verdicts: Sequence[ArmVerdict]) -> list[Conclusion]:
+    """One for each hypothesis, at each point of a grid."""
+    found: dict[tuple[str, str], Conclusion] = {}
+    points = {v.arm.control for v in verdicts}
+    for v in verdicts:
+        at = f" against {v.control_label}" if len(points) > 1 else ""
+        if v.cause is not None:
+            name = f"{v.letter} {v.arm.hypothesis}".strip() + at
+            found.setdefault((v.arm.hypothesis or "", v.arm.control or ""), Conclusion(name, v.claim, v.cause))
+    return list(found.values())
+
+
+def headline(verdicts: Sequence[ArmVerdict]) -> str:
+    """The answer in one or two sentences: which suspect is the cause, and whether anything works."""
+    found = conclusions_of(verdicts)
+    if not found:
+        notes = list(dict.fromkeys(v.note for v in verdicts))
+        return notes[0] if len(notes) == 1 else "No verdict on any arm." if notes else ""
+    void = [one.name for one in found if one.cause is Cause.VOID]
+    tested = [one for one in found if one.cause is not Cause.VOID]
+    told = [
+        _causes(tested) if tested else "",
+        f"Not tested, since the change changes nothing here: {_listed(void)}." if void else "",
+        _working(verdicts),
+    ]
+    return " ".join(part for part in told if part)
+
+
+def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> Score | None:
+    """How well the verdicts name what was planted; None where the study has no faults."""
+    named: dict[str, set[str]] = {control: set() for control in study.plan.faults}
+    labels = {v.arm.control: v.control_label for v in verdicts}
+    unjudged = {v.arm.control for v in verdicts if v.judgement is None and v.arm.folder != v.arm.control}
+    for v in verdicts:
+        if v.cause is Cause.CAUSE and v.arm.control in named:
+            named[v.arm.control].add(v.arm.hypothesis or "")
+    studies = [
+        Planted(
+            str(labels[control]),
+            fault.name,
+            tuple(fault.named_by),
+            tuple(sorted(named[control])),
+            judged=control not in unjudged,
+        )
+        for control, fault in study.plan.faults.items()
+        if control in labels
+    ]
+    return Score(tuple(studies)) if studies else None
+
+
+def score_lines(score: Score) -> list[str]:
+    """A line for each study whose fault was not named, or not alone."""
+    return [
+        f"{one.at}: {f'named {listed}' if (listed := ', '.join(one.named)) else one.naming}, planted {one.fault}"
+        + (f" (named by {' or '.join(one.named_by)})" if one.named_by else "")
+        for one in score.wrong
+    ]
+
+
+def _causes(found: Sequence[Conclusion]) -> str:
+    by: dict[Cause, list[str]] = {}
+    for one in found:
+        by.setdefault(one.cause, []).append(one.name)
+    parts = [*by.get(Cause.PART, ()), *by.get(Cause.AT_LEAST_A_PART, ())]
+    if Cause.NOTHING_WRONG in by and len(by) == 1:
+        return "The control works: there is nothing to explain."
+    if Cause.CAUSE in by:
+        also = f" A part of it: {_listed(parts)}." if parts else ""
+        return f"The cause: {_listed(by[Cause.CAUSE])}.{also}"
+    if Cause.AT_LEAST_A_PART in by or (parts and Cause.OPEN in by):
+        return f"At least a part of the cause: {_listed(parts)}."
+    if parts:
+        return f"A part of the cause: {_listed(parts)}. None is the whole of it."
+    claimed = [*by.get(Cause.HARMS, ()), *by.get(Cause.SAME, ())]
+    if claimed or Cause.NOT_SO in by:
+        told = [f"As claimed: {_listed(claimed)}."] if claimed else []
+        told += [f"Not as claimed: {_listed(by[Cause.NOT_SO])}."] if Cause.NOT_SO in by else []
+        return " ".join(told)
+    if Cause.OPEN in by:
+        return "Open: too few seeds to tell."
+    if Cause.NOT_ALONE in by:
+        if len(found) == 1:
+            return f"{found[0].name} is not the cause by itself; whether changing it helps is open."
+        maybe = _listed(by[Cause.NOT_ALONE], "or")
+        return f"None of the suspects is the cause by itself; whether changing {maybe} helps is open."
+    return "None of the suspects is the cause." if len(found) > 1 else f"{found[0].name} is not the cause."
+
+
+def _working(verdicts: Sequence[ArmVerdict]) -> str:
+    works = [v.arm.label for v in verdicts if v.judgement and v.judgement.works.answer is Works.YES]
+    if works:
+        return f"What works: {_listed(works)}."
+    # An arm without a judgement, since its runs crashed, may work.
+    arms = [v for v in verdicts if v.arm.folder != v.arm.control]
+    maybe = [v.arm.label for v in arms if v.judgement is None or v.judgement.works.answer is Works.OPEN]
+    return f"Open: whether {_listed(maybe, 'or')} works." if maybe else "Nothing works."
+
+
+def _listed(names: Iterable[str], last: str = "", most: int = 5) -> str:
+    unique = list(dict.fromkeys(names))
+    between = "; " if any(", " in name for name in unique) else ", "  # an arm of several changes has commas of its own
+    if len(unique) > most:
+        return between.join(unique[:most]) + f" and {len(unique) - most} more"
+    if last and len(unique) > 1:
+        return f"{between.join(unique[:-1])} {last} {unique[-1]}"
+    return between.join(unique)

@@ -1,0 +1,226 @@
+"""What the factors of a study do: its contrasts from disk, in sentences, on the terminal and as contrasts.csv."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from ssc_sweep.findings.judging.arm_verdicts import seen_in
+from ssc_sweep.findings.reading.collect import Study
+from ssc_sweep.study.judged import Runs, cells_in, claims_in, judge_contrasts
+from ssc_sweep.verdicts.contrasts import Cell, JudgedContrast, is_complete
+from ssc_sweep.verdicts.evidence import Difference, Matters
+from ssc_sweep.verdicts.shown import forest_of, interval_text, short
+
+TITLE = "lower | higher".center(23)
+ACROSS_ROWS = "over that of predicting the mean, for its runs have other validation rows"
+
+
+@dataclass(frozen=True)
+class Factorial:
+    """A hypothesis with factors, at one point of a grid.
+
+    Attributes:
+        control: folder of its control; `at` names it where there are several.
+        levels: factor -> its levels, the control's first.
+        contrasts: none where `note` says why.
+        cells: RMSE of each combination of levels, as the rule wants it, or over that of predicting the mean if
+            `relative`: geometric mean over the seeds at which all cells have a run, without those that diverged; NaN
+            where there are none.
+        relative: whether a contrast is over predicting the mean.
+    """
+
+    hypothesis: str
+    control: str
+    at: str
+    levels: Mapping[str, Sequence[str]]
+    contrasts: Sequence[JudgedContrast]
+    note: str
+    cells: Mapping[Cell, float]
+    relative: bool
+
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        """Rows of contrasts.csv."""
+        named = {"hypothesis": self.hypothesis, "control": self.control}
+        return [named | one.row() for one in self.contrasts]
+
+    @property
+    def sentences(self) -> list[str]:
+        """One for each factor, then one for each interaction that is there."""
+        told = []
+        for factor in self.levels:
+            mine = [one for one in self.contrasts if [f for f, _ in one.contrast.changes] == [factor]]
+            if mine:
+                told.append(f"{factor}{self.at}: {'; '.join(map(_main_effect, mine))}.")
+        return told + [_interaction(one, self.at) for one in self.contrasts if _is_there(one)]
+
+
+def _is_there(one: JudgedContrast) -> bool:
+    return one.contrast.is_interaction and one.seen.answer in (Matters.BETTER, Matters.WORSE)
+
+
+def _main_effect(one: JudgedContrast) -> str:
+    """ "shuffled divides RMSE by 6.30 [4.10, 9.80]" """
+    ((_, level),) = one.contrast.changes
+    seen = one.seen
+    over = (f" {ACROSS_ROWS}" if one.relative else "") + _decided_by_diverged(seen)
+    if seen.answer is Matters.BETTER:
+        return f"{level} divides RMSE by {short(_inverse(seen.ratio))} [{_inverted(seen)}]{over}"
+    if seen.answer is Matters.WORSE:
+        return f"{level} multiplies RMSE by {interval_text(seen)}{over}"
+    if not seen.n:
+        return f"{level} is open, for there is no seed at which all its runs count"
+    told = "makes no difference beyond the margin" if seen.answer is Matters.SAME else "is open"
+    return f"{level} {told}, RMSE times {interval_text(seen)}{over}"
+
+
+def _interaction(one: JudgedContrast, at: str) -> str:
+    times = interval_text(one.seen) + _decided_by_diverged(one.seen)
+    return f"{one.contrast.name}{at}: with both RMSE is {times} times what the two effects, multiplied, would give."
+
+
+def _decided_by_diverged(seen: Difference) -> str:
+    """How many seeds have a diverged run that decides which way they point."""
+    lost = seen.lost_alone + seen.lost_alone_control
+    return f" (diverged runs decide {lost} of {seen.n} seeds)" if lost else ""
+
+
+def _inverse(ratio: float) -> float:
+    return math.inf if ratio == 0 else 1 / ratio
+
+
+def _inverted(seen: Difference) -> str:
+    return f"{short(_inverse(seen.high))}, {short(_inverse(seen.low))}"
+
+
+def answer_text(one: JudgedContrast) -> str:
+    """The answer in two words: of an interaction "lower together" where the changes strengthen each other."""
+    seen = one.seen
+    if one.contrast.is_interaction and seen.answer in (Matters.BETTER, Matters.WORSE):
+        return "lower together" if seen.answer is Matters.BETTER else "higher together"
+    needed = f", about {one.seeds:,} seeds" if one.seeds is not None else ""
+    return seen.answer.value + needed
+
+
+def factorials_of(study: Study) -> list[Factorial]:
+    """Every hypothesis with factors, at each point of a grid."""
+    arms, cells = study.plan.arms, cells_in(study.plan.arms)
+    if not cells:
+        return []
+    labels = {arm.folder: arm.label for arm in sorted(arms, key=lambda arm: arm.control is None)}
+    runs = seen_in(study, study.rule) if study.rule else {}
+    judged = judge_contrasts(arms, runs, study.rule, claims_in(arms, study.rule)) if study.rule else {}
+    found = []
+    for (hypothesis, control), of in cells.items():
+        note = _no_contrasts(study, of)
+        contrasts = [] if note else judged[hypothesis, control]
+        relative = any(one.relative for one in contrasts)
+        found.append(
+            Factorial(
+                hypothesis=hypothesis,
+                control=control,
+                at=f" ({labels.get(control, control)})" if len(cells) > 1 else "",
+                levels=_levels(study, hypothesis, of),
+                contrasts=contrasts,
+                note=note,
+                cells=_typical(of, runs, relative),
+                relative=relative,
+            )
+        )
+    return found
+
+
+def _no_contrasts(study: Study, cells: Mapping[Cell, str]) -> str:
+    """Why there are none; "" where there are."""
+    if study.rule is None:
+        return "No contrasts: study.yaml has no usable rule."
+    if not is_complete(cells):
+        return "No contrasts: study.yaml lacks arms of the crossing, or has others: it was edited, or its factors were."
+    units = set(study.ended[study.ended["arm"].isin(cells.values())]["unit"].dropna())
+    if len(units) > 1:
+        return f"No contrasts: the RMSE of its arms are in different units, {' and '.join(sorted(units))}."
+    return ""
+
+
+def _levels(study: Study, hypothesis: str, cells: Mapping[Cell, str]) -> dict[str, list[str]]:
+    """Levels by factor; the control's has the name that study.yaml has for it."""
+    conf = study.plan.hypotheses.get(hypothesis)
+    declared = conf.factors if conf else {}
+    levels: dict[str, list[str]] = {}
+    for factor, level in dict.fromkeys(change for cell in sorted(cells, key=len, reverse=True) for change in cell):
+        first = next(iter(declared.get(factor, {})), "control's")
+        levels.setdefault(factor, [first])
+        levels[factor].append(level)
+    return levels
+
+
+def _typical(cells: Mapping[Cell, str], runs: Runs, relative: bool) -> dict[Cell, float]:
+    members = [runs.get(folder, {}) for folder in cells.values()]
+    seeds = set(members[0]).intersection(*members[1:])
+    found = {}
+    for cell, mine in zip(cells, members, strict=True):
+        values = np.array([mine[seed].over_mean if relative else mine[seed].rmse for seed in sorted(seeds)])
+        values = values[np.isfinite(values)]
+        found[cell] = float(np.exp(np.log(values).mean())) if len(values) else math.nan
+    return found
+
+
+def mean_of(factorial: Factorial, levels: Mapping[str, str]) -> float:
+    """RMSE at these levels of some factors, geometric mean over the others; NaN where a cell has none."""
+    # A cell does not name the control's levels.
+    at = {factor: None if level == factorial.levels[factor][0] else level for factor, level in levels.items()}
+    chosen = [
+        value
+        for cell, value in factorial.cells.items()
+        if all(dict(cell).get(factor) == level for factor, level in at.items())
+    ]
+    return float(np.exp(np.mean(np.log(chosen))))
+
+
+def contrasts_csv(factorials: Sequence[Factorial]) -> pd.DataFrame:
+    """contrasts.csv: one row a contrast."""
+    return pd.DataFrame([row for one in factorials for row in one.rows])
+
+
+def contrast_table(factorial: Factorial) -> Table:
+    """All contrasts of a factorial: ratios with their intervals, drawn and in numbers, and the answers."""
+    table = Table(
+        title=f"Factors of {escape(factorial.hypothesis + factorial.at)}",
+        title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+    )  # fmt: skip
+    table.add_column("contrast", overflow="fold", min_width=12)
+    for name in ("seeds", "times RMSE"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(TITLE, no_wrap=True)
+    table.add_column("answer", overflow="fold")
+    pictures = forest_of({one.contrast.name: one.seen for one in factorial.contrasts})
+    for i, one in enumerate(factorial.contrasts):
+        if i and one.contrast.is_interaction and not factorial.contrasts[i - 1].contrast.is_interaction:
+            table.add_section()
+        name = one.contrast.name
+        star = "*" if one.relative else ""
+        table.add_row(
+            escape(name) + star, str(one.seen.n), interval_text(one.seen), pictures[name], answer_text(one)
+        )  # fmt: skip
+    return table
+
+
+def contrast_lines(factorial: Factorial) -> list[str]:
+    """What stands below the table: why there is none, or what its numbers are."""
+    if factorial.note:
+        return [f"{factorial.hypothesis}{factorial.at}: {factorial.note}"]
+    lines = ["(Each level against the first of its factor, mean over all levels of the other factors, seed by seed.)"]
+    if any(one.contrast.is_interaction for one in factorial.contrasts):
+        lines.append(
+            "(a x b: RMSE with both over what the two effects, multiplied, would give. These intervals hold together "
+            "with those of the arms.)"
+        )
+    if factorial.relative:
+        lines.append(f"(*: RMSE {ACROSS_ROWS})")
+    return lines

@@ -1,0 +1,245 @@
+"""Read and validate a run folder. What is half-written, edited by hand or damaged is Unreadable."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ssc_sweep.data.cohort import HIDDEN, Floats
+from ssc_sweep.findings.reading.files import RunYamls, Table, Unreadable, load_yaml, one_line, read_table
+from ssc_sweep.probe import Probe, Tells
+from ssc_sweep.schema import AnyShare, NotNegative, admits
+from ssc_sweep.study.folder import TRIAL, RunFolder
+from ssc_sweep.study.job import Status
+from ssc_sweep.training.metrics import accuracy, rmse
+from ssc_sweep.training.scores import NAMES as SCORE_NAMES
+
+UNFINISHED, LEFT_OUT = "unfinished", "left out"
+# Columns of summary.csv that come from metrics.json beside the scores. A run may lack a score: it diverged, its model
+# has no such number, or it is of a version that did not know it.
+TEXTS = ("status", "model", "unit")
+NUMBERS = ("rows_train", "rows_val", "covariates", "batch", "steps", "parameters", "seconds", "stack")
+MAY_LACK = ("rows_val_known", "rows_test", "rows_without_outcome", "train_rmse", "p_fail")
+METRICS = (*TEXTS, "val_rows", *SCORE_NAMES, "train_rmse", *NUMBERS, *MAY_LACK[:3], "p_fail")
+# What a number may be, where it is not any.
+POSSIBLE = dict.fromkeys((*NUMBERS, *MAY_LACK, "rmse", "mean_predictor_rmse", "rmse_per_batch", "brier"), NotNegative)
+POSSIBLE |= dict.fromkeys(("accuracy", "majority_share", "auroc", "coverage_50", "coverage_90", "p_fail"), AnyShare)
+
+
+def read_metrics(folder: RunFolder) -> dict[str, Any]:
+    """Read metrics.json and check what the findings rest on.
+
+    Raises:
+        Unreadable: it is missing, not JSON, lacks keys, or holds something that no run writes.
+    """
+    try:
+        metrics = folder.read_metrics()
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unreadable(f"metrics.json cannot be read: {one_line(error)}") from error
+    if not isinstance(metrics, dict):
+        raise Unreadable("metrics.json holds no mapping")
+    lacking = [name for name in (*TEXTS, "rmse", *NUMBERS, "first_bad") if name not in metrics]
+    if lacking:
+        raise Unreadable(f"metrics.json lacks {', '.join(lacking)}")
+    status = metrics["status"]
+    if status not in (Status.FINISHED, Status.DIVERGED, Status.PRUNED):
+        raise Unreadable(f"metrics.json has status {status!r}: a run with DONE is finished, diverged or pruned")
+    if status != Status.FINISHED and metrics["rmse"] is not None:
+        raise Unreadable(f"metrics.json has an RMSE of {metrics['rmse']!r} for a run that {status}")
+    for name, value in metrics.items():
+        needed = name in NUMBERS or (name == "rmse" and status == Status.FINISHED)
+        if name not in (*NUMBERS, *MAY_LACK, *SCORE_NAMES) or (value is None and not needed):
+            continue
+        if not admits(POSSIBLE.get(name, float), value):
+            raise Unreadable(f"metrics.json has {name}={value!r}, which is no possible value")
+    bad = metrics["first_bad"]
+    if bad is not None and not (isinstance(bad, dict) and admits(NotNegative, bad.get("step")) and "tensor" in bad):
+        raise Unreadable(f"metrics.json has first_bad={bad!r}: step and tensor are expected, or null")
+    if (bad is not None) != (status == Status.DIVERGED):
+        raise Unreadable(f"metrics.json has first_bad={bad!r} for a run that {status}")
+    if status == Status.PRUNED and not folder.path.parent.name.startswith(TRIAL):
+        raise Unreadable("metrics.json has status 'pruned', but only trials of a search are")
+    return metrics
+
+
+@dataclass(frozen=True)
+class History:
+    """A history.csv: the kind of each row, and its other columns as numbers, shape (rows,) each."""
+
+    kinds: tuple[str, ...]
+    columns: Mapping[str, Floats]
+
+
+def _history_columns(table: Table) -> dict[str, Floats]:
+    """Every column but kind.
+
+    Raises:
+        Unreadable: one is lacking, there twice, or holds text.
+    """
+    if not {"kind", "epoch", "step"} <= set(table.names):
+        raise Unreadable("history.csv lacks kind, epoch or step: it is of another version")
+    columns = {}
+    for place, name in enumerate(table.names):
+        if name in columns:
+            raise Unreadable(f"history.csv has the column {name} twice")
+        if name == "kind":
+            continue
+        try:
+            columns[name] = table.numbers(place)
+        except ValueError as error:
+            raise Unreadable(f"history.csv holds text in {name}") from error
+    return columns
+
+
+def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> History:
+    """Read history.csv.
+
+    Raises:
+        Unreadable: it is missing, cut off, or holds text where numbers belong.
+    """
+    table = read_table(folder.history)
+    columns = _history_columns(table)
+    # The same few words in every row of every run.
+    kinds = tuple(sys.intern(kind) for kind in table.cells[table.names.index("kind")])
+    for name in ("epoch", "step"):
+        if not (np.isfinite(columns[name]) & (columns[name] == np.rint(columns[name]))).all():
+            raise Unreadable("history.csv has rows without an epoch or a step")
+    for kind in ("step", "epoch"):
+        counted = columns[kind][[one == kind for one in kinds]]
+        if not np.array_equal(counted, np.arange(1, len(counted) + 1)):
+            raise Unreadable(f"history.csv has rows missing, or twice: its {kind}s are not 1, 2, 3 ...")
+    last = int(columns["step"].max(initial=0))
+    status, bad = metrics["status"], metrics["first_bad"]
+    if status == Status.FINISHED and last != metrics["steps"]:
+        raise Unreadable(f"history.csv is cut off: it ends at step {last} of {metrics['steps']:g}")
+    if status == Status.DIVERGED and last != bad["step"] - (bad["tensor"] != "prediction"):
+        raise Unreadable(f"history.csv ends at step {last}, but metrics.json has its first NaN or Inf at {bad['step']}")
+    if status == Status.FINISHED and "val_rmse" in columns:
+        said = float(columns["val_rmse"][-1])
+        # In single precision outcomes are rounded: an RMSE near 0 is rounding too.
+        if not abs(said - metrics["rmse"]) <= 1e-4 * metrics["rmse"] + 1e-6 * metrics.get("mean_predictor_rmse", 0.0):
+            raise Unreadable(f"metrics.json has rmse={metrics['rmse']:.6g}, but history.csv ends with {said:.6g}")
+    return History(kinds, columns)
+
+
+def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
+    """Compute RMSE and accuracy of a finished run again from predictions.csv.
+
+    Raises:
+        Unreadable: the file is missing, cut off or of another version, or metrics.json says something else.
+    """
+    table = read_table(folder.predictions)
+    if metrics["status"] != Status.FINISHED:
+        return
+    # By place, as an outcome may have any name.
+    names = list(table.names)
+    n_chances = next((k for k, name in enumerate(names[2:]) if name != f"p(t={k})"), len(names) - 2)
+    first = 2 + n_chances
+    true, predicted = names[first::2], names[first + 1 :: 2]
+    if names[:2] != ["row", "t"] or not n_chances or not true or predicted != [f"{name}_predicted" for name in true]:
+        raise Unreadable("predictions.csv lacks t, p(t=...), an outcome or its prediction: it is of another version")
+    if table.rows != metrics["rows_val"]:
+        raise Unreadable(f"predictions.csv is cut off: it has {table.rows} rows of {metrics['rows_val']:g}")
+    try:
+        cells = np.stack([table.numbers(place) for place in range(1, len(names))], axis=1)
+    except ValueError as error:
+        raise Unreadable("predictions.csv holds cells that are no numbers") from error
+    if np.isnan(cells).any() or (cells[:, 0] != np.rint(cells[:, 0])).any():
+        raise Unreadable("predictions.csv holds cells that are no numbers")
+    known = cells[cells[:, 0] != HIDDEN]
+    t, chances, y, prediction = known[:, 0], known[:, 1 : first - 1], known[:, first - 1 :: 2], known[:, first::2]
+    again = {
+        "rmse": rmse(y, prediction),
+        "accuracy": accuracy(t.astype(np.int64), chances),
+    }
+    # The table has seven digits; a row whose chances are all but equal may change sides.
+    allowed = {"rmse": 1e-4 * again["rmse"] + 1e-6 * float(abs(y).max()), "accuracy": 1.5 / len(t)}
+    for name, value in again.items():
+        if metrics.get(name) is not None and abs(metrics[name] - value) > allowed[name]:
+            raise Unreadable(f"metrics.json has {name}={metrics[name]:.6g}, but predictions.csv gives {value:.6g}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that can be believed.
+
+    Attributes:
+        cells: of its row in summary.csv.
+        config: without its seed, as text.
+        probes: what its model recorded, as declared.
+        own_scores: scores of the user's own: name -> (title, unit).
+        dataset: name of its data set: the module that loads it.
+    """
+
+    cells: dict[str, object]
+    history: History
+    config: str
+    probes: tuple[Probe, ...]
+    own_scores: dict[str, tuple[str, str]]
+    dataset: str
+
+
+def _dataset_of(node: object) -> str:
+    """nhefs of ssc_sweep.data.nhefs.load; "" for what names no target."""
+    target = node.get("_target_") if isinstance(node, dict) else None
+    return str(target or "").rpartition(".")[0].rpartition(".")[2]
+
+
+def read_run(folder: RunFolder, expected_seed: int, yamls: RunYamls) -> Run:
+    """Read and validate a folder with DONE.
+
+    Raises:
+        Unreadable: the folder cannot be believed.
+    """
+    if folder.failed.exists():
+        raise Unreadable("both DONE and FAILED are there")
+    config = yamls.config(folder)
+    if not config.is_config:
+        raise Unreadable("config.yaml is no config: it holds no seed")
+    if config.seed != expected_seed:
+        raise Unreadable(f"config.yaml is of seed {config.seed}, not of {folder.path.name}: was the folder copied?")
+    metrics = read_metrics(folder)
+    history = read_history(folder, metrics)
+    learnt = metrics["status"] == Status.FINISHED and metrics["steps"] > 0
+    if learnt and config.get("epochs") != history.columns["epoch"].max():
+        ended = f"history.csv ends in epoch {history.columns['epoch'].max():.0f}"
+        raise Unreadable(f"config.yaml has epochs={config.get('epochs')}, but {ended}")
+    check_predictions(folder, metrics)
+    own = {
+        one["name"]: (one["title"], one["unit"]) for one in _declared(metrics, "own_scores", ("name", "title", "unit"))
+    }
+    tested = [name for name in metrics if name.startswith("test_")]
+    cells = {name: metrics.get(name) for name in (*METRICS, *own, *tested)}
+    if metrics["first_bad"]:
+        cells |= {f"first_bad_{name}": metrics["first_bad"][name] for name in ("step", "tensor")}
+    probes = tuple(
+        Probe(one["name"], one["title"], one["unit"], Tells(one["tells"]))
+        for one in _declared(metrics, "probes", ("name", "title", "unit", "tells"))
+        if one["tells"] in list(Tells)
+    )
+    return Run(cells, history, config.without_seed, probes, own, _dataset_of(config.get("dataset")))
+
+
+def _declared(metrics: Mapping[str, Any], key: str, names: tuple[str, ...]) -> list[dict[str, str]]:
+    """The declarations under a key of metrics.json; none in a run of an older version.
+
+    Raises:
+        Unreadable: they are something else.
+    """
+    found = metrics.get(key, [])
+    whole = isinstance(found, list) and all(
+        isinstance(one, dict) and all(isinstance(one.get(name), str) for name in names) for one in found
+    )
+    if not whole:
+        raise Unreadable(f"metrics.json has {key} that declare nothing")
+    return found
+
+
+def read_model(folder: RunFolder) -> str | None:
+    """The model of a run that left no metrics, by its config.yaml; None where that does not tell."""
+    try:
+        return str(load_yaml(folder.config)["model"]["_target_"]).rpartition(".")[2]
+    except (Unreadable, KeyError, TypeError):
+        return None

@@ -1,0 +1,85 @@
+"""The answer in a sentence."""
+
+from dataclasses import replace
+
+import pytest
+
+from ssc_sweep.findings.judging.answer import conclusions_of, headline
+from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
+from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.verdicts.causes import Cause
+from ssc_sweep.verdicts.evidence import Works
+from ssc_sweep.verdicts.judge import Rule, judge
+
+
+def verdict(name: str, cause: Cause, works: Works = Works.NO) -> ArmVerdict:
+    judged = judge(dict.fromkeys(range(9), 40.0), dict.fromkeys(range(9), 50.0), Rule(target=15))
+    judged = replace(judged, works=replace(judged.works, answer=works))
+    arm = Arm(f"{name}/x", f"{name}=1", name, "control", ())
+    return ArmVerdict(arm, name[0].upper(), f"{name}.", "improves", "control", judged, cause, "", 40.0, 50.0, 8.0)
+
+
+def crashed(name: str) -> ArmVerdict:
+    note = "No verdict: its runs failed."
+    return replace(verdict(name, Cause.OPEN), judgement=None, cause=None, note=note, median=float("nan"))
+
+
+def test_the_plans_suspects_end_in_a_sentence() -> None:
+    found = [
+        verdict("epochs", Cause.NOT_ALONE), verdict("lr", Cause.PART), verdict("batch", Cause.PART),
+        verdict("ema", Cause.PART), verdict("precision", Cause.NOT_ALONE),
+    ]  # fmt: skip
+    assert headline(found) == "A part of the cause: L lr, B batch, E ema. None is the whole of it. Nothing works."
+    assert [one.cause for one in conclusions_of(found)] == [one.cause for one in found]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ([verdict("split", Cause.CAUSE, Works.YES), verdict("lr", Cause.PART)],
+         "The cause: S split. A part of it: L lr. What works: split=1."),
+        ([verdict("lr", Cause.AT_LEAST_A_PART, Works.OPEN)],
+         "At least a part of the cause: L lr. Open: whether lr=1 works."),
+        ([verdict("lr", Cause.NEITHER)], "L lr is not the cause. Nothing works."),
+        ([verdict("lr", Cause.NEITHER), verdict("ema", Cause.NOT_ALONE)],
+         "None of the suspects is the cause by itself; whether changing E ema helps is open. Nothing works."),
+        ([verdict("lr", Cause.NEITHER), verdict("ema", Cause.NEITHER)],
+         "None of the suspects is the cause. Nothing works."),
+        ([verdict("lr", Cause.PART), verdict("codes", Cause.VOID)],
+         "A part of the cause: L lr. None is the whole of it. Not tested, since the change changes nothing here: "
+         "C codes. Nothing works."),
+        ([verdict("codes", Cause.VOID)],
+         "Not tested, since the change changes nothing here: C codes. Nothing works."),
+        ([verdict("lr", Cause.NOT_ALONE)],
+         "L lr is not the cause by itself; whether changing it helps is open. Nothing works."),
+        # An arm whose runs all crashed may work.
+        ([verdict("lr", Cause.OPEN), crashed("ema")],
+         "Open: too few seeds to tell. Open: whether ema=1 works."),
+        ([crashed("lr"), crashed("ema")], "No verdict: its runs failed."),
+        ([verdict("lr", Cause.OPEN, Works.OPEN)], "Open: too few seeds to tell. Open: whether lr=1 works."),
+        ([verdict("lr", Cause.NOTHING_WRONG, Works.YES)],
+         "The control works: there is nothing to explain. What works: lr=1."),
+        ([verdict("lr", Cause.HARMS), verdict("ema", Cause.NOT_SO)],
+         "As claimed: L lr. Not as claimed: E ema. Nothing works."),
+        ([], ""),
+    ],
+)  # fmt: skip
+def test_headlines(found: list[ArmVerdict], said: str) -> None:
+    assert headline(found) == said
+
+
+def test_arms_of_several_changes_are_told_apart() -> None:
+    one = verdict("fix", Cause.CAUSE, Works.YES)
+    two = replace(one, arm=replace(one.arm, label="a=1, b=2"))
+    assert headline([one, two]).endswith("What works: fix=1; a=1, b=2.")
+
+
+def test_two_arms_of_a_hypothesis_are_one_conclusion() -> None:
+    one = verdict("lr", Cause.PART)
+    assert len(conclusions_of([one, replace(one, arm=replace(one.arm, label="lr=2"))])) == 1
+
+
+def test_a_model_that_works_but_is_worse_than_the_mean_says_so() -> None:
+    found = replace(verdict("lr", Cause.CAUSE, Works.YES), median=13.5, median_mean=7.9)
+    assert found.sentence.endswith("Predicting the mean does better: 7.90 against 13.50.")
+    assert "mean" not in replace(found, median=7.0).sentence
