@@ -19,7 +19,7 @@ from scipy.stats import norm
 
 from ssc_sweep.study.search.candidate import Candidate
 from ssc_sweep.study.search.confirm import next_round
-from ssc_sweep.study.search.record import Record, begin
+from ssc_sweep.study.search.trials import Record, begin
 from ssc_sweep.verdicts.evidence import Works
 from ssc_sweep.verdicts.paired import t_interval
 from ssc_sweep.verdicts.rule import Rule

@@ -35,7 +35,7 @@ from scipy.stats import bootstrap
 from ssc_sweep.config import conf_dir
 from ssc_sweep.study.search.candidate import BEST_FIRST, Candidate
 from ssc_sweep.study.search.confirm import next_round
-from ssc_sweep.study.search.record import Record, begin, mean
+from ssc_sweep.study.search.trials import Record, begin, mean
 from ssc_sweep.verdicts.evidence import Works
 from ssc_sweep.verdicts.rule import Rule
 

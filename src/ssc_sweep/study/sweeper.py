@@ -25,7 +25,6 @@ from omegaconf import DictConfig, OmegaConf
 from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import checked
-from ssc_sweep.study.best import with_best
 from ssc_sweep.study.fault import Fault, note, read_fault
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, check_cells, read_hypothesis
@@ -37,6 +36,7 @@ from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan,
 from ssc_sweep.study.progress import passing, say
 from ssc_sweep.study.running import AUTO, Limits, Seeds, read_limits, read_running
 from ssc_sweep.study.running import KEYS as RUNNING
+from ssc_sweep.study.winner_config import with_best
 from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
 

@@ -32,7 +32,7 @@ from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, write_plan
 from ssc_sweep.study.search.candidate import Candidate, Values, fresh_seeds
-from ssc_sweep.study.search.record import LEAKS
+from ssc_sweep.study.search.trials import LEAKS
 from ssc_sweep.verdicts.evidence import Works
 from ssc_sweep.verdicts.rule import Rule
 from tests.findings.studies import finish, make_study

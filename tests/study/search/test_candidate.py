@@ -8,7 +8,7 @@ import pytest
 
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.search.candidate import Candidate, check_seeds, fewest, fresh_seeds, from_json, level_of
-from ssc_sweep.study.search.record import Record, begin
+from ssc_sweep.study.search.trials import Record, begin
 from ssc_sweep.verdicts.evidence import Works
 from ssc_sweep.verdicts.rule import Rule
 

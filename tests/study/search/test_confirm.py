@@ -5,7 +5,7 @@ from optuna.trial import TrialState
 
 from ssc_sweep.study.folder import read_yaml
 from ssc_sweep.study.search.candidate import fresh_seeds
-from ssc_sweep.study.search.record import CONFIRMED
+from ssc_sweep.study.search.trials import CONFIRMED
 from tests.command import Command, make_command
 from tests.study.search.test_sweep import EASY, IMPOSSIBLE, SMALL, load
 

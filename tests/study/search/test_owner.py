@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.search import owner as owners
 from ssc_sweep.study.search.owner import BEAT, Owner
-from ssc_sweep.study.search.record import SURPLUS, Record
+from ssc_sweep.study.search.trials import SURPLUS, Record
 from ssc_sweep.verdicts.rule import Rule
 from tests.command import Command, make_command
 from tests.study.search.test_sweep import EASY, IMPOSSIBLE, SMALL, load

@@ -8,8 +8,8 @@ from optuna.exceptions import StorageInternalError
 
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.job import Job
-from ssc_sweep.study.search.pruner import WorstTenth
 from ssc_sweep.study.search.pruning import Pruning
+from ssc_sweep.study.search.worst_tenth import WorstTenth
 from tests.conftest import MakeConfig
 
 

@@ -30,8 +30,8 @@ from ssc_sweep.findings.searched.search_reading import Search
 from ssc_sweep.findings.table import make_console
 from ssc_sweep.study.folder import CONFIRM, of_search
 from ssc_sweep.study.search.candidate import BEST_FIRST, Candidate
-from ssc_sweep.study.search.record import FINISHED, Record
 from ssc_sweep.study.search.space import label
+from ssc_sweep.study.search.trials import FINISHED, Record
 from ssc_sweep.verdicts.evidence import Share, Works
 from ssc_sweep.verdicts.paired import Floats, t_interval
 

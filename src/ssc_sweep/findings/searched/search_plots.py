@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ssc_sweep.findings.drawing.plots import COLOURS, CONTROL_COLOUR, WIDTH, plain_log
 from ssc_sweep.findings.searched.search import complete, confirmations, importance
 from ssc_sweep.findings.searched.search_reading import Search
-from ssc_sweep.study.search.record import FINISHED
+from ssc_sweep.study.search.trials import FINISHED
 
 BLUE, VERMILION, _, _, _, ORANGE, GREY = COLOURS
 # Colour and marker of a trial by how it ended.

@@ -12,8 +12,8 @@ from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.findings.reading.files import Unreadable, one_line
 from ssc_sweep.study.folder import CONFIRM, TRIAL, of_search
 from ssc_sweep.study.search.candidate import Candidate, from_json
-from ssc_sweep.study.search.record import CONFIRMED, ENDING, NOT_ENDED, Record, read
 from ssc_sweep.study.search.storage import DATABASE, address
+from ssc_sweep.study.search.trials import CONFIRMED, ENDING, NOT_ENDED, Record, read
 from ssc_sweep.verdicts.rule import Rule
 
 

@@ -8,7 +8,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.study.search.owner import Owner
-from ssc_sweep.study.search.record import FINISHED, SURPLUS, Record
+from ssc_sweep.study.search.trials import FINISHED, SURPLUS, Record
 
 
 @dataclass(frozen=True)

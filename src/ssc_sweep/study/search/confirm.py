@@ -12,8 +12,8 @@ from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, write_plan
 from ssc_sweep.study.rounds import GROWTH, MORE
 from ssc_sweep.study.search.candidate import HOLDS, Candidate, fewest, fresh_seeds
-from ssc_sweep.study.search.launch import launch
-from ssc_sweep.study.search.record import Record
+from ssc_sweep.study.search.train_trials import launch
+from ssc_sweep.study.search.trials import Record
 
 # That a round has at least, of all candidates together: fewer leave stacks empty, more are trained after the answer.
 RUNS_A_ROUND = 8

@@ -2,7 +2,7 @@
 
 Its own config stays valid (sampler, direction, storage, study_name, n_trials, n_jobs, max_failure_rate,
 custom_search_space, params); conf/experiment/search.yaml explains the rest. This module is loaded by every command,
-so Optuna is imported only where a search begins: see `ssc_sweep.study.search.sweep`.
+so Optuna is imported only where a search begins: see `ssc_sweep.study.search.drive`.
 """
 
 import functools
@@ -103,7 +103,7 @@ class SearchSweeper(Sweeper):
                 raise UserError(f"hydra.sweeper.{name} is unknown: allowed is {', '.join(known)}.")
         from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler
 
-        from ssc_sweep.study.search.sweep import Search
+        from ssc_sweep.study.search.drive import Search
 
         # hydra-optuna-sweeper asserts it.
         checked("hydra.sweeper.max_failure_rate", AnyShare, self.plugin["max_failure_rate"])

@@ -1,4 +1,4 @@
-"""Stop unpromising trials between two epochs, by the study's pruner: see `pruner`.
+"""Stop unpromising trials between two epochs, by the study's pruner: see `worst_tenth`.
 
 A stack is stopped when every trial in it may be. A trial that shares its stack with a better one is trained to its
 end, which costs nothing more, and has its score.

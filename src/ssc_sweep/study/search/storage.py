@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ssc_sweep.errors import StorageLost, UserError
 from ssc_sweep.study.folder import StudyFolder, locked
 from ssc_sweep.study.plan import without_password
-from ssc_sweep.study.search.pruner import WorstTenth
+from ssc_sweep.study.search.worst_tenth import WorstTenth
 from ssc_sweep.writing import write_file
 
 DATABASE = "search.db"

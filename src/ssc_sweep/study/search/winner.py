@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import Role
 from ssc_sweep.data.source import load
-from ssc_sweep.study.best import standing_alone, write_best
 from ssc_sweep.study.folder import StudyFolder
-from ssc_sweep.study.search.record import LEAKS, Record, mean
+from ssc_sweep.study.search.trials import LEAKS, Record, mean
+from ssc_sweep.study.winner_config import standing_alone, write_best
 
 
 def write_winner(

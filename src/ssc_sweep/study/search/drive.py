@@ -35,14 +35,14 @@ from ssc_sweep.study.running import read_running
 from ssc_sweep.study.search.candidate import check_seeds
 from ssc_sweep.study.search.claims import Claims
 from ssc_sweep.study.search.confirm import confirm
-from ssc_sweep.study.search.launch import launch
 from ssc_sweep.study.search.owner import Owner
 from ssc_sweep.study.search.pruning import Pruning
-from ssc_sweep.study.search.record import ENDING, FINISHED, begin
 from ssc_sweep.study.search.score import read_seeds, score
 from ssc_sweep.study.search.settings import Settings
 from ssc_sweep.study.search.space import check_space, find_extender, grid_points, label, read_space
 from ssc_sweep.study.search.storage import copy_to_folder, kept_in, open_study, shared_address
+from ssc_sweep.study.search.train_trials import launch
+from ssc_sweep.study.search.trials import ENDING, FINISHED, begin
 from ssc_sweep.study.search.winner import write_winner
 from ssc_sweep.training.metrics import mean_predictor_rmse
 from ssc_sweep.verdicts.rule import read_rule

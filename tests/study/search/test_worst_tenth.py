@@ -8,8 +8,8 @@ import pytest
 from optuna.pruners import BasePruner, PercentilePruner
 
 from ssc_sweep.study.folder import StudyFolder
-from ssc_sweep.study.search.pruner import WorstTenth
 from ssc_sweep.study.search.storage import open_study
+from ssc_sweep.study.search.worst_tenth import WorstTenth
 
 
 def report(study: optuna.Study, *values: float) -> bool:
