@@ -52,8 +52,9 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
         UserError: a page cannot be written, or an index.html that somebody else has made is in its place.
     """
     # Imported here: pandas, scipy and matplotlib take time that a wrong path should not cost.
+    from ssc_sweep.findings.drawing.pages import environment
     from ssc_sweep.findings.judging.answer import headline
-    from ssc_sweep.findings.report import build, environment
+    from ssc_sweep.findings.report import build
 
     parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
     if len(folders) > 1:

@@ -4,16 +4,12 @@ All that a study folder holds is text from outside: the templates escape it, and
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 # isort: split
 # Before matplotlib, which it imports without what the user has set for it.
@@ -25,6 +21,7 @@ from matplotlib.figure import Figure
 from ssc_sweep.audit.forecast import FAILS_ABOVE
 from ssc_sweep.findings.drawing import plots
 from ssc_sweep.findings.drawing.factor_plots import figures_of
+from ssc_sweep.findings.drawing.pages import environment, number
 from ssc_sweep.findings.drawing.plots import ArmRuns, as_png, as_svg, plain
 from ssc_sweep.findings.drawing.views import ORDER, never_started, titled, tracebacks, view_runs
 from ssc_sweep.findings.judging.answer import conclusions_of, headline, score_lines, score_of
@@ -50,11 +47,9 @@ from ssc_sweep.findings.searched.search_reading import Search, read_search
 from ssc_sweep.probe import Tells
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, folder_name
-from ssc_sweep.study.search.space import label
 from ssc_sweep.verdicts.scoring import Naming
 from ssc_sweep.writing import write_file, write_text
 
-HERE = Path(__file__).parent
 MOST_CHAPTERS = 10  # sets of figures; each takes 2 s to draw and 0.5 MB of the page
 MOST_LISTED = 200  # runs that are left out, a line each; summary.csv has all
 
@@ -220,38 +215,6 @@ def draw_search(search: Search) -> list[Picture]:
     ]
 
 
-def _p(value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _number(value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    return "∞" if math.isinf(value) else plain(value)
-
-
-def environment() -> Environment:
-    made = Environment(
-        loader=FileSystemLoader([HERE / "templates", HERE / "assets"]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {"p": _p, "number": _number, "percent": lambda share: f"{share:.0%}", "overrides": label}
-    made.filters["contents"] = contents
-    return made
-
-
-def contents(body: str) -> Markup:
-    """Links to the headings of a page, where it has more than two."""
-    found = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)
-    links = Markup("\n").join(Markup(f'<a href="#{name}">{title}</a>') for name, title in found)  # escaped already
-    return Markup('<nav aria-label="Contents">\n{}\n</nav>').format(links) if len(found) > 2 else Markup()
-
-
 def picture_of_verdicts(study: Study, verdicts: Sequence[ArmVerdict]) -> Picture | None:
     """The forest plot: every arm's ratio and the share of its runs that work; None where nothing is judged."""
     judged = [v for v in verdicts if v.judgement is not None]
@@ -303,7 +266,7 @@ def render(
         "after_number": "" if unit_of(study) == UNKNOWN_UNIT else f" {unit_of(study)}",
         "groups": groups,
         "verdicts": verdicts,
-        "mean_predictor": tuple(dict.fromkeys(_number(value) for value in (known.min(), known.max()) if len(known))),
+        "mean_predictor": tuple(dict.fromkeys(number(value) for value in (known.min(), known.max()) if len(known))),
         "headline": score.sentence if score else headline(verdicts),
         "score": score,
         "score_lines": score_lines(score) if score else [],

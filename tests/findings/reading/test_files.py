@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from ssc_sweep.config import leaves
+from ssc_sweep.findings.reading import files
 from ssc_sweep.findings.reading.collect import collect
 from ssc_sweep.findings.reading.files import ConfigFile, RunYamls, Unreadable, read_table, run_folders
-from ssc_sweep.findings.reading.run_folder import files
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from tests.findings.studies import make_study
 
