@@ -35,10 +35,10 @@ from ssc_sweep.findings.callback import show_ended
 from ssc_sweep.study.plan import new_command, without_password
 from ssc_sweep.study.workers import dismiss, end_server
 
-# What Hydra raises for wrong input too. An error of these that `explain` does not know is a fault of ours.
+# Exceptions that Hydra also raises for wrong input. One that `explain` does not know is our bug.
 PLAIN = (ValueError, TypeError, RuntimeError, AssertionError)
 
-# What a machine answers that has no room or no rights, or where a folder stands in a file's place.
+# System errors: no space, no permission, or a folder in place of a file.
 OF_THE_MACHINE = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EMFILE, errno.ENFILE,
     errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EAGAIN, errno.EISDIR, errno.ENOTDIR, errno.ELOOP,
@@ -49,19 +49,19 @@ GO_ON = "What is finished stays; the same command with study=<its folder> goes o
 
 @hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=HYDRA_TARGETS)
 def run(cfg: DictConfig) -> float:
-    """Train the run of `cfg` and return its RMSE (NaN if it diverged), as Hydra's launchers and sweepers want it."""
+    """Train the run of `cfg` and return its RMSE (NaN if it diverged), for Hydra's launchers and sweepers."""
     composed = HydraConfig.get()
     alone = composed.mode != RunMode.MULTIRUN
     try:
         if alone:
             check_alone(cfg, composed)
-        # Imported here: torch takes a second that --help and wrong overrides should not cost.
+        # Imported here, so that --help and wrong overrides need not wait a second for torch.
         from ssc_sweep.study.single import run_one
 
         return run_one(cfg, composed)
     except (UserError, Unsuccessful) as error:
         if alone:
-            # Hydra would add lines of its own to an exception that leaves a run.
+            # Hydra would add its own lines to an exception that leaves a run.
             leave(error)
         raise
     except (HydraException, OmegaConfBaseException) as error:
@@ -92,17 +92,17 @@ def check_alone(cfg: DictConfig, composed: HydraConf) -> None:
 
 
 def run_and_show() -> None:
-    """Run, then show what the studies have found that have ended, those that broke off included.
+    """Run, then show the findings of the studies that have ended, including those that broke off.
 
     Raises:
-        FindingsFailed: nothing else went wrong.
+        FindingsFailed: the findings failed, and nothing else did.
     """
     new_command()
     stopped = False
     try:
         run()
     except KeyboardInterrupt:
-        stopped = True  # who stops a command does not wait for its findings
+        stopped = True  # a user who stops a command does not wait for its findings
         raise
     finally:
         failing = sys.exc_info()[0] is not None
@@ -120,15 +120,15 @@ def complain(error: Exception) -> None:
 
 
 def leave(error: Exception) -> NoReturn:
-    """End the program with one line: exit code 1 where runs failed or a search missed its target, 2 for wrong input."""
+    """End the program with one line: exit code 1 if runs failed or a search missed its target, 2 for wrong input."""
     complain(error)
     sys.exit(1 if isinstance(error, Unsuccessful) else 2)
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 a run failed or a target was missed, 2 the input is wrong."""
+    """Run the command line. Exit codes: 0 done, 1 a run failed or a target was missed, 2 wrong input."""
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
-    # Makes Hydra hand errors to us instead of printing them itself and leaving with code 1.
+    # Makes Hydra pass errors to us instead of printing them and exiting with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ[UNNAMED_STUDY] = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
     output.make_patient()
@@ -141,11 +141,11 @@ def main() -> None:
                 with admitting(sys.argv[1:]):
                     run_and_show()
             finally:
-                sys.stdout.flush()  # also where Hydra leaves by itself, as for --help
+                sys.stdout.flush()  # also if Hydra exits by itself, as for --help
         if (why := output.lost()) is not None:
             leave(Unsuccessful(f"what was printed could not be written to standard output: {why}."))
     except BrokenPipeError:
-        # Whoever read the output has seen enough, as in --help | head. What else is printed at the end goes nowhere.
+        # The reader has closed the pipe, as in --help | head. Discard what else is printed at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except (UserError, Unsuccessful) as error:
@@ -171,7 +171,7 @@ def main() -> None:
 
 
 def command() -> NoReturn:
-    """The command line as the whole of a process."""
+    """Run the command line and exit the process."""
     try:
         main()
     finally:

@@ -1,9 +1,9 @@
-"""Which Python a config may name, and how it is found.
+"""Decide which Python objects a config may name, and find them.
 
-A config may come from a stranger, and must not run code that the user has not chosen. So a group names only what
-belongs in it: inside this package the models where a model is wanted, the data sets where a data set is. Code of
-the user's own is admitted by the name of its package, on the command line (admit=my_package) or in the environment
-(SSC_SWEEP_ADMIT=my_package); several with commas. What a YAML says of `admit` counts for nothing.
+A config may come from a stranger, and must not run code that the user has not chosen. So inside this package a group
+may name only its own kind: models in the group of models, data sets in the group of data sets. The user's own code is
+admitted by the name of its package, on the command line (admit=my_package) or in the environment
+(SSC_SWEEP_ADMIT=my_package); several with commas. `admit` in a YAML is ignored.
 """
 
 import importlib
@@ -19,12 +19,12 @@ from typing import Any
 from ssc_sweep.errors import UserError
 
 VARIABLE = "SSC_SWEEP_ADMIT"
-# What code of the user's own may raise while it is imported or called; anything else is shown as it is.
+# Exceptions of the user's own code, on import or call, that are reported in one line; others are shown as they are.
 USERS_FAULTS = (
     ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError, OSError,
     RuntimeError, AssertionError, SystemExit,
 )  # fmt: skip
-# A choice of each group, for messages.
+# An example of each group, for messages.
 EXAMPLE = {"model": "flow_ssc", "dataset": "csv", "optimizer": "adam"}
 # What each group may name inside this package.
 INSIDE = {
@@ -38,18 +38,18 @@ def _split(text: str) -> list[str]:
     return [name.strip() for name in text.strip("[]'\" ").split(",") if name.strip() not in ("", "null")]
 
 
-# Read when this module is loaded, which is before Hydra applies what a config says of the environment.
+# Read when this module is loaded, before Hydra applies environment settings of a config.
 _admitted = frozenset(_split(os.environ.get(VARIABLE, "")))
 
 
 @contextmanager
 def admitting(words: Sequence[str]) -> Iterator[None]:
-    """Admit the packages that the environment and these words of a command line name, and no others.
+    """Admit only the packages that the environment and these words of a command line name.
 
-    Processes that are started from here inherit them by their environment.
+    Processes started from here inherit them through their environment.
 
     Raises:
-        UserError: a word names a package that is not there.
+        UserError: a word names a package that does not exist.
     """
     global _admitted
     before, variable = _admitted, os.environ.get(VARIABLE)
@@ -70,7 +70,7 @@ def admitting(words: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def also_admitting(packages: frozenset[str]) -> Iterator[None]:
-    """Admit these packages: what the process that sent work has admitted."""
+    """Admit these packages too: those that the process that sent the work has admitted."""
     global _admitted
     before = _admitted
     _admitted = before | packages
@@ -81,12 +81,12 @@ def also_admitting(packages: frozenset[str]) -> Iterator[None]:
 
 
 def admitted() -> frozenset[str]:
-    """The packages that the user has admitted."""
+    """Return the packages that the user has admitted."""
     return _admitted
 
 
 def _look_here() -> None:
-    """Let the folder where the command is typed be searched, as `python -m` has it; the installed command has not."""
+    """Add the current folder to the search path, as `python -m` does and the installed command does not."""
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 
@@ -104,15 +104,15 @@ def _check_there(package: str) -> None:
 
 
 def find(key: str, name: object, inside: str | None) -> Any:
-    """What a config names: a class, a function or another object of a module.
+    """Return the object that a config names: a class, a function or another object of a module.
 
     Args:
         key: the config key, for messages.
         name: dotted name, such as "my_package.models.MyModel".
-        inside: what the name may begin with inside this package; None: nothing.
+        inside: prefix of names allowed inside this package; None: none.
 
     Raises:
-        UserError: it is not admitted, or is not there.
+        UserError: it is not admitted, or does not exist.
     """
     what = f"{key}={name}"
     if not isinstance(name, str) or "." not in name:
@@ -135,8 +135,8 @@ def find(key: str, name: object, inside: str | None) -> Any:
     home = str(getattr(found, "__module__", module))
     if ours and home != module:
         raise UserError(f"{what} does not belong there: {module} only imports it.")
-    # What a module of the user's merely imports, such as os.system, was not admitted with it. A score is an object, no
-    # code, and its class is ours.
+    # Admitting a user's module does not admit what it imports, such as os.system. A score is an object of our class,
+    # not code.
     if not ours and home.partition(".")[0] not in (package, "ssc_sweep"):
         raise UserError(f"{what} is code of {home}, which {module} only imports: admit={home.partition('.')[0]} too.")
     return found
@@ -144,29 +144,29 @@ def find(key: str, name: object, inside: str | None) -> Any:
 
 @contextmanager
 def explained(what: str, kind: type[UserError] = UserError) -> Iterator[None]:
-    """Say in one line what went wrong in code of the user's own.
+    """Turn an exception in the user's own code into one line.
 
     Args:
-        kind: of the error that says so.
+        kind: of the error to raise.
 
     Raises:
-        UserError: it raised; the line names the exception and where it was raised.
+        UserError: the code raised; the line names the exception and where it was raised.
     """
     try:
         yield
     except USERS_FAULTS as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         text = " ".join(str(error).split()) or "no message"
-        # What the import system itself raises stands in no file of the user's.
+        # Exceptions of the import system itself are in no file of the user's.
         where = f" ({Path(frame.filename).name}, line {frame.lineno})" if not frame.filename.startswith("<") else ""
         raise kind(f"{what} cannot be used: {type(error).__name__}: {text}{where}.") from error
 
 
 def target(group: str, node: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The Python target that a config group names, and its arguments.
+    """Return the Python target that a config group names, and its arguments.
 
     Raises:
-        UserError: there is no such target, it is not admitted, or an argument names a further one.
+        UserError: there is no such target, it is not admitted, or an argument names another target.
     """
     if node.get("_target_") is None:
         raise UserError(
@@ -181,7 +181,7 @@ def target(group: str, node: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def _nested(value: object, key: str = "") -> str:
-    """The dotted key of a `_target_` (or another key of Hydra's instantiate) inside these values; "" where none is."""
+    """Return the dotted key of a `_target_` (or another key of Hydra's instantiate) in these values; "" if none."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, inner in items:
         here = f"{key}.{name}" if key else str(name)

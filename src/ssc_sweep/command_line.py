@@ -1,4 +1,4 @@
-"""The words of a command line, before Hydra reads them: options that are none, the user's own targets, ~ for home."""
+"""Prepare a command line before Hydra reads it: check options, add the user's own targets, expand ~."""
 
 import re
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import did_you_mean
 
-# key=~/folder, quoted or not. One that is swept, a,b, is left as it is.
+# key=~/folder, quoted or not. A sweep, a,b, is left unchanged.
 HOME = re.compile(r"(?P<key>[^=]+)=(?P<quote>['\"]?)(?P<path>~(/[^,]*)?)(?P=quote)")
 
 
 def check_options(words: Sequence[str]) -> None:
-    """Check the words that begin with a dash, as Hydra's own parser does, which would print its whole usage.
+    """Check the words that begin with a dash like Hydra's own parser, which would print its whole usage.
 
     Raises:
         UserError: one of them is no option, or an option lacks its value.
@@ -33,22 +33,22 @@ def check_options(words: Sequence[str]) -> None:
     _, rest = parser.parse_known_intermixed_args(list(words))
     for word in rest:
         if not word.startswith("-"):
-            continue  # words that follow the first unknown one
+            continue  # words after the first unknown one
         bare = word.lstrip("-")
         hint = f"Write {bare}, without dashes." if "=" in bare else did_you_mean(word, known, "See --hydra-help.")
         raise UserError(f"{word} is no option. {hint}")
 
 
 def own_choices(words: Sequence[str]) -> list[str]:
-    """The words of a command line, with the choice `own` for a group whose target the user names himself.
+    """Return the words of a command line, with the choice `own` for each group whose target the user names.
 
-    model._target_=my_package.MyModel model.width=8 means model=own with these keys, not the keys of another model: so
-    those become additions, which Hydra takes without having seen them before.
+    model._target_=my_package.MyModel model.width=8 means model=own with these keys, not the keys of another model. So
+    they become additions, which Hydra accepts for keys that it does not know.
 
     >>> own_choices(["model._target_=mine.M", "model.width=8", "epochs=3"])
     ['++model._target_=mine.M', '++model.width=8', 'epochs=3', 'model=own']
     """
-    # Hydra takes admit=a,b for a sweep.
+    # Hydra would read admit=a,b as a sweep.
     words = [
         f"admit=[{word.partition('=')[2]}]" if word.startswith("admit=") and "," in word and "[" not in word else word
         for word in words
@@ -64,7 +64,7 @@ def own_choices(words: Sequence[str]) -> list[str]:
 
 
 def at_home(words: Sequence[str]) -> list[str]:
-    """The words with the user's home folder in place of a ~ that begins a value. Hydra cannot read a bare ~.
+    """Replace a ~ at the start of a value by the user's home folder. Hydra cannot read a bare ~.
 
     >>> at_home(["epochs=3"])
     ['epochs=3']

@@ -1,6 +1,6 @@
-"""What a run is made of: one section a config group, checked before anything trains.
+"""The config of a run: one section per config group, checked before anything trains.
 
-The YAML files in conf/ hold the values and Hydra composes them; here stand the types, units, bounds and meanings.
+The YAML files in conf/ hold the values and Hydra composes them; this module has the types, units, bounds and meanings.
 `model`, `dataset` and `optimizer` are open groups: their YAML names a Python target with its arguments, and the
 signature of that target is their schema.
 """
@@ -18,12 +18,12 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.fingerprint import sha256
 from ssc_sweep.schema import NotNegative, Positive, Section, checked
 
-# The only Python that Hydra itself may call for a config, exact names. Sweepers and launchers are not among it: Hydra
-# makes those of its registered plugins only, and nothing that stands among their arguments.
+# The only Python objects that Hydra itself may call for a config, by exact name. Sweepers and launchers are not listed:
+# Hydra makes only its registered plugins, and no targets among their arguments.
 HYDRA_TARGETS = ("ssc_sweep.findings.callback.NoteEnd",)
 
-# Environment variable with the name of a study that has been given none: made once by the command, so that all
-# processes that work on the study agree on it.
+# Environment variable with the default name of a study: set once by the command, so that all processes that work on
+# the study agree on it.
 UNNAMED_STUDY = "SSC_SWEEP_UNNAMED_STUDY"
 
 PACKAGE = Path(__file__).resolve().parent
@@ -40,7 +40,7 @@ class DatasetSize(Section):
 
 
 class Planted(Section):
-    """A change of covariates that a split makes after it has chosen its rows: a fault, planted to see who finds it."""
+    """A change of covariates that a split makes after choosing its rows: a fault, planted to test what finds it."""
 
     rows: Literal["train", "validation", "all"] = Field(description="rows that change; test rows go with validation")
     columns: list[str] | Literal["coded"] = Field(description="columns that change; coded: those with declared codes")
@@ -54,7 +54,7 @@ class Planted(Section):
 
 
 def _listed(values: object) -> object:
-    """A list of planted changes, each with a message of its own."""
+    """Validate a list of planted changes, each with its own message."""
     if not isinstance(values, list):
         return values
     return [
@@ -146,7 +146,7 @@ class RunConfig(Section):
         return self.model_dump()
 
     def with_seed(self, seed: int) -> "RunConfig":
-        """The same run with another seed."""
+        """Return the same run with another seed."""
         return self.model_copy(update={"seed": seed})
 
 
@@ -156,12 +156,12 @@ GROUPS = tuple(
 
 
 def without_seed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What all runs of an arm have in common."""
+    """Return what all runs of an arm share."""
     return {key: value for key, value in content.items() if key != "seed"}
 
 
 def leaves(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
+    """Return values by dotted key."""
     found: dict[str, Any] = {}
     for key, value in content.items():
         found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
@@ -169,37 +169,37 @@ def leaves(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def shared_settings(cfg: DictConfig) -> dict[str, Any]:
-    """What the runs of a command have in common before any arm changes it, as it stands in the composed config.
+    """Return the settings that the runs of a command share before any arm changes them, as in the composed config.
 
-    References are kept as they are written, and so are values that only a grid gives: nothing is resolved or checked.
+    References, and values that only a grid gives, are kept as written: nothing is resolved or checked.
     """
     keys = [key for key in RunConfig.model_fields if key in cfg and key != "seed"]
     plain = OmegaConf.to_container(OmegaConf.masked_copy(cfg, keys), resolve=False)
     assert isinstance(plain, dict)
-    # The target is a matter of the rule.
+    # The target belongs to the rule.
     dataset = plain["dataset"].items() if isinstance(plain.get("dataset"), dict) else ()
     return {str(key): value for key, value in plain.items()} | {
         "dataset": {key: value for key, value in dataset if key not in DATASET_KEYS}
     }
 
 
-# Keys of a composed config that steer Hydra or the study and leave each of its runs as it is.
+# Keys of a composed config that control Hydra or the study but change no run.
 STUDY_KEYS = (
     "hydra", "target", "rule", "seeds", "study", "outputs", "arm", "hypothesis", "experiment", "admit", "scores",
     "effects", "search_space", "n_trials", "time_budget_s", "storage", "workers", "memory_budget", "device", "retry",
     "fail_fast", "max_failures", "save_weights", "report", "dry_run", "max_seeds", "first_seed", "format", "page",
 )  # fmt: skip
-# Of a data set: what its outcome is judged by. They go to `target` and to the models, not to the function that loads.
+# Keys of a data set about judging its outcome. They go to `target` and to the models, not to the loading function.
 DATASET_KEYS = ("target", "clamp")
-# Keys of a data set that hold a value a column. The columns are the user's, so Hydra must take names that no YAML has:
-# dataset.kinds.education=category, without a +. A YAML takes them in with `defaults: [/open_columns@_here_]`.
+# Keys of a data set with a value per column. The columns are the user's, so Hydra must accept names that no YAML has:
+# dataset.kinds.education=category, without a +. A YAML includes them with `defaults: [/open_columns@_here_]`.
 BY_COLUMN = ("kinds", "missing", "codes", "roles")
 OPEN_COLUMNS = OmegaConf.create({key: DictConfig({}, flags={"struct": False}) for key in BY_COLUMN})
 ConfigStore.instance().store(name="open_columns", node=OPEN_COLUMNS, provider="ssc_sweep")
 
 
 def one_choice_each(overrides: Iterable[str]) -> None:
-    """Check that no override gives a group a list: Hydra would put the choices on top of each other.
+    """Check that no override gives a group a list: Hydra would merge the choices.
 
     Raises:
         UserError: one does.
@@ -214,17 +214,17 @@ def check(cfg: DictConfig) -> RunConfig:
     """Turn a composed config into a RunConfig.
 
     Raises:
-        UserError: a value is missing, has the wrong type or lies outside its bounds; the message names key, value and
-            bounds. The file of the data set is not there, or not the one that the config means.
+        UserError: a value is missing, has the wrong type or is out of bounds; the message names key, value and bounds.
+            Or the data set's file is missing, or not the one that the config means.
     """
-    # Only these keys: what steers Hydra takes long to resolve.
+    # Only these keys: resolving Hydra's own settings is slow.
     keys = [str(key) for key in cfg if key not in STUDY_KEYS]
     masked = OmegaConf.masked_copy(cfg, keys)
     if lacking := sorted(OmegaConf.missing_keys(masked)):
         raise UserError(f"{lacking[0]} is missing: give {' '.join(f'{key}=<...>' for key in lacking)}.")
     plain = OmegaConf.to_container(masked, resolve=True)
     assert isinstance(plain, dict)
-    # What a planted fault says of itself; what it plants stands in the groups.
+    # The description of a planted fault; what it plants is in the groups.
     plain.pop("fault", None)
     config = RunConfig.read(plain)
     checked("optimizer.lr", Positive, config.optimizer.get("lr"))
@@ -234,10 +234,10 @@ def check(cfg: DictConfig) -> RunConfig:
 
 
 def _with_fingerprint(node: Mapping[str, Any]) -> dict[str, Any]:
-    """What the function that loads is given. The hash of its file, where it has one: a changed file is another run.
+    """Return the arguments of the loading function, with the hash of its file if any: a changed file is another run.
 
     Raises:
-        UserError: the file cannot be read, or has another hash than the config says.
+        UserError: the file cannot be read, or has another hash than in the config.
     """
     arguments = {key: value for key, value in node.items() if key not in DATASET_KEYS}
     if isinstance(node.get("path"), str) and "sha256" in node:

@@ -1,9 +1,9 @@
-"""Folders of configs: one that is named like a plain key, such as outputs/, is no config group.
+"""Make sure that a config folder named like a plain key, such as outputs/, is no config group.
 
-Hydra takes the key of an override for a config group as soon as any folder of its search path has a folder of that
-name. After `--config-dir .` beside outputs/, outputs=mine would have to choose the file outputs/mine.yaml. A
-SearchPathPlugin cannot prevent it: Hydra adds the folder of --config-dir when those have been asked. So the source that
-reads folders is replaced, which holds for --config-dir and hydra.searchpath alike.
+Hydra reads the key of an override as a config group if any folder of its search path has a folder of that name. After
+`--config-dir .` beside outputs/, outputs=mine would choose the file outputs/mine.yaml. A SearchPathPlugin cannot
+prevent this: Hydra adds the folder of --config-dir after asking them. So the source that reads folders is replaced, for
+--config-dir and hydra.searchpath alike.
 """
 
 import functools
@@ -19,12 +19,12 @@ from omegaconf import DictConfig
 from ssc_sweep.config import STUDY_KEYS, RunConfig, conf_dir
 from ssc_sweep.errors import UserError
 
-# What a YAML of the user's folder may set of Hydra's own config.
+# Keys of Hydra's own config that a YAML of the user's folder may set.
 ALLOWED_OF_HYDRA = ("hydra.sweeper.", "hydra.launcher.", "hydra.callbacks.")
 
 
 def _keys(node: object, prefix: str) -> set[str]:
-    """Dotted keys of all values of a config, below `prefix`."""
+    """Return the dotted keys of all values of a config, below `prefix`."""
     if not isinstance(node, DictConfig) or not node:
         return {prefix} if prefix else set()
     inner = ((str(name), node._get_node(name)) for name in node)
@@ -33,20 +33,20 @@ def _keys(node: object, prefix: str) -> set[str]:
 
 @functools.cache
 def plain_keys() -> frozenset[str]:
-    """Top-level keys of a composed config that hold values; the others are groups, with a folder in conf/."""
+    """Return the top-level keys of a composed config that hold values; others are groups, with a folder in conf/."""
     groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
     return frozenset({*STUDY_KEYS, *RunConfig.model_fields} - groups)
 
 
-# The user's own folders of configs, of this command.
+# The user's own config folders in this command.
 _FOLDERS: set[Path] = set()
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
-    """Hydra's source of file://. It has the name of that one: Hydra accepts another class only under the same name.
+    """Replaces Hydra's source of file://, under the same class name, as Hydra requires.
 
     Raises:
-        SearchPathException: the folder is not there; for one of hydra.searchpath Hydra would only warn.
+        SearchPathException: the folder is missing; for hydra.searchpath Hydra would only warn.
     """
 
     def __init__(self, provider: str, path: str) -> None:
@@ -61,9 +61,9 @@ class FileConfigSource(file_config_source.FileConfigSource):
         """Read a YAML.
 
         Raises:
-            UserError: it is not ours and steers Hydra's own process: its environment, its logs, its folders, where it
-                looks for configs. A YAML may come from a stranger, and any of these would let it run code or overwrite
-                files. On the command line they are the user's own words.
+            UserError: it is not ours and controls Hydra's own process: environment, logs, folders, search path. A YAML
+                may come from a stranger, who could run code or overwrite files with any of these. On the command line
+                the user sets them.
         """
         name = config_path if config_path.endswith((".yaml", ".yml")) else f"{config_path}.yaml"
         try:
@@ -94,7 +94,7 @@ class FileConfigSource(file_config_source.FileConfigSource):
 
 
 def spare_plain_keys() -> None:
-    """Make Hydra read folders as this module says, from now on in this process."""
+    """Make Hydra read folders as this module says, for the rest of this process."""
     _FOLDERS.clear()
     Plugins.instance()  # registers Hydra's own sources
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource

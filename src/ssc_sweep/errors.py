@@ -10,26 +10,26 @@ class UserError(Exception):
 
 
 class DoesNotFit(UserError):
-    """A config that does not fit its data. Of a search's trials only that one fails; elsewhere it is the user's."""
+    """A config that does not fit its data. In a search only that trial fails; elsewhere it is a user error."""
 
 
 class CannotWrite(UserError):
-    """A folder cannot be made or written: no fault of the run that was to be written there."""
+    """A folder cannot be made or written; the run to be written there is not at fault."""
 
 
 class CannotRead(UserError):
-    """The machine does not let a file be read: whether it is damaged nobody knows, and nothing should be removed."""
+    """The system refuses to read a file. It may be intact, so nothing should be removed."""
 
     def __init__(self, path: object, error: OSError) -> None:
         super().__init__(f"cannot read {path}: {error.strerror or error}. Mend that, or choose another study=<name>.")
 
 
 class Unsuccessful(Exception):
-    """A command came to its end without what it was for: exit code 1."""
+    """A command ended without reaching its aim: exit code 1."""
 
 
 class RunFailed(Unsuccessful):
-    """A run raised, or its process ended before it; its folder holds FAILED."""
+    """A run raised, or its process died; its folder holds FAILED."""
 
 
 class RunsFailed(Unsuccessful):
@@ -43,7 +43,7 @@ class RunsFailed(Unsuccessful):
 
 
 class TrialsFailed(Unsuccessful):
-    """More trials of a batch failed than a search was told to allow."""
+    """More trials of a batch failed than the search allows."""
 
     def __init__(self, failed: int, total: int, allowed: float, reason: str) -> None:
         super().__init__(
@@ -53,12 +53,12 @@ class TrialsFailed(Unsuccessful):
 
 
 class FindingsFailed(Unsuccessful):
-    """The runs of a study have ended, and its findings cannot be made or written. python -m ssc_sweep.findings can."""
+    """The findings of an ended study cannot be made or written; python -m ssc_sweep.findings makes them later."""
 
 
 class StorageLost(Unsuccessful):
-    """The storage of a search went away, or refuses to be written, in the middle of it."""
+    """The storage of a search was lost, or refuses to be written, during the search."""
 
 
 class TargetMissed(Unsuccessful):
-    """A search came to its end and no configuration was confirmed below the target."""
+    """A search ended without a configuration that was confirmed below the target."""

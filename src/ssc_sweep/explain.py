@@ -1,4 +1,4 @@
-"""Hydra's messages about the command line in this program's words: what, got, allowed, what to do."""
+"""Rewrite Hydra's messages about the command line in this program's form: what, got, allowed, what to do."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from ssc_sweep.schema import did_you_mean
 
 CHOOSE_PLUGIN = "choose one with hydra/sweeper=<name> or hydra/launcher=<name>. See --hydra-help."
 WITH_ARGUMENTS = ("model", "dataset", "optimizer")  # groups whose keys are the arguments of their _target_
-# A message of Hydra -> what to say instead. {words} is the command line; {1}, {2} ... are the groups of the pattern.
+# Hydra's message -> what to say instead. {words} is the command line; {1}, {2} ... are the groups of the pattern.
 MEANINGS = {
     r"add --multirun": "several values need -m, as in 'python -m ssc_sweep -m {words}'.",
     r"Parent traversal .* is not supported \('(.*?)'\)": "{1} is no choice of a group. See --help.",
@@ -57,10 +57,10 @@ UNKNOWN_CHOICE = re.compile(r"Could not find '([^']+)/([^'/]*)' Available option
 
 
 def known_keys(command: str = "config") -> list[str]:
-    """Every key that a command line may change: those of config.yaml, and of the choices of each group.
+    """Return every key that a command line may change: those of config.yaml and of the choices of each group.
 
     Args:
-        command: the file of conf/ that a command composes; audit.yaml adds keys of its own to config.yaml.
+        command: the file of conf/ that a command composes; audit.yaml adds its own keys to config.yaml.
     """
     root = conf_dir()
     own = [yaml.safe_load((root / f"{name}.yaml").read_text()) for name in dict.fromkeys((command, "config"))]
@@ -78,19 +78,19 @@ def _text(error: Exception) -> str:
 
 
 def _place(error: Exception) -> str | None:
-    """The key, such as hydra.sweeper, whose _target_ has raised this where Hydra called it; None: raised elsewhere."""
+    """Return the key, such as hydra.sweeper, whose _target_ raised this when Hydra called it; None: another place."""
     notes = vars(error).get("__notes__", [])
     return next((note.removeprefix("full_key: ") for note in notes if note.startswith("full_key: hydra.")), None)
 
 
 def _swaps_plugins(error: Exception) -> bool:
-    """Whether Hydra has found a sweeper where a launcher must be, or the other way round: it asserts that, wordless."""
+    """Return whether Hydra found a sweeper in place of a launcher or vice versa: it asserts this without a message."""
     frames = traceback.extract_tb(error.__traceback__)
     return isinstance(error, AssertionError) and frames[-1].filename == plugins.__file__
 
 
 def is_known(error: Exception) -> bool:
-    """Whether the input caused an error that Hydra has no exception of its own for."""
+    """Return whether the input caused an error for which Hydra has no exception."""
     if _swaps_plugins(error) or _place(error) is not None:
         return True
     return any(re.search(pattern, _text(error)) for pattern in (*MEANINGS, NO_CHOICE.pattern, UNREADABLE.pattern))
@@ -101,7 +101,7 @@ def _choices(group: str) -> list[str]:
 
 
 def _no_choice(words: Sequence[str]) -> str:
-    """The word that gives a group a number, true or null where Hydra wants the name of a choice."""
+    """Return the word that gives a group a number, true or null instead of the name of a choice."""
     for word in words:
         group, sign, given = word.lstrip("+").partition("=")
         choices = _choices(group)
@@ -115,13 +115,13 @@ def _no_choice(words: Sequence[str]) -> str:
 
 
 def _closest_choice(value: str, choices: Sequence[str]) -> str:
-    """batch=32 means b32, though the names have little in common."""
+    """Return the closest choice: batch=32 means b32, though the names have little in common."""
     ends = [choice for choice in choices if value.isdigit() and choice.strip("abcdefghijklmnopqrstuvwxyz_") == value]
     return f"Did you mean {ends[0]}?" if ends else did_you_mean(value, choices)
 
 
 def _unreadable(word: str, reason: str) -> str:
-    """What to write instead of a word that is outside Hydra's grammar."""
+    """Return what to write instead of a word that is outside Hydra's grammar."""
     key, _, value = word.partition("=")
     if key.endswith("dataset.delimiter"):
         return f"{word} cannot be read: a delimiter has a name, comma | semicolon | tab | pipe."
@@ -129,7 +129,7 @@ def _unreadable(word: str, reason: str) -> str:
         whole = shlex.quote(f"dataset.{found[1]}={{{found[2]}: {value}}}")
         return f"{word} cannot be read: a column's name with spaces or signs goes into braces, {whole}."
     if "Exception" in reason or "mismatched" in reason or "extraneous" in reason:
-        # The words of Hydra's parser say nothing to those who do not know its grammar.
+        # Messages of Hydra's parser help only those who know its grammar.
         quoted = key + f'="{value}"'
         return (
             f"{word} cannot be read: text with brackets, commas, spaces or signs needs quotes inside those of the "
@@ -139,14 +139,14 @@ def _unreadable(word: str, reason: str) -> str:
 
 
 def _reference(found: re.Match[str], words: Sequence[str]) -> str:
-    """What is wrong with ${...}."""
+    """Return what is wrong with ${...}."""
     name = found[1]
     word = next((word for word in words if f"${{{name}}}" in word), found[2] or "a value")
     return f"{word} refers to {name}, which is no key: allowed is ${{<key>}} of a key that is there. See --cfg job."
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:
-    """What is wrong with a key that is nowhere."""
+    """Return what is wrong with an unknown key."""
     group, dot, name = key.rpartition(".")
     if not dot:
         return f"{key} is unknown. {did_you_mean(key, known)}"
@@ -158,7 +158,7 @@ def _unknown(key: str, known: Sequence[str]) -> str:
 
 
 def explain(error: Exception, words: Sequence[str], command: str = "config") -> str:
-    """One line for an error that Hydra raised for these words of a command line; its own where there is no better."""
+    """Return one line for an error that Hydra raised for this command line; Hydra's own if there is no better."""
     if _swaps_plugins(error):
         return f"hydra.sweeper or hydra.launcher has the _target_ of another kind of plugin: {CHOOSE_PLUGIN}"
     text = _text(error)

@@ -8,10 +8,10 @@ from ssc_sweep.errors import UserError
 
 
 def sha256(path: str, expected: str | None = None) -> str:
-    """The hash of a file's content, as hexadecimal text. A file that has not changed is read once a process.
+    """Return the hash of a file's content as hexadecimal text. An unchanged file is read once per process.
 
     Args:
-        path: relative to the folder where the command was typed; ~ is the home folder.
+        path: relative to the folder where the command was given; ~ is the home folder.
         expected: the hash that the file must have; None: any.
 
     Raises:

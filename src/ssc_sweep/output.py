@@ -1,7 +1,7 @@
-"""Standard output and error where they are closed, full or gone: no reason to break off a training.
+"""Keep training even if standard output or error is closed, full or gone.
 
-What cannot be printed is noted, and said at the end of the command. A pipe whose reader has left is another matter:
-on standard output it ends a command in silence, as in `--help | head`.
+A failure to print is noted, and reported at the end of the command. A pipe on standard output whose reader has left is
+different: it ends a command silently, as in `--help | head`.
 """
 
 import atexit
@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 
 class _Patient(io.FileIO):
-    """One of the two, which goes on where it cannot write."""
+    """Standard output or error that ignores failed writes."""
 
     lost: OSError | None = None
 
@@ -26,20 +26,20 @@ class _Patient(io.FileIO):
             return memoryview(data).nbytes
 
 
-_taken: dict[int, _Patient] = {}  # by number
+_taken: dict[int, _Patient] = {}  # by file number
 
 
 def make_patient() -> None:
-    """Let this process's standard output and error take whatever is printed.
+    """Make this process's standard output and error accept everything that is printed.
 
-    Where one of them is closed, the null device takes its number: the next file to be opened would, and would hold
-    what is printed. A terminal that cannot show a sign, such as a line of the table, gets a question mark for it.
+    If one of them is closed, the null device takes its number: otherwise the next file to be opened would, and would
+    receive what is printed. A character that a terminal cannot show, such as a table line, becomes a question mark.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     sys.stdout = _patient(sys.stdout, sys.__stdout__, 1)
     sys.stderr = _patient(sys.stderr, sys.__stderr__, 2)
 
@@ -60,13 +60,13 @@ def _patient(stream: TextIO | None, own: TextIO | None, number: int) -> TextIO:
             "encoding": stream.encoding, "line_buffering": stream.line_buffering,
             "write_through": stream.write_through,
         }  # fmt: skip
-    # PYTHONUNBUFFERED: each word goes out at once.
+    # PYTHONUNBUFFERED: write everything at once.
     buffer: Any = raw if given["write_through"] else io.BufferedWriter(raw)
     return io.TextIOWrapper(buffer, errors="replace", **given)
 
 
 def _say_the_last() -> None:
-    """What is still to be printed when the process ends, if its reader has not left by then."""
+    """Print what is left when the process ends, unless the reader has left."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -74,7 +74,7 @@ def _say_the_last() -> None:
 
 
 def lost() -> str | None:
-    """Why something could not be printed on standard output; None: nothing was lost."""
+    """Return why something could not be printed on standard output; None: nothing was lost."""
     if 1 not in _taken or (error := _taken[1].lost) is None:
         return None
     return error.strerror or str(error)

@@ -1,6 +1,6 @@
-"""What a model records while it trains, declared once: its name, title and unit, and what it tells.
+"""What a model records while it trains, declared once: name, title, unit and meaning.
 
-The declarations are stored with each run, so that reports can show any model's probes without knowing the model.
+The declarations are stored with each run, so that reports can show the probes of any model without knowing it.
 """
 
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from enum import StrEnum
 
 
 class Tells(StrEnum):
-    """What a probe tells; the key questions of a report are answered from those that tell something."""
+    """The meaning of a probe; reports answer their key questions from probes other than LEVEL."""
 
-    DISTANCE = "distance"  # how far a running statistic lies from that of all training rows, in their sd
+    DISTANCE = "distance"  # distance of a running statistic from that of all training rows, in their sd
     REACH_TRAIN = "reach_train"  # largest |z| of a training row
     REACH_VAL = "reach_val"  # largest |z| of a validation row
     LEVEL = "level"  # anything else: it is drawn and listed
@@ -22,7 +22,7 @@ class Probe:
 
     Attributes:
         name: column of history.csv.
-        title: what people read.
+        title: for display.
         unit: "sd", "nats", ...; "" for a pure number.
     """
 

@@ -1,8 +1,8 @@
-"""What a value of a config may be, said where the field stands, and the one line that refuses any other.
+"""Allowed values of a config, declared at each field, and a one-line error for any other value.
 
-A config group is a `Section`: a pydantic model whose fields have a type, bounds and a meaning. A group that names a
-Python target instead (a model, a data set, an optimiser) has the signature of that target for its schema, with the
-same kinds of annotation:
+A config group is a `Section`: a pydantic model whose fields have a type, bounds and a meaning. If a group names a
+Python target instead (a model, a data set, an optimiser), the signature of that target is its schema, with the same
+kinds of annotation:
 
     class Batch(Section):
         size: int = Field(ge=1, description="rows an update")
@@ -31,7 +31,7 @@ Count = Annotated[int, Field(ge=1)]
 # A list of a YAML as a tuple.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
-# Nothing is converted (true is no number, "3" is text), and NaN and Inf are no numbers of a config.
+# No conversion (true is no number, "3" is text), and NaN and Inf are not allowed.
 STRICT = ConfigDict(
     extra="forbid", frozen=True, strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, protected_namespaces=()
 )
@@ -44,14 +44,14 @@ class Section(BaseModel):
 
     @classmethod
     def read(cls, values: object, prefix: str = "") -> Self:
-        """Check `values`, a mapping of plain values, and make the section of them.
+        """Check `values`, a mapping of plain values, and make a section from them.
 
         Args:
             prefix: dotted key of the section, such as "batch"; "" for the whole config.
 
         Raises:
-            UserError: a value is missing, unknown, of the wrong type or out of bounds; the line names the key, what
-                was got and what is allowed.
+            UserError: a value is missing, unknown, of the wrong type or out of bounds; the line names the key, the
+                value and what is allowed.
         """
         try:
             return cls.model_validate(values)
@@ -59,7 +59,7 @@ class Section(BaseModel):
             raise UserError(_line(cls, error, prefix)) from error
 
 
-# Kept by (type, annotation): making a validator takes longer than using it.
+# Validators by (type, annotation): making one takes longer than using it.
 _ADAPTERS: dict[object, TypeAdapter[Any]] = {}
 
 
@@ -67,10 +67,10 @@ def checked(key: str, annotation: Any, value: object) -> Any:
     """Check one value by its annotation and return it.
 
     Raises:
-        UserError: it is not allowed; the line names key, value and what is.
+        UserError: it is not allowed; the line names key, value and what is allowed.
     """
     if annotation not in _ADAPTERS:
-        # A section has this config already, and pydantic wants it once.
+        # A section has this config already, and pydantic allows it only once.
         _ADAPTERS[annotation] = TypeAdapter(annotation, config=None if _section(annotation) else STRICT)
     try:
         return _ADAPTERS[annotation].validate_python(value)
@@ -79,7 +79,7 @@ def checked(key: str, annotation: Any, value: object) -> Any:
 
 
 def admits(annotation: Any, value: object) -> bool:
-    """Whether the annotation allows this value."""
+    """Return whether the annotation allows this value."""
     try:
         checked("", annotation, value)
     except UserError:
@@ -88,13 +88,13 @@ def admits(annotation: Any, value: object) -> bool:
 
 
 def did_you_mean(word: str, known: Sequence[str], otherwise: str = "See --help.", before: str = "") -> str:
-    """The known word that is most like this one, as a question, with `before` before it; `otherwise` where none is."""
+    """Return the closest known word as a question, with `before` before it; `otherwise` if none is close."""
     close = difflib.get_close_matches(word, known, n=1)
     return f"Did you mean {before}{close[0]}?" if close else otherwise
 
 
 def refusal(key: str, value: object, annotation: Any, metadata: Iterable[object] = ()) -> str:
-    """The line that refuses a value."""
+    """Return the error line for a value that is not allowed."""
     line = f"{key}={shown(value)} is out of bounds: allowed is {words(annotation, metadata)}."
     if _looks_like_a_number(value):
         line += " Leave its quotes out; a number of the environment is ${oc.decode:${oc.env:<NAME>}}."
@@ -111,7 +111,7 @@ def refusal(key: str, value: object, annotation: Any, metadata: Iterable[object]
 
 
 def _plain(annotation: Any) -> Any:
-    """The annotation without what Annotated adds to it."""
+    """Return the annotation without what Annotated adds to it."""
     return _plain(get_args(annotation)[0]) if get_origin(annotation) is Annotated else annotation
 
 
@@ -120,7 +120,7 @@ def _wants_a_list(annotation: Any) -> bool:
 
 
 def _literals(annotation: Any) -> list[str]:
-    """The words that an annotation names."""
+    """Return the literal words of an annotation."""
     inner = _plain(annotation)
     parts = get_args(inner) if get_origin(inner) in (Union, UnionType) else (inner,)
     return [str(word) for part in parts if get_origin(_plain(part)) is Literal for word in get_args(_plain(part))]
@@ -131,7 +131,7 @@ def _looks_like_a_number(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """A value as the config has it; text that looks like something else is quoted."""
+    """Return a value as in a config; quote text that looks like something else."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str) and (value == "" or _looks_like_a_number(value)):
@@ -140,14 +140,14 @@ def shown(value: object) -> str:
 
 
 def signature(target: Callable[..., Any], given: Iterable[str] = ()) -> type[BaseModel]:
-    """The arguments of a target as a schema, those left out that are `given` by whoever calls it.
+    """Return the arguments of a target as a schema, without those `given` by the caller.
 
-    An argument without an annotation takes anything; `**kwargs` takes any further key.
+    An argument without an annotation accepts anything; `**kwargs` accepts any further key.
     """
     owner: Any = vars(target).get("__init__", target) if isinstance(target, type) else target
     try:
         hints = get_type_hints(owner, include_extras=True)
-    except NameError:  # a name that only a type checker imports: nothing is known of the arguments then
+    except NameError:  # a name imported only for type checking: the arguments are then unknown
         hints = {}
     fields: dict[str, Any] = {}
     extra: Literal["allow", "forbid"] = "forbid"
@@ -175,8 +175,8 @@ def check_arguments(group: str, target: Callable[..., Any], values: Mapping[str,
 
 
 def _line(schema: type[BaseModel], error: ValidationError, prefix: str) -> str:
-    """The first complaint in our words."""
-    # An unknown key explains a missing one: it is often its misspelling.
+    """Return the first validation error in our words."""
+    # An unknown key comes first: it is often the misspelling of a missing one.
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     owner, field, at_field = _find(schema, first)
     key = ".".join(part for part in (prefix, *at_field) if part)
@@ -191,14 +191,14 @@ def _line(schema: type[BaseModel], error: ValidationError, prefix: str) -> str:
         return f"{key or 'config'}={shown(first['input'])} is out of bounds: allowed is a group of keys."
     annotation: Any = field.annotation
     if get_origin(_plain(annotation)) is dict and len(first["loc"]) > len(at_field):
-        # Of a mapping, such as the kinds of columns: the one key that is wrong.
+        # In a mapping, such as the kinds of columns: the one key that is wrong.
         below = first["loc"][len(at_field)]
         return refusal(f"{key}.{below}", first["input"], get_args(_plain(annotation))[1])
     if _wants_a_list(annotation) and len(first["loc"]) > len(at_field):
-        # Of a list, such as the arms of a hypothesis: the one entry that is wrong.
+        # In a list, such as the arms of a hypothesis: the one entry that is wrong.
         return refusal(f"{key}[{first['loc'][len(at_field)]}]", first["input"], get_args(_plain(annotation))[0])
     if first["type"] == "value_error":
-        return str(first["ctx"]["error"])  # what a section says of its values together
+        return str(first["ctx"]["error"])  # from a section's check of its values together
     return refusal(key, first["input"], annotation, field.metadata)
 
 
@@ -207,7 +207,7 @@ def _keys(owner: type[BaseModel]) -> list[str]:
 
 
 def _find(schema: type[BaseModel], error: ErrorDetails) -> tuple[type[BaseModel], FieldInfo | None, list[str]]:
-    """The section, the field and the key that a complaint is about."""
+    """Return the section, the field and the key that a validation error is about."""
     owner: type[BaseModel] = schema
     field: FieldInfo | None = None
     key: list[str] = []
@@ -230,7 +230,7 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 
 def words(annotation: Any, metadata: Iterable[object] = ()) -> str:
-    """What an annotation allows, as people say it: "a number > 0, or null"."""
+    """Return what an annotation allows, in words: "a number > 0, or null"."""
     if get_origin(annotation) is Annotated:
         inner, *outer = get_args(annotation)
         return words(inner, [*outer, *metadata])

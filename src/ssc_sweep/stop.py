@@ -1,9 +1,9 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a command once, at a place where it can be left.
+"""Ctrl-C, SIGTERM and SIGHUP end a command once, at a safe point.
 
-The first of them raises `Stopped`, so that whoever has sent work takes it back. An import is not broken off, for
-torch's native code does not survive it: the command waits a moment for its end, and then ends on the spot, as by
-SIGKILL, which costs nothing that is finished. Signals that follow - a second Ctrl-C, or a shell that tells every
-process - change nothing for PATIENCE_S; a command that has not ended by then ends on the spot too.
+The first signal raises `Stopped`, so that senders of work can cancel it. An import is not interrupted, as torch's
+native code does not survive that: the command waits up to IMPORT_S for its end, and otherwise ends at once, as by
+SIGKILL, which loses nothing that is finished. Further signals - a second Ctrl-C, or a shell that signals every
+process - are ignored for PATIENCE_S; after that they end the command at once too.
 """
 
 import os
@@ -13,12 +13,12 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 
 PATIENCE_S = 5.0
-IMPORT_S = 2.0  # at most, for the end of an import
+IMPORT_S = 2.0  # longest wait for the end of an import
 SAID = "stopped. What is finished stays; the same command with study=<its folder> goes on."
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-AGAIN_S = 0.05  # between two looks whether an import is over
+AGAIN_S = 0.05  # between two checks whether an import is over
 
-# What is done before the command ends on the spot. It must take no time.
+# Called before the command ends at once. Must take no time.
 at_once: list[Callable[[], None]] = []
 
 _begun = False
@@ -27,7 +27,7 @@ _raised = False
 
 
 class Stopped(KeyboardInterrupt):
-    """The command has been told to stop, by this signal."""
+    """This signal has told the command to stop."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -35,16 +35,16 @@ class Stopped(KeyboardInterrupt):
 
 
 def listen() -> None:
-    """Answer the signals from now on, but for those that whoever started this process has it ignore, as nohup does."""
+    """Handle the signals from now on, except those that the parent process made this one ignore, as nohup does."""
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _answer)
 
 
 class Command:
-    """A command that may be told to stop: with it, `Stopped` comes out of it whatever else was raised on the way.
+    """A command that may be told to stop: then the `with` block raises `Stopped`, whatever else was raised meanwhile.
 
-    A library that puts things in order after an exception may raise another one over it.
+    A library that cleans up after an exception may raise another one over it.
     """
 
     def __enter__(self) -> None:
@@ -60,7 +60,7 @@ class Command:
 
 
 def listen_no_more() -> None:
-    """Leave the signals unanswered: the process is about to end, and has nobody who could answer."""
+    """Block the signals: the process is about to end, and can no longer handle them."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 

@@ -1,8 +1,8 @@
-"""Independent random streams of one run, each known by a name.
+"""Independent named random streams of one run.
 
-A run has one seed, and everything random in it (which rows train, which treatments are hidden, first weights,
-order of batches, sampling) draws from a stream of its own. So a change in one place - another batch size, a probe
-that samples, one more layer - leaves all the others as they were, and two arms with the same seed are a true pair.
+A run has one seed, and everything random in it (which rows train, which treatments are hidden, initial weights,
+order of batches, sampling) draws from its own stream. So a change in one place - another batch size, a probe that
+samples, one more layer - leaves all others unchanged, and two arms with the same seed are a true pair.
 
 The streams are numpy's: they do not depend on the precision or the device that a run trains with.
 """

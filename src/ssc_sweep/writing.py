@@ -1,4 +1,4 @@
-"""Files are written beside their place and moved there in one step: whoever reads one finds it whole."""
+"""Write files beside their place and move them there in one step, so that readers always find them complete."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ import psutil
 
 from ssc_sweep.errors import CannotWrite, UserError
 
-MARK = '<meta name="generator" content="ssc_sweep">'  # what every page of ours holds
+MARK = '<meta name="generator" content="ssc_sweep">'  # in every page that we write
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -34,7 +34,7 @@ def _host() -> str:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes of this machine that are no more have left half-written in this folder."""
+    """Remove half-written files in this folder of processes of this machine that have ended."""
     for path in folder.glob(f".*.{_host()}.*"):
         pid = path.name.rpartition(".")[2]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
@@ -43,10 +43,10 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say in one line that a file cannot be written.
+    """Turn an OSError into a one-line error.
 
     Raises:
-        CannotWrite: what stands inside raised an OSError.
+        CannotWrite: the block raised an OSError.
     """
     try:
         yield
@@ -57,13 +57,13 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def check_ours(page: Path, instead: str) -> None:
-    """Check that a page of ours may be written here.
+    """Check that a page may be written here.
 
     Args:
-        instead: what to do where a file that we have not made is in its place.
+        instead: advice if a file that we did not write is in its place.
 
     Raises:
-        UserError: there is one, or a folder, or this cannot be found out.
+        UserError: there is such a file, or a folder, or this cannot be determined.
     """
     try:
         if page.is_dir():

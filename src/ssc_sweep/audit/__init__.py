@@ -1,1 +1,1 @@
-"""What may go wrong with a split of the data, read off the data alone. Needs no torch; `python -m ssc_sweep.audit`."""
+"""Find what may go wrong with a data split, from the data alone. Needs no torch; `python -m ssc_sweep.audit`."""

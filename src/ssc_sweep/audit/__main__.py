@@ -1,4 +1,4 @@
-"""python -m ssc_sweep.audit: what may go wrong with the rows of a run, before anything trains."""
+"""python -m ssc_sweep.audit: find what may go wrong with the rows of a run, before anything trains."""
 
 import io
 import os
@@ -25,12 +25,12 @@ from ssc_sweep.schema import Section
 from ssc_sweep.writing import check_ours
 
 CONFIG = "audit"  # conf/audit.yaml
-# What Hydra raises for wrong input too; one of these that `explain` does not know is a fault of ours.
+# Exceptions that Hydra also raises for wrong input; one that `explain` does not know is our bug.
 PLAIN = (ValueError, TypeError, RuntimeError, AssertionError)
 
 
 class Output(Section):
-    """How the audit is shown."""
+    """How to show the audit."""
 
     format: Literal["table", "json"] = Field(description="what is printed")
     page: str | None = Field(
@@ -44,7 +44,7 @@ _composed: list[DictConfig] = []
 
 @hydra.main(config_path=str(conf_dir()), config_name=CONFIG, execution_whitelist=HYDRA_TARGETS)
 def compose(cfg: DictConfig) -> None:
-    """Keep what Hydra composes: an error that left this function would be printed with lines of Hydra's own."""
+    """Keep the composed config. Do not raise here: Hydra would add its own lines to the error."""
     _composed.append(cfg)
 
 
@@ -52,9 +52,9 @@ def run(cfg: DictConfig) -> None:
     """Audit the rows that a run of this config would have; print, then write the page.
 
     Raises:
-        UserError: the config is wrong, nothing can be said of the data, or the page cannot be written.
+        UserError: the config is wrong, the data cannot be audited, or the page cannot be written.
     """
-    # Imported here: numpy and pandas take half a second that --help and wrong words should not cost.
+    # Imported here, so that --help and wrong input need not wait half a second for numpy and pandas.
     from ssc_sweep.audit import page, table
     from ssc_sweep.audit.report import as_json, audit, title
 
@@ -78,7 +78,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def _place(outputs: str, config: RunConfig, dataset: dict[Any, Any]) -> Path:
-    """Where the page goes unless a place is given."""
+    """Return the default path of the page."""
     module = str(dataset.get("_target_", "")).rpartition(".")[0]
     name = Path(str(dataset["path"])).stem if dataset.get("path") else module.rpartition(".")[2]
     safe = re.sub(r"[^\w.-]+", "_", name).strip(".")[:100] or "data"
@@ -88,10 +88,10 @@ def _place(outputs: str, config: RunConfig, dataset: dict[Any, Any]) -> Path:
 
 
 def refuse_many(words: list[str]) -> None:
-    """Check that the words ask for one split.
+    """Check that the command line asks for one split.
 
     Raises:
-        UserError: they ask for several.
+        UserError: it asks for several.
     """
     if {"-m", "--multirun"} & set(words):
         raise UserError("an audit looks at one split at a time: leave -m out.")
@@ -106,9 +106,9 @@ def leave(error: Exception) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, whatever was found; 2 the input is wrong."""
+    """Run the command line. Exit codes: 0 done, whatever was found; 2 wrong input."""
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors to us
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass errors to us
     _composed.clear()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
@@ -123,8 +123,8 @@ def main() -> None:
                 for cfg in _composed:
                     run(cfg)
         finally:
-            sys.stdout.flush()  # also where Hydra leaves by itself, as for --help
-    except BrokenPipeError:  # whoever read the output has seen enough
+            sys.stdout.flush()  # also if Hydra exits by itself, as for --help
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except UserError as error:

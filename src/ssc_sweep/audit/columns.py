@@ -1,4 +1,4 @@
-"""What is measured column by column, for columns as a model sees them: arrays in, arrays out."""
+"""Measures of single columns as a model sees them: arrays in, arrays out."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ import numpy as np
 
 from ssc_sweep.data.cohort import Cohort, Floats, Ints, Kind
 
-BLOCK = 8_000_000  # cells that are looked at together, so that a large table needs little further memory
+BLOCK = 8_000_000  # cells that are processed together, so that a large table needs little extra memory
 FAR = 5.0  # training sd; a normal column has one value in two million beyond
-# Of the size of a column's values: what varies by less is rounding.
+# Relative to the size of a column's values: smaller variation is rounding.
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Where validation rows lie in units of training rows.
+    """Validation rows in units of training rows.
 
     Attributes:
         constant: whether a column is constant in training, shape (d,).
-        departs: whether it is, and validation has another value, shape (d,).
-        mean, sd: of the training rows, shape (d,); sd is 1 where a column is constant.
-        max_z, p99_z, max_z_train: largest and 99th percentile |z|, shape (d,); NaN where a column is constant.
+        departs: whether it is, but validation has another value, shape (d,).
+        mean, sd: of the training rows, shape (d,); sd is 1 if a column is constant.
+        max_z, p99_z, max_z_train: largest and 99th percentile |z|, shape (d,); NaN if a column is constant.
         outside: share of the validation rows below or above all training values, shape (d,).
         smd: standardised mean difference, validation minus training, shape (d,).
         row_z, row_z_train: largest |z| of each row, shapes (m,) and (n,).
@@ -42,13 +42,13 @@ class Reach:
     row_outside: np.ndarray
 
     def z(self, x: Floats) -> Floats:
-        """Columns that vary in training, in training units."""
+        """Return the columns that vary in training, in training units."""
         kept = ~self.constant
         return (x[:, kept] - self.mean[kept]) / self.sd[kept]
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices of columns with at most BLOCK cells."""
+    """Yield slices of columns with at most BLOCK cells."""
     width = max(1, BLOCK // max(rows, 1))
     yield from (slice(start, start + width) for start in range(0, columns, width))
 
@@ -61,7 +61,7 @@ def reach(train: Floats, val: Floats) -> Reach:
     row_z, row_z_train = np.zeros(len(val)), np.zeros(len(train))
     row_outside = np.zeros(len(val), np.bool_)
     for at in blocks(len(train) + len(val), d):
-        # A column a line: sums along lines are several times faster than across them.
+        # One column per line: sums along lines are several times faster than across them.
         a, b = (np.ascontiguousarray(side[:, at].T) for side in (train, val))
         low, high, mean, sd = a.min(axis=1), a.max(axis=1), a.mean(axis=1), a.std(axis=1)
         low_val, high_val, mean_val, sd_val = b.min(axis=1), b.max(axis=1), b.mean(axis=1), b.std(axis=1)
@@ -86,7 +86,7 @@ def reach(train: Floats, val: Floats) -> Reach:
 
 
 def with_row_number(values: Floats, row: Ints) -> Floats:
-    """Correlation of each column, shape (n, d), with the place of its row in the file; 0 for a constant, shape (d,)."""
+    """Return each column's correlation with the row number in the file, (n, d) -> (d,); 0 for a constant."""
     if len(row) == 0:
         return np.zeros(values.shape[1])
     place = np.argsort(np.argsort(row)).astype(np.float64)
@@ -99,7 +99,7 @@ def with_row_number(values: Floats, row: Ints) -> Floats:
 
 
 def sources(cohort: Cohort, encoded: tuple[str, ...]) -> Ints:
-    """The position in the cohort of the column that each encoded one comes from: levels first, gaps at the end."""
+    """Return for each encoded column the position in the cohort of its source: levels first, gaps at the end."""
     found: list[int] = []
     place = {column.name: j for j, column in enumerate(cohort.columns)}
     for j, column in enumerate(cohort.columns):
@@ -113,7 +113,7 @@ def sources(cohort: Cohort, encoded: tuple[str, ...]) -> Ints:
 
 
 def most(values: Floats, source: Ints, columns: int) -> Floats:
-    """Of the encoded columns of each source column, the value of largest size, shape (columns,); NaN for none."""
+    """Return the encoded value of largest size of each source column, shape (columns,); NaN for none."""
     found = np.full(columns, np.nan)
     order = np.argsort(np.where(np.isnan(values), -1.0, np.abs(values)), kind="stable")
     found[source[order]] = values[order]

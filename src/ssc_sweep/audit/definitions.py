@@ -1,8 +1,8 @@
-"""Every characteristic of a split, declared once: its name, its unit and what it is.
+"""Every characteristic of a split, declared once: name, unit and definition.
 
 z is a value minus the training rows' mean, divided by their standard deviation (population), column by column as a
-model sees them. Columns that are constant in training have no z and are counted by themselves. Shares go from 0 to 1.
-NaN: the data do not have it, such as no treatment that is known.
+model sees them. Columns that are constant in training have no z and are counted separately. Shares are from 0 to 1.
+NaN: undefined for these data, for example if no treatment is known.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How far validation rows lie from training rows, all columns together."""
+"""Distances of validation rows from training rows, over all columns."""
 
 import numpy as np
 
@@ -7,15 +7,15 @@ from ssc_sweep.data.cohort import Floats
 from ssc_sweep.streams import stream
 
 PERMUTATIONS = 199
-# Of the domain classifier, in units of its standardised columns: columns that say the same share their weight.
+# Ridge penalty of the domain classifier, in units of its standardised columns: redundant columns share their weight.
 PENALTY = 0.1
 
 
 def shrinkage(x: Floats) -> tuple[float, float]:
-    """Ledoit and Wolf's weight of the identity, 0 to 1, and its scale mu, for centred rows x, shape (n, d).
+    """Return Ledoit and Wolf's weight of the identity, 0 to 1, and its scale mu, for centred rows x, shape (n, d).
 
     The covariance estimate is (1 - weight) x'x / n + weight mu I (Ledoit & Wolf 2004, "A well-conditioned estimator
-    for large-dimensional covariance matrices"). Sums over the d x d matrix are taken from the n x n one where that is
+    for large-dimensional covariance matrices"). Sums over the d x d matrix are taken from the n x n one if that is
     smaller.
     """
     n, d = x.shape
@@ -28,7 +28,7 @@ def shrinkage(x: Floats) -> tuple[float, float]:
 
 
 def mahalanobis(reference: Floats, rows: Floats) -> Floats:
-    """Distances of rows, shape (m, d), from the mean of the reference, shape (n, d), by its shrunk covariance: (m,)."""
+    """Return distances (m,) of rows (m, d) from the mean of the reference (n, d), by its shrunk covariance."""
     mean = reference.mean(axis=0)
     x, away = reference - mean, rows - mean
     n, d = x.shape
@@ -47,7 +47,7 @@ def mahalanobis(reference: Floats, rows: Floats) -> Floats:
 
 
 def mahalanobis_ratio(train: Floats, val: Floats) -> float:
-    """Median distance of validation rows over that of training rows, each from the half of training they are not in.
+    """Return median distance of validation rows over that of training rows, each from a training half without them.
 
     Args:
         train, val: z of columns that vary in training, shapes (n, d) and (m, d).
@@ -62,7 +62,7 @@ def mahalanobis_ratio(train: Floats, val: Floats) -> float:
 
 
 def neighbour_ratio(train: Floats, val: Floats) -> float:
-    """Median distance of validation rows to the nearest training row, over that of training rows to another one."""
+    """Return the median distance of validation rows to the nearest training row, over that among training rows."""
     if len(train) < 2 or train.shape[1] == 0:
         return float("nan")
     own = _squared(train, train)
@@ -71,22 +71,22 @@ def neighbour_ratio(train: Floats, val: Floats) -> float:
 
 
 def _ratio(far: Floats, near: Floats) -> float:
-    """Ratio of medians; NaN where training rows have no distance, as doubled rows do."""
+    """Return the ratio of medians; NaN if training rows have distance 0, as duplicates do."""
     below = float(np.median(near))
     return float(np.median(far)) / below if below > 0 else float("nan")
 
 
 def _squared(a: Floats, b: Floats) -> Floats:
-    """Squared distances (n, m)."""
+    """Return squared distances (n, m)."""
     found = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * (a @ b.T)
     return np.maximum(found, 0.0)
 
 
 def domain(train: Floats, val: Floats) -> tuple[float, float]:
-    """AUC of a linear classifier of validation against training rows on rows left out, and its permutation p-value.
+    """Return the out-of-fold AUC of a linear classifier of validation against training rows, and its permutation p.
 
     The classifier is a ridge regression of the row's side on the columns and their squares, each standardised over
-    both sides. p: how often labels that are shuffled give as large an AUC, (1 + count) / (1 + PERMUTATIONS).
+    both sides. p: how often shuffled labels give as large an AUC, (1 + count) / (1 + PERMUTATIONS).
 
     Args:
         train, val: shapes (n, d) and (m, d).
@@ -104,12 +104,12 @@ def domain(train: Floats, val: Floats) -> tuple[float, float]:
 
 
 def _standard(x: Floats) -> Floats:
-    """Columns with mean 0 and variance 1; constant ones drop out."""
+    """Return columns with mean 0 and variance 1; drop constant ones."""
     spread = x.std(axis=0)
     kept = spread > 1e-9 * (1 + np.abs(x).max(axis=0, initial=0.0))
     return (x[:, kept] - x[:, kept].mean(axis=0)) / spread[kept]
 
 
 def sample(train: Floats, val: Floats, most: int) -> tuple[Floats, Floats]:
-    """At most `most` rows of each."""
+    """Return at most `most` rows of each."""
     return tuple(rows[some_rows(len(rows), rows.shape[1], most)] for rows in (train, val))  # type: ignore[return-value]

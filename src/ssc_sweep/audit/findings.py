@@ -1,4 +1,4 @@
-"""From what is measured to what is found: thresholds, each stated once with its reason, and sentences."""
+"""Turn measurements into findings: thresholds, each stated once with its reason, and sentences."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,27 +12,27 @@ from ssc_sweep.audit.remedies import override
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.salvage import Fault
 
-# A difference between the sides counts only beyond so many of its standard errors: by chance one in 400 is.
+# A difference between the sides counts only beyond this many standard errors; by chance one in 400 is.
 ERRORS = 3.0
-FEW_ROWS, MANY_ROWS = 0.01, 0.05  # shares of the validation rows that are worth a warning, and that spoil an RMSE
-# A mean that differs by a quarter of a standard deviation: the usual limit of balance (Stuart 2010, after Rubin).
+FEW_ROWS, MANY_ROWS = 0.01, 0.05  # shares of the validation rows that deserve a warning, and that spoil an RMSE
+# Difference of means of a quarter of a standard deviation: the usual limit of balance (Stuart 2010, after Rubin).
 OUT_OF_BALANCE = 0.25
 STEP = 0.1  # change in a share of gaps, codes or treatments
-# Distances have a ratio of 1 where the sides are alike; half as far again is beyond what samples of 50 rows do.
+# The ratio of distances is 1 if the sides are alike; samples of 50 rows do not reach 1.5 by chance.
 FARTHER, FEWEST_FAR = 1.5, 50
-LEAK_R2, LEAK_AUC = 0.99, 0.95  # no covariate measured beforehand is known to tell so much
-# Rows a column: the rule of ten (Harrell), and as many unknowns as a straight line through each column has.
+LEAK_R2, LEAK_AUC = 0.99, 0.95  # no covariate measured beforehand is known to predict so well
+# Rows per column: the rule of ten (Harrell), and as many unknowns as a straight line through each column has.
 ROWS_PER_COLUMN, TOO_FEW_PER_COLUMN = 10, 2
 FEWEST_IN_ARM = 10
 APART_AUC, APART_P = 0.7, 0.01
-MOST_FAR = 8  # columns that are named where all of them play a part
+MOST_FAR = 8  # columns that are named if all of them contribute
 
 
 class Severity(StrEnum):
-    """How bad a finding is, the worst first."""
+    """Severity of a finding, the worst first."""
 
     REFUSED = "refused"  # training stops at it
-    SEVERE = "severe"  # it spoils a model, or empties its result
+    SEVERE = "severe"  # it spoils a model, or makes its result meaningless
     WARNING = "warning"
     NOTE = "note"
 
@@ -47,8 +47,8 @@ class Finding:
     Attributes:
         kind: key of `remedies.ABOUT`.
         what: a short sentence with its numbers.
-        columns: those to blame, the worst first.
-        override: a word of the command line that would help; "" where none is known.
+        columns: that cause it, the worst first.
+        override: that would help; "" if none is known.
     """
 
     severity: Severity
@@ -64,11 +64,11 @@ Found = tuple[Severity, str, str, Sequence[str]]
 def findings(
     measured: Measured, config: RunConfig, faults: Sequence[Fault] = (), extra: Mapping[str, Any] | None = None
 ) -> tuple[Finding, ...]:
-    """What is found, the worst first.
+    """Return the findings, the worst first.
 
     Args:
-        faults: what a run refuses the data for.
-        extra: keys of the data set beside its arguments: a clamp is compared with the outcomes.
+        faults: why a run would refuse the data.
+        extra: keys of the data set besides its arguments: a clamp is compared with the outcomes.
     """
     beside = extra or {}
     by_name = {column.name: column for column in measured.columns}
@@ -90,7 +90,7 @@ def findings(
 
 
 def _error(a: float, b: float, n: float, m: float) -> float:
-    """Standard error of the difference of two shares."""
+    """Return the standard error of the difference of two shares."""
     return math.sqrt(a * (1 - a) / n + b * (1 - b) / m + 0.25 / max(n, m) ** 2)
 
 
@@ -99,7 +99,7 @@ def _named(columns: Sequence[ColumnAudit]) -> tuple[str, ...]:
 
 
 def _percent(share: float) -> str:
-    """98%, 0.6%; a share that is there is never 0%."""
+    """Format a share: 98%, 0.6%; a positive share is never 0%."""
     return f"{100 * share:.0f}%" if share in (0, 1) or 0.095 <= share < 0.995 else f"{100 * share:.2g}%"
 
 
@@ -148,7 +148,7 @@ def _reach(measured: Measured) -> Iterator[Found]:
         severity = Severity.SEVERE if more > MANY_ROWS else Severity.WARNING
         what = f"{_percent(beyond)} of rows beyond {FAR:g} sd (to {c['max_z']:.3g})"
         yield severity, "beyond", what, _named(far)
-    # Each end of each column leaves out a new row with probability 1 / (n + 1) where the sides are alike.
+    # If the sides are alike, a new row is beyond either end of a column with probability 1 / (n + 1).
     chance = min(1.0, 2 * c["columns"] / (n + 1))
     if c["outside_box"] > FEW_ROWS + chance + ERRORS * _error(chance, c["outside_box"], m, m):
         out = sorted((one for one in columns if one.outside > 0), key=lambda one: -one.outside)

@@ -1,8 +1,8 @@
-"""The forecast: characteristics of a split -> the probability that a model fails on it, with reasons.
+"""Forecast the probability that a model fails on a split from the split's characteristics, with reasons.
 
     p_fail = 1 / (1 + exp(-(intercept + sum_i weight_i f_i(characteristic_i))))        f: identity, log1p or log
 
-The coefficients stand in forecast.yaml beside this module, small enough to be read:
+The coefficients are in forecast.yaml beside this module, small enough to be read:
 
     command: python -m ...             # what made the file
     models:
@@ -11,7 +11,7 @@ The coefficients stand in forecast.yaml beside this module, small enough to be r
         terms:
           - {characteristic: share_beyond_5, scale: identity, usual: 0.01, weight: 4.0}
 
-`usual` is the characteristic where nothing is wrong: a term is a reason as far as it raises the log-odds above those.
+`usual` is the characteristic if nothing is wrong: a term is a reason to the extent that it raises the log-odds.
 """
 
 import functools
@@ -45,7 +45,7 @@ class Term(Section):
     weight: float
 
     def part(self, value: float) -> float:
-        """What a value adds to the log-odds, against the usual one; nothing where it is unknown."""
+        """Return what a value adds to the log-odds compared with the usual one; 0 if it is unknown."""
         if math.isnan(value):
             return 0.0
         f = SCALES[self.scale]
@@ -53,7 +53,7 @@ class Term(Section):
 
 
 class _Model(Section):
-    """A model as the file has it."""
+    """A model in the file."""
 
     runs: int
     tables: int
@@ -70,7 +70,7 @@ class _File(Section):
 
 
 def model_name(node: Mapping[str, Any]) -> str:
-    """What the file calls the model of a config: the module of its class.
+    """Return the name of a config's model in the file: the module of its class.
 
     >>> model_name({"_target_": "ssc_sweep.models.flow_ssc.FlowSSC"})
     'flow_ssc'
@@ -79,22 +79,22 @@ def model_name(node: Mapping[str, Any]) -> str:
     return target.split(".")[-2] if target.startswith("ssc_sweep.models.") else target
 
 
-# A run fails where its RMSE is above this many times that of predicting the mean: the plan's 15 kg in relative terms.
+# A run fails if its RMSE is above this multiple of that of predicting the mean: the plan's 15 kg in relative terms.
 FAILS_ABOVE = 1.9
-# From this probability on, a run is warned of.
+# From this probability on, a warning is printed.
 LIKELY = 0.5
-# A characteristic is a reason where it adds more than this to the log-odds.
+# A characteristic is a reason if it adds more than this to the log-odds.
 NOTABLE = 0.3
 
 
 def fails(rmse: float | None, mean_predictor_rmse: float) -> bool:
-    """Whether a run that ended failed; an RMSE of None is that of a run that diverged."""
+    """Return whether a run that ended failed; an RMSE of None means that it diverged."""
     return rmse is None or not rmse <= FAILS_ABOVE * mean_predictor_rmse
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is expected of a model on a split: the probability that it fails, and why, the strongest reason first."""
+    """The probability that a model fails on a split, and the reasons, the strongest first."""
 
     model: str
     p_fail: float
@@ -102,7 +102,7 @@ class Forecast:
 
     @property
     def warning(self) -> str:
-        """The line that is printed before such a run trains; empty where there is nothing to warn of."""
+        """Return the line to print before such a run trains; empty if no warning is needed."""
         if self.p_fail <= LIKELY:
             return ""
         why = "; ".join(self.reasons[:2])
@@ -118,7 +118,7 @@ def _known() -> "dict[str, Coefficients]":
 
 
 def foretell(config: RunConfig, data: DataSplit) -> Forecast | None:
-    """The forecast for a run on its rows; None for a model without coefficients, and for values no audit can square."""
+    """Return the forecast for a run on its rows; None if the model has no coefficients or squares are not finite."""
     name = model_name(config.model)
     model = _known().get(name)
     if model is None or _extreme(data.train) or _extreme(data.val):
@@ -133,17 +133,17 @@ def _extreme(rows: Rows) -> bool:
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The log-odds of failure of one model: the intercept is that of the usual characteristics."""
+    """The log-odds of failure of one model; the intercept is for the usual characteristics."""
 
     intercept: float
     terms: tuple[Term, ...]
 
 
 def read(path: Path = COEFFICIENTS) -> dict[str, Coefficients]:
-    """The coefficients by name of the model; none where none have been fitted yet.
+    """Read the coefficients by name of the model; empty if none have been fitted yet.
 
     Raises:
-        UserError: the file is not as this module says.
+        UserError: the file does not have the format of this module.
     """
     if not path.is_file():
         return {}
@@ -158,10 +158,10 @@ def read(path: Path = COEFFICIENTS) -> dict[str, Coefficients]:
 
 
 def forecast(characteristics: Mapping[str, float], model: Coefficients) -> tuple[float, tuple[str, ...]]:
-    """Probability that the model fails, and the characteristics that raise it, the strongest first.
+    """Return the probability that the model fails, and the characteristics that raise it, the strongest first.
 
     Args:
-        characteristics: by name, as `measure.characteristics` has them.
+        characteristics: by name, as from `measure.characteristics`.
     """
     parts = {term.characteristic: term.part(characteristics[term.characteristic]) for term in model.terms}
     log_odds = max(-700.0, min(700.0, model.intercept + sum(parts.values())))

@@ -1,8 +1,8 @@
-"""Whether the covariates tell the outcome or the treatment by a linear rule, and which of them.
+"""Find out whether a linear rule predicts the outcome or the treatment from the covariates, and from which ones.
 
-Two answers count, whichever is better: a linear model of all columns, each training row judged by the fit to the
-others; and one of a few columns, picked among the training rows one by one and believed only as far as it also holds
-among the validation rows. The second finds a leak where columns are many and rows are few.
+The better of two fits counts: a linear model of all columns, each training row predicted by the fit to the others; and
+one of a few columns, picked one by one on the training rows and trusted only as far as it also holds on the validation
+rows. The second finds a leak if columns are many and rows are few.
 """
 
 from collections.abc import Callable
@@ -33,16 +33,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Leak:
-    """How well covariates tell a target, and the positions of the columns that do, those that matter most first."""
+    """How well covariates predict a target, and the positions of the columns that do, the most important first."""
 
     value: float
     columns: tuple[int, ...] = ()
 
 
 def leaks(train: Side, val: Side, treatments: int) -> tuple[Leak, Leak]:
-    """R2 of the outcome that is told best, and AUC of the treatment that is, one against the others.
+    """Return R2 of the best-predicted outcome, and AUC of the best-predicted treatment, one against the others.
 
-    Rows with an unknown treatment say nothing of treatments.
+    Rows with an unknown treatment are left out of the AUC.
     """
     judge = _judge(train.z)
     outcomes = [_leak(train.z, y, val.z, y_val, r2, judge) for y, y_val in zip(train.y.T, val.y.T, strict=True)]
@@ -57,7 +57,7 @@ def leaks(train: Side, val: Side, treatments: int) -> tuple[Leak, Leak]:
 
 
 def _judge(x: Floats) -> LeftOneOut | None:
-    """None where there are too few rows for a fit of all columns."""
+    """Return a leave-one-out fit of all columns; None if there are too few rows."""
     n, d = x.shape
     return LeftOneOut(x, PENALTY) if n > d + 1 and d and n >= FEWEST_ROWS else None
 
@@ -86,13 +86,13 @@ def _leak(x: Floats, y: Floats, x_val: Floats, y_val: Floats, measure: Measure, 
 
 
 def _that_matter(x: Floats, y: Floats, columns: list[int]) -> tuple[int, ...]:
-    """Those of the columns that a linear fit on them gives weight, the heaviest first."""
+    """Return those of the columns to which a linear fit on them gives weight, the heaviest first."""
     size = np.abs(ridge(x[:, columns], y[:, None], PENALTY)[1:, 0]) * x[:, columns].std(axis=0) / y.std()
     return tuple(columns[i] for i in np.argsort(-size) if size[i] > MATTERS)
 
 
 def _picked(x: Floats, y: Floats, x_val: Floats, y_val: Floats, measure: Measure) -> Leak:
-    """Orthogonal matching pursuit: the column most correlated with what is left of y, then the fit anew."""
+    """Orthogonal matching pursuit: add the column most correlated with the residual of y, then refit."""
     chosen: list[int] = []
     best, kept = float("-inf"), 0
     left = y - y.mean()

@@ -1,4 +1,4 @@
-"""The audit of a split: what its characteristics are, and what each column contributes. Data in, numbers out."""
+"""Measure the characteristics of a split and the contribution of each column. Data in, numbers out."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ from ssc_sweep.audit.values import Small, small_columns, suspected_codes
 from ssc_sweep.data.cohort import HIDDEN, Floats, Ints, Role
 from ssc_sweep.data.splitting import DataSplit, Rows
 
-QUICK_ROWS = 300  # of each side, for the distances that are measured before every run
+QUICK_ROWS = 300  # per side, for the distances that are measured before every run
 RUNS_WITH_ROWS = 0.5  # |correlation| with the row number above which a column is said to run with it
 
 
 @dataclass(frozen=True)
 class ColumnAudit:
-    """One covariate as the source has it. Of a category the indicator that differs most counts.
+    """One covariate of the source. A category is measured by its indicator that differs most.
 
     Attributes:
         levels: whether it is a category.
-        declared: whether codes for a missing value are declared of it, which scaling.codes=missing reads as gaps.
+        declared: whether it has declared missing-value codes, which scaling.codes=missing reads as gaps.
         constant: whether training has one value and validation another.
-        max_z, p99_z, max_z_train: |z| of validation rows, and the largest of a training row; NaN where constant.
+        max_z, p99_z, max_z_train: |z| of validation rows, and the largest of a training row; NaN if constant.
         outside: share of the validation rows below or above all training values.
         smd: standardised mean difference, validation minus training.
-        unseen: values that only validation has, as the table has them.
+        unseen: values that only validation has, as in the table.
         unseen_share: share of the validation rows that have one.
-        lone_share: share of the training rows whose value no other one has, among columns of few values: by Good and
-            Turing the share of further rows with an unseen value where the sides are alike.
-        code: suspected code for a missing value; None: none.
+        lone_share: share of the training rows with a value of their own, for columns of few values: by Good and Turing,
+            the expected share of new rows with an unseen value if the sides are alike.
+        code: suspected missing-value code; None: none.
         code_train, code_val: share of the rows that have it.
         gaps_train, gaps_val: share of the rows without a value.
         order: correlation with the row number.
@@ -62,12 +62,12 @@ class ColumnAudit:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is measured of a split; the names of columns are those of the source.
+    """The measurements of a split; columns have their names in the source.
 
     Attributes:
         characteristics: by name; see `definitions`.
-        outcome_leak, treatment_leak: names of the columns that tell them.
-        far: columns that put validation rows far from training rows, those that contribute most first.
+        outcome_leak, treatment_leak: names of the columns that leak them.
+        far: columns that put validation rows far from training rows, the largest contribution first.
     """
 
     characteristics: dict[str, float]
@@ -78,7 +78,7 @@ class Measured:
 
 
 def characteristics(data: DataSplit, quick: bool = False) -> dict[str, float]:
-    """The characteristics of a split by name, as `definitions` has them: a pure function of its rows.
+    """Return the characteristics of a split by name, as in `definitions`: a pure function of its rows.
 
     Args:
         quick: leave out those that are not quick (the domain classifier), and draw fewer rows for the distances.
@@ -87,7 +87,7 @@ def characteristics(data: DataSplit, quick: bool = False) -> dict[str, float]:
 
 
 def only(data: DataSplit, names: Collection[str]) -> dict[str, float]:
-    """These characteristics, and perhaps others: what a forecast needs, at the least cost."""
+    """Return these characteristics, and perhaps others, at the least cost: for a forecast."""
     found = _rows(data) | _shift(data.train, data.val, len(data.cohort.treatments))
     if not set(names) <= set(found):
         found |= _reach(by_column.reach(data.train.x, data.val.x))
@@ -98,7 +98,7 @@ def only(data: DataSplit, names: Collection[str]) -> dict[str, float]:
 
 
 def measure(data: DataSplit, quick: bool = False) -> Measured:
-    """Measure a split. What is costly is measured on rows drawn from it, the same at each call."""
+    """Measure a split. Costly measures use a sample of its rows, the same at each call."""
     train, val = data.train, data.val
     raw = data.cohort.x[train.row], data.cohort.x[val.row]
     reach = by_column.reach(train.x, val.x)
@@ -134,7 +134,7 @@ def measure(data: DataSplit, quick: bool = False) -> Measured:
 
 
 def _named(leak: Leak, varying: Ints, names: list[str]) -> tuple[str, ...]:
-    """Names of the source columns, each once."""
+    """Return the names of the source columns, each once."""
     return tuple(dict.fromkeys(names[varying[j]] for j in leak.columns))
 
 
@@ -211,7 +211,7 @@ def _shift(train: Rows, val: Rows, treatments: int) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Orders:
-    """Correlations with the row number: of encoded columns, shape (d,); the largest of treatments, and of outcomes."""
+    """Correlations with the row number: of encoded columns, shape (d,); the largest of treatments and of outcomes."""
 
     x: Floats
     t: float

@@ -19,9 +19,9 @@ from ssc_sweep.data.cohort import Floats
 from ssc_sweep.writing import MARK, write_text
 
 MOST_PICTURES = 80
-MOST_ROWS = 20_000  # of each side, for the pictures
+MOST_ROWS = 20_000  # per side, for the pictures
 MOST_BARS, BINS = 12, 24
-WIDTH, HEIGHT = 240, 56  # of a picture, in units of its own
+WIDTH, HEIGHT = 240, 56  # of a picture, in its own units
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Picture:
     """A column: the shares of training and of validation rows by value, as paths of bars.
 
     Attributes:
-        labels: of each bar where `each`, else of the two ends.
+        labels: of each bar if `each`, else of the two ends.
     """
 
     column: ColumnAudit
@@ -50,10 +50,10 @@ def write(place: Path, audited: Audit, heading: str, words: Sequence[str]) -> No
 
 
 def render(audited: Audit, heading: str, words: Sequence[str]) -> str:
-    """The page as text.
+    """Return the page as text.
 
     Args:
-        words: of the command line, for whoever wants to repeat it.
+        words: of the command line, so that readers can repeat it.
     """
     ranked = worst_first(audited)
     environment = Environment(
@@ -77,7 +77,7 @@ def render(audited: Audit, heading: str, words: Sequence[str]) -> str:
 
 
 def number(value: float) -> str:
-    """A number as people read it: 783, 0.982, 25.0; - for none."""
+    """Format a number: 783, 0.982, 25.0; - for none."""
     if not math.isfinite(value):
         return "-"
     if value == round(value) and abs(value) < 1e6:
@@ -86,7 +86,7 @@ def number(value: float) -> str:
 
 
 def worst_first(audited: Audit) -> list[ColumnAudit]:
-    """The columns, by the severity of what they are blamed for, then by how often, then by their shift."""
+    """Return the columns by the severity of their findings, then by how many, then by their shift."""
     blame: dict[str, list[int]] = {}
     for finding in audited.findings:
         for name in finding.columns:
@@ -112,7 +112,7 @@ def _pictures(audited: Audit, columns: Sequence[ColumnAudit]) -> list[Picture]:
 
 
 def picture(column: ColumnAudit, both: Sequence[Floats], levels: Sequence[str]) -> Picture:
-    """Draw the shares of rows by value: a bar a value where there are few, else BINS of equal width.
+    """Draw the shares of rows by value: a bar per value if there are few, else BINS of equal width.
 
     Args:
         both: the column's values in training and in validation rows, NaN for a gap.
@@ -137,13 +137,13 @@ def picture(column: ColumnAudit, both: Sequence[Floats], levels: Sequence[str]) 
 
 
 def _bars(heights: Floats, side: int) -> str:
-    """An SVG path of bars, heights 0 to 1: training in the left half of each place, validation in the right."""
+    """Return an SVG path of bars, heights 0 to 1: training in the left half of each slot, validation in the right."""
     place = WIDTH / len(heights)
     wide = min(place * 0.42, 26)
     parts = []
     for i, height in enumerate(heights):
         if height > 0:
-            # What is rare is still seen.
+            # Keep rare values visible.
             tall = max(float(height) * (HEIGHT - 2), 1.0)
             left = place * (i + 0.5) - (wide if side == 0 else 0)
             parts.append(f"M{left:.1f} {HEIGHT}v-{tall:.1f}h{wide:.1f}v{tall:.1f}z")
@@ -151,7 +151,7 @@ def _bars(heights: Floats, side: int) -> str:
 
 
 def _remarks(column: ColumnAudit) -> tuple[str, ...]:
-    """What the numbers of a column say, in a few words each."""
+    """Return remarks on the numbers of a column, a few words each."""
     found = []
     if column.constant:
         found.append("constant in training")

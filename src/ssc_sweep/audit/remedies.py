@@ -1,8 +1,8 @@
-"""What each kind of finding means, and the overrides that would help, the first that applies being named.
+"""What each kind of finding means, and the overrides that would help; the first that applies is suggested.
 
-A new override of conf/ is one more word in this table. Words that the config does not know, or has already, are passed
-over. `{columns}` are the columns to blame, `{codes}` the codes that are suspected in them: those words are for a table
-of the user's own, and are quoted for the shell.
+A new override of conf/ is one more entry in this table. Overrides that the config does not know, or has already, are
+skipped. `{columns}` are the columns to blame, `{codes}` the codes suspected in them: these are for the user's own
+tables, and are quoted for the shell.
 """
 
 import shlex
@@ -21,7 +21,7 @@ from ssc_sweep.data.cohort import KEPT
 
 @dataclass(frozen=True)
 class About:
-    """Why a kind of finding matters, in a sentence, and what would help, best first."""
+    """Why a kind of finding matters, in a sentence, and overrides that would help, the best first."""
 
     why: str
     overrides: tuple[str, ...] = ()
@@ -99,10 +99,10 @@ ABOUT = {
 def override(
     kind: str, config: RunConfig, extra: Mapping[str, Any], blamed: Sequence[str], columns: Mapping[str, ColumnAudit]
 ) -> str:
-    """The first word for this kind that would change something; "" where there is none.
+    """Return the first override for this kind that would change something; "" if there is none.
 
     Args:
-        extra: keys of the data set that stand beside its arguments, such as clamp.
+        extra: keys of the data set besides its arguments, such as clamp.
         blamed: names of columns.
         columns: all that are used, by name.
     """
@@ -119,12 +119,12 @@ def override(
 
 
 def _quoted(name: str) -> str:
-    """A name as Hydra's grammar wants it: quoted where it has a sign in it."""
+    """Quote a name for Hydra's grammar if it has special characters."""
     return name if name.isidentifier() else QuotedString(name, Quote.single).with_quotes()
 
 
 def _changes(word: str, config: RunConfig, extra: Mapping[str, Any]) -> bool:
-    """Whether the config knows the word and says something else."""
+    """Return whether the config has the override's key with another value."""
     key, _, text = word.partition("=")
     now = leaves(config.content()) | {f"dataset.{name}": value for name, value in extra.items()}
     if key not in GROUPS:
@@ -137,11 +137,10 @@ def _changes(word: str, config: RunConfig, extra: Mapping[str, Any]) -> bool:
 
 
 def _helps(word: str, config: RunConfig, blamed: Sequence[ColumnAudit], columns: Mapping[str, ColumnAudit]) -> bool:
-    """Whether a word that changes the config is to the point.
+    """Return whether an override that changes the config would help.
 
-    Rows that were drawn at random are shuffled already. Codes are read as gaps where they are declared. A choice of
-    covariates helps only if it keeps some column, and takes one away that is to blame: those to blame for a leak tell
-    it together.
+    Rows drawn at random are shuffled already. Codes are read as gaps only if declared. A choice of covariates helps
+    only if it keeps some column and removes one that is to blame: the columns of a leak predict only together.
     """
     key, _, choice = word.partition("=")
     if word == SHUFFLE:

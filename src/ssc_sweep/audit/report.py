@@ -1,4 +1,4 @@
-"""One audit, from a checked config to what is shown: measured, found, forecast; and the same as JSON."""
+"""One audit of a checked config: measurements, findings and forecast, also as JSON."""
 
 import json
 import math
@@ -19,12 +19,12 @@ class Audit:
     """What is known of a split before anything trains.
 
     Attributes:
-        characteristics: by name; `definitions` says what each is.
+        characteristics: by name; see `definitions`.
         findings: the worst first.
-        columns: one a covariate, in the order of the table.
+        columns: one per covariate, in the order of the table.
         notes: how the data were read, a line each.
         model: the choice of the config.
-        p_fail, reasons: the forecast for that model; None where no coefficients of it have been fitted.
+        p_fail, reasons: the forecast for that model; None if it has no fitted coefficients.
     """
 
     data: DataSplit
@@ -41,10 +41,10 @@ def audit(config: RunConfig, extra: Mapping[str, Any] | None = None) -> Audit:
     """Audit the rows of a run.
 
     Args:
-        extra: keys of the data set beside its arguments, such as clamp.
+        extra: keys of the data set besides its arguments, such as clamp.
 
     Raises:
-        UserError: nothing can be said of these data.
+        UserError: these data cannot be audited.
     """
     seen = look(config)
     measured = measure(seen.data)
@@ -56,7 +56,7 @@ def audit(config: RunConfig, extra: Mapping[str, Any] | None = None) -> Audit:
 
 
 def title(audited: Audit, config: RunConfig) -> str:
-    """What was audited, in a line."""
+    """Return what was audited, in one line."""
     c = audited.characteristics
     order = "file order" if config.split.order == "file_order" else "shuffled"
     if config.dataset_size.rows is not None:
@@ -68,7 +68,7 @@ def title(audited: Audit, config: RunConfig) -> str:
 
 
 def as_json(audited: Audit, config: RunConfig) -> str:
-    """The audit as JSON; a number that does not exist is null. Of a model without a forecast nothing is said."""
+    """Return the audit as JSON; a missing number is null. A model without a forecast is left out."""
     content: dict[str, Any] = {
         "audit": title(audited, config),
         "characteristics": {name: _number(value) for name, value in audited.characteristics.items()},

@@ -1,4 +1,4 @@
-"""The rows of a run as its audit sees them: read, split and encoded as for training, without what training refuses."""
+"""The rows of a run for its audit: read, split and encoded as for training, without what training refuses."""
 
 from dataclasses import dataclass, replace
 
@@ -22,7 +22,7 @@ OWN_TABLE = f"{table.load.__module__}.{table.load.__name__}"
 
 @dataclass(frozen=True)
 class Look:
-    """A split to look at, what a run would refuse it for, and what there is to say of how it was read."""
+    """A split to audit, why a run would refuse it, and notes on how it was read."""
 
     data: DataSplit
     faults: tuple[Fault, ...] = ()
@@ -33,7 +33,7 @@ def look(config: RunConfig) -> Look:
     """Load, split and encode the rows of a run.
 
     Raises:
-        UserError: nothing can be said of these data, or the config names what is not there.
+        UserError: these data cannot be audited, or the config names something that is missing.
     """
     source = Data()
     faults: tuple[Fault, ...] = ()
@@ -48,12 +48,12 @@ def look(config: RunConfig) -> Look:
         try:
             return Look(source.split(config), notes=source.notes)
         except DoesNotFit:
-            pass  # said again below, beside what can be looked at
+            pass  # reported again below, with what can be audited
     return _split(cohort, (*faults, *beyond), config)
 
 
 def _without_extremes(cohort: Cohort) -> tuple[Cohort, tuple[Fault, ...]]:
-    """The cohort without columns and outcomes whose squares are no finite numbers.
+    """Return the cohort without columns and outcomes whose squares are not finite.
 
     Raises:
         DoesNotFit: no column is left.
@@ -80,13 +80,13 @@ def _without_extremes(cohort: Cohort) -> tuple[Cohort, tuple[Fault, ...]]:
 
 
 def _without(cohort: Cohort, gone: Bools) -> Cohort:
-    """The cohort without these columns."""
+    """Return the cohort without these columns."""
     columns = tuple(column for column, out in zip(cohort.columns, gone, strict=True) if not out)
     return replace(cohort, x=cohort.x[:, ~gone], columns=columns)
 
 
 def _saved(config: RunConfig, error: UserError) -> tuple[Cohort, tuple[Fault, ...]]:
-    """What can be saved of a table that a run refuses with this error."""
+    """Return what is usable of a table that a run refuses with this error."""
     arguments = {key: value for key, value in config.dataset.items() if key != "_target_"}
     check_arguments("dataset", table.load, arguments, ())
     fingerprint.sha256(str(arguments["path"]), arguments["sha256"])
@@ -97,7 +97,7 @@ def _saved(config: RunConfig, error: UserError) -> tuple[Cohort, tuple[Fault, ..
 
 
 def _split(cohort: Cohort, faults: tuple[Fault, ...], config: RunConfig) -> Look:
-    """Split what a run refuses, without the columns that have no value among the rows that encode them."""
+    """Split data that a run refuses, without the columns that have no value in the rows that encode them."""
     kept = cohort.keep(config.covariates.keep)
     if config.scaling.codes == "missing":
         kept = kept.codes_as_gaps()

@@ -1,4 +1,4 @@
-"""The audit on a terminal: the worst first, one line a finding, whatever the width."""
+"""Show the audit on a terminal: the worst first, one line per finding at any width."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -12,12 +12,12 @@ from ssc_sweep.audit.report import Audit
 
 GAP = INDENT = 2
 WIDEST_NAMES, WIDEST_WORD, USUAL_WORD = 60, 40, 24
-MOST_LINES = 12  # of what training refuses
+MOST_LINES = 12  # about what training refuses
 COLOURS = {Severity.REFUSED: "bold red", Severity.SEVERE: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 
 def render(audited: Audit, heading: str, width: int) -> RenderableType:
-    """Build the table for a terminal of this many cells a line."""
+    """Build the table for a terminal with lines of this many cells."""
     lines: list[RenderableType] = [Text(heading, style="bold"), Text()]
     if not audited.findings:
         lines.append(Text("Nothing found."))
@@ -42,12 +42,12 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
 
 
 def _word(found: Sequence[Finding], width: int) -> int:
-    """Cells for the overrides."""
+    """Return the number of cells for the overrides."""
     return min(max(len("try"), *(len(one.override) for one in found)), WIDEST_WORD, max(width // 4, USUAL_WORD))
 
 
 def _table(found: Sequence[Finding], width: int) -> list[Text]:
-    """A line a finding, under its severity."""
+    """Return a line per finding, under its severity."""
     what = max(len(one.what) for one in found) + GAP
     word = _word(found, width)
     names = max(min(width - GAP - what - GAP - word, WIDEST_NAMES), 8)
@@ -65,7 +65,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def some(names: Sequence[str], width: int) -> str:
-    """As many names as fit, and how many more there are; at least the first, cut where it is longer.
+    """Return as many names as fit, and how many more there are; at least the first, cut if it is too long.
 
     >>> some(["age", "sex", "race"], 8)
     'age +2'
@@ -84,6 +84,6 @@ def some(names: Sequence[str], width: int) -> str:
 
 
 def show(audited: Audit, heading: str) -> None:
-    """Print it."""
+    """Print the audit."""
     console = Console(highlight=False)
     console.print(render(audited, heading, console.width), soft_wrap=False)

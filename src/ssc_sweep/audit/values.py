@@ -1,4 +1,4 @@
-"""What single values tell: those that training has never seen, and those that may stand for "not asked"."""
+"""Find single values that training has never seen, and values that may mean "not asked"."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,26 +8,26 @@ import numpy as np
 
 from ssc_sweep.data.cohort import Column, Floats, Kind
 
-# A number column is looked at value by value where all its values are whole and they are no more than this.
+# A number column is examined value by value if all its values are whole and there are at most this many.
 MOST_VALUES = 20
-# Whole numbers further apart are measurements, not codes; counting them would take room.
+# Whole numbers further apart are measurements, not codes; counting them would take much memory.
 WIDEST = 1_000
 HEAD = 200
-# What surveys write for "unknown", "refused", "not asked": beyond the answers, or below 0.
+# Survey codes for "unknown", "refused", "not asked": beyond the answers, or below 0.
 SENTINELS = frozenset(
     float(sign * value)
     for sign in (1, -1)
     for value in (7, 8, 9, 77, 88, 97, 98, 99, 777, 888, 997, 998, 999, 7777, 8888, 9997, 9998, 9999, 99999)
 )
-# A third answer to a yes/no question is taken for a code where one side has it in at least this share of its rows and
-# the other has none.
+# A third answer to a yes/no question counts as a code if one side has it in at least this share of its rows and the
+# other side never.
 THIRD_ANSWER = 0.05
-FEWEST_TOGETHER = 3  # rows of a code that several columns have in the same rows: two may be chance
+FEWEST_TOGETHER = 3  # rows in which several columns must share a code: two may be chance
 
 
 @dataclass(frozen=True)
 class Small:
-    """A column of few values: these values, sorted, and how often each occurs among training and validation rows."""
+    """A column of few values: its values, sorted, and how often each occurs in training and validation rows."""
 
     values: Floats
     train: np.ndarray
@@ -35,19 +35,19 @@ class Small:
 
     @property
     def unseen(self) -> np.ndarray:
-        """Which values only validation has."""
+        """Return which values only validation has."""
         return (self.train == 0) & (self.val > 0)
 
 
 def small_columns(columns: Sequence[Column], train: Floats, val: Floats) -> dict[int, Small]:
-    """The columns of few values, by position.
+    """Return the columns of few values, by position.
 
     Args:
         train, val: columns as read, shapes (n, d) and (m, d); codes of a category, NaN for a gap.
     """
     found = {}
     head = train[:HEAD]
-    # Most columns that are no whole numbers show it in their first rows.
+    # Most columns with other than whole numbers show it in their first rows.
     for j in np.flatnonzero(((head == np.rint(head)) | np.isnan(head)).all(axis=0)):
         sides = [side[~np.isnan(side)] for side in (train[:, j], val[:, j])]
         every = [side for side in sides if len(side)]
@@ -69,14 +69,14 @@ def _counted(low: float, high: float, *sides: Floats) -> Small:
 
 
 def suspected_codes(x: Floats, columns: Sequence[Column], small: Mapping[int, Small]) -> dict[int, float]:
-    """Values that may stand for a missing one, by position of their number column.
+    """Return values that may stand for a missing one, by position of their number column.
 
-    The largest or smallest value of a column is suspected where
+    The largest or smallest value of a column is suspected if
 
-    - another column has its own largest or smallest value in exactly the same rows, and neither column tells the
-      other: questions that were not asked together;
-    - it is one of SENTINELS, and apart from the other values;
-    - the column has 0, 1 and this third value, which one of training and validation never has and the other often has.
+    - another column has its own largest or smallest value in exactly the same rows, and neither column determines the
+      other: questions that were skipped together;
+    - it is one of SENTINELS, and far from the other values;
+    - the column has 0, 1 and this third value, which one of training and validation often has and the other never.
 
     Args:
         x: columns as read, all rows, shape (n, d), NaN for a gap.
@@ -111,7 +111,7 @@ def _asked_together(x: Floats, columns: Sequence[Column], small: Mapping[int, Sm
 
 
 def _tell_each_other(a: Floats, b: Floats) -> bool:
-    """Whether one column is a function of the other, as a recoded one is."""
+    """Return whether one column is a function of the other, like a recoded one."""
     known = ~np.isnan(a) & ~np.isnan(b)
     pairs = len(np.unique(a[known] + 1j * b[known]))
     return pairs in (len(np.unique(a[known])), len(np.unique(b[known])))
@@ -129,7 +129,7 @@ def _sentinel(values: Floats) -> float | None:
 
 
 def _far_sentinel(column: Floats) -> float | None:
-    """A sentinel that several rows have, further from the other values than they are from each other."""
+    """Return a sentinel of several rows that is further from the other values than they are from each other."""
     given = column[~np.isnan(column)]
     if len(given) < 3:
         return None
@@ -143,7 +143,7 @@ def _far_sentinel(column: Floats) -> float | None:
 
 
 def _third_answer(one: Small) -> float | None:
-    """2 beside 0 and 1, or -1."""
+    """Return a third value, 2 or -1, beside 0 and 1."""
     if len(one.values) != 3:
         return None
     for code, answers in ((one.values[2], one.values[:2]), (one.values[0], one.values[1:])):

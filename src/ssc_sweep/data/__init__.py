@@ -1,1 +1,1 @@
-"""Wing 1: cohorts and what happens to their rows before a model sees them. Knows nothing of models."""
+"""Cohorts, and how their rows are prepared for a model (wing 1). Independent of models."""

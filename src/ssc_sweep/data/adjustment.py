@@ -1,4 +1,4 @@
-"""How covariates enter the models of treatment and outcome: squares, indicators of categories, gaps, modifiers."""
+"""How covariates enter the models of treatment and outcome: squares, category indicators, gaps, modifiers."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from scipy.linalg import qr
 from ssc_sweep.data.cohort import Adjustment, Floats, Ints
 from ssc_sweep.errors import DoesNotFit, UserError
 
-# A column whose part of its own, next to the others, is smaller than this share of its size adds only rounding errors.
+# A column whose component independent of the others is below this share of its size adds only rounding errors.
 SAME = 1e-9
 
 
@@ -19,8 +19,8 @@ def adjustment_columns(
     """Return the adjustment columns Z, shape (n, d_z), and the modifiers M, shape (n, d_m).
 
     Gaps of a number column are filled with its mean, and an indicator of the gaps becomes a column. Gaps of a category
-    are one more value of it. Z and M are bases of what their columns span, each column with mean 0 and variance 1:
-    constant columns, and those that are sums of others, drop out.
+    count as one more value. Z and M are bases of the span of their columns, each with mean 0 and variance 1: constant
+    columns, and those that are sums of others, drop out.
 
     Args:
         covariates: n rows.
@@ -30,8 +30,8 @@ def adjustment_columns(
     Raises:
         UserError: the adjustment names an unknown column or squares a category; a covariate is neither a number nor a
             category, or is infinite.
-        DoesNotFit: a value of a category or of a two-valued column, or a gap, has no row of some treatment. Then the
-            propensity model has no fit.
+        DoesNotFit: a value of a category or of a two-valued column, or a gap, has no row of some treatment, so that
+            the propensity model has no fit.
     """
     _check_names(covariates, adjustment)
     columns, modifiers = [np.empty((len(t), 0))], [np.empty((len(t), 0))]
@@ -51,7 +51,7 @@ def adjustment_columns(
 
 
 def _check_overlap(name: str, column: pd.Series, category: bool, t: Ints, treatments: Sequence[str]) -> None:
-    """Raise DoesNotFit where a value of a category or of a two-valued column, or a gap, lacks rows of a treatment."""
+    """Raise DoesNotFit if a value of a category or of a two-valued column, or a gap, lacks rows of a treatment."""
     if not category and column.nunique() > 2:
         column = column.isna().map({True: "a gap", False: "a number"})
     codes, values = pd.factorize(column, use_na_sentinel=False)
@@ -68,7 +68,7 @@ def _check_overlap(name: str, column: pd.Series, category: bool, t: Ints, treatm
 
 
 def _number(name: str, column: pd.Series) -> Floats:
-    """Return the column centred and divided by its range, gaps at the mean 0, beside an indicator of its gaps."""
+    """Return the column centred and divided by its range, gaps at the mean 0, and an indicator of its gaps."""
     if not pd.api.types.is_numeric_dtype(column):
         raise UserError(f"covariate '{name}' is no number ({column.dtype}): add it to categories or leave it out.")
     values = column.to_numpy(np.float64, na_value=np.nan)

@@ -1,4 +1,4 @@
-"""Columns of an Arrow table as plain ones: numbers, true/false, or text as codes into a dictionary; codes made gaps."""
+"""Turn Arrow columns into plain ones (numbers, true/false, or text as codes into a dictionary), and codes into gaps."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ Code = int | float | str
 
 
 def plain(name: str, source: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column as numbers, true/false, or text as codes into a dictionary.
+    """Return a column as numbers, true/false, or text as codes into a dictionary.
 
     Raises:
         DoesNotFit: it holds something else, such as dates or lists.
@@ -35,9 +35,9 @@ def plain(name: str, source: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def without(column: pa.ChunkedArray, codes: Sequence[Code]) -> tuple[pa.ChunkedArray, list[Code]]:
-    """Make gaps of the cells that hold one of these codes; return also the codes that no cell holds.
+    """Turn the cells that hold one of these codes into gaps; return also the codes that no cell holds.
 
-    Text that is numbers but for its codes becomes numbers.
+    Text that is numbers except for its codes becomes numbers.
     """
     if not codes:
         return column, []
@@ -71,25 +71,25 @@ def _chunked(array: pa.Array) -> pa.ChunkedArray:
 
 
 def numbers(column: pa.ChunkedArray) -> Floats:
-    """Numbers or true/false as float64, shape (n,), NaN for a gap; a copy."""
+    """Return a copy of numbers or true/false as float64, shape (n,), NaN for a gap."""
     return np.array(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
 
 
 def is_text(column: pa.ChunkedArray) -> bool:
-    """Whether a plain column holds text."""
+    """Return whether a plain column holds text."""
     return bool(is_.is_dictionary(column.type))
 
 
 def example(column: pa.ChunkedArray) -> str:
-    """A cell of a text column that is no number, for messages; its first word where all are numbers."""
+    """Return a cell of a text column that is no number, for messages; its first word if all are numbers."""
     words = [word for word in _words(column)[1] if word is not None]
     return next((word for word in words if number_of(word) is None), words[0] if words else "")
 
 
 def distinct(column: pa.ChunkedArray) -> tuple[Ints, list[str]]:
-    """Codes of a plain column into its levels, -1 for a gap, shape (n,), and the levels that some row has.
+    """Return codes of a plain column into its levels, -1 for a gap, shape (n,), and the levels that some row has.
 
-    Numbers are sorted by size, words by alphabet; false comes before true.
+    Numbers are sorted by size, words alphabetically; false comes before true.
     """
     if is_text(column):
         indices, words = _words(column)
@@ -108,7 +108,7 @@ def distinct(column: pa.ChunkedArray) -> tuple[Ints, list[str]]:
 
 
 def _words(column: pa.ChunkedArray) -> tuple[Ints, list[str | None]]:
-    """Codes of a text column into its dictionary, -1 for a gap, and the dictionary; some words may be in no row."""
+    """Return codes of a text column into its dictionary, -1 for a gap, and the dictionary; some words may be unused."""
     chunks = column.unify_dictionaries().chunks
     if not chunks:
         return np.zeros(0, np.int64), []
@@ -117,14 +117,14 @@ def _words(column: pa.ChunkedArray) -> tuple[Ints, list[str | None]]:
 
 
 def text_of(value: Code) -> str:
-    """A value as a level: 2.0 is "2"."""
+    """Return a value as a level: 2.0 is "2"."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def number_of(code: Code) -> float | None:
-    """A number, or the one that a word spells; None for other words."""
+    """Return a number, or the number that a word spells; None for other words."""
     try:
-        return None if "_" in str(code) else float(code)  # Python takes 1_000 for a number
+        return None if "_" in str(code) else float(code)  # Python reads 1_000 as a number
     except ValueError:
         return None
 

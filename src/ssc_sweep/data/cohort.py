@@ -1,4 +1,4 @@
-"""A cohort: the rows of one study, as covariates X, treatment T and outcome Y, with what is known of each column."""
+"""A cohort: the rows of one study as covariates X, treatment T and outcome Y, with a description of each column."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ HIDDEN = -1
 
 
 class Role(StrEnum):
-    """What a covariate is to the question "what does T do to Y?". The values are the words shown to people."""
+    """The role of a covariate in the question "what does T do to Y?". The values are the words shown to users."""
 
     CONFOUNDER = "confounder"
     BASELINE = "measured before treatment"
@@ -29,7 +29,7 @@ class Role(StrEnum):
 
 
 class Kind(StrEnum):
-    """How the values of a column are to be read."""
+    """How to read the values of a column."""
 
     NUMBER = "number"
     YES_NO = "yes_no"
@@ -46,13 +46,13 @@ KEPT: dict[str, frozenset[Role]] = {
 
 @dataclass(frozen=True)
 class Column:
-    """What is known of a covariate.
+    """The description of a covariate.
 
     Attributes:
         kind: a number is standardised, a category becomes indicators, yes/no stays 0/1.
         levels: names of the codes 0 ... L-1 of a category; empty for other kinds.
-        indicator: whether a gap also sets an indicator of its own.
-        codes: values that may stand for a gap, as `x` has them: `scaling.codes` says how they are read.
+        indicator: whether a gap also sets its own indicator.
+        codes: values that may mean a gap, as in `x`: `scaling.codes` says how they are read.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Adjustment:
-    """How covariates enter the classical models of treatment and outcome; one that is not named enters as a number.
+    """How covariates enter the classical models of treatment and outcome; those not named enter as numbers.
 
     Attributes:
         squared: number columns that also enter squared.
@@ -79,7 +79,7 @@ class Adjustment:
     modifiers: tuple[str, ...] = ()
 
     def among(self, names: Collection[str]) -> "Adjustment":
-        """The same, as far as these columns go."""
+        """Return the adjustment restricted to these columns."""
         kept = ([name for name in part if name in names] for part in (self.squared, self.categories, self.modifiers))
         return Adjustment(*map(tuple, kept))
 
@@ -88,20 +88,20 @@ class Adjustment:
 class Cohort:
     """n rows in the order of their source.
 
-    Lists are taken for arrays, and treatments also as whole floats (NaN: unknown), bools, or names out of
-    `treatments`; they are kept as codes.
+    Arrays may be given as lists, and treatments also as whole floats (NaN: unknown), bools, or names in `treatments`;
+    they are stored as codes.
 
     Attributes:
         x: covariates, shape (n, d_x); a category's codes, NaN where a value is missing.
         t: treatment, shape (n,), codes 0 ... K-1 into `treatments`, HIDDEN where the source does not know it.
         y: outcomes, shape (n, d_y), in `unit`; none missing.
-        columns: one a column of x.
+        columns: one per column of x.
         treatments: the K names of the treatments.
         outcomes: the d_y names of the outcomes.
         unit: unit of the outcomes, e.g. "kg"; "" for none.
         dropped: rows of the source that have no outcome and were left out.
-        effect: what a step from treatment k to k + 1 adds to every outcome, where that is known (synthetic data).
-        notes: what to tell the user of how the source was read, a line each.
+        effect: effect of a step from treatment k to k + 1 on every outcome, if known (synthetic data).
+        notes: lines for the user on how the source was read.
     """
 
     name: str
@@ -137,7 +137,7 @@ class Cohort:
         self._demand(inside, f"t has codes outside 0 to {len(self.treatments) - 1} ({HIDDEN}: unknown)")
 
     def _codes(self, t: np.ndarray) -> Ints:
-        """Treatments as int64 codes."""
+        """Return treatments as int64 codes."""
         self._demand(t.ndim == 1, f"t has shape {t.shape}, not (rows,)")
         if t.dtype.kind in "iub":
             return t.astype(np.int64, copy=False)
@@ -147,7 +147,7 @@ class Cohort:
             self._demand(whole, "t holds numbers that are no codes, such as 0.5")
             return np.where(gaps, HIDDEN, t).astype(np.int64)
         codes = {name: code for code, name in enumerate(self.treatments)} | {None: HIDDEN, "": HIDDEN}
-        # NaN, which data frames have for a gap, equals not even itself.
+        # NaN, a gap in data frames, does not even equal itself.
         words = [None if value != value else value for value in t.tolist()]
         strange = next((word for word in words if word not in codes), None)
         self._demand(strange is None, f"t holds {strange!r}, which is not among its treatments {self.treatments}")
@@ -159,7 +159,7 @@ class Cohort:
 
     @property
     def names(self) -> list[str]:
-        """Names of the covariates."""
+        """Return the names of the covariates."""
         return [column.name for column in self.columns]
 
     def take(self, rows: Ints) -> "Cohort":
@@ -167,7 +167,7 @@ class Cohort:
         return replace(self, x=self.x[rows], t=self.t[rows], y=self.y[rows])
 
     def holds_code(self) -> npt.NDArray[np.bool_]:
-        """Which cells hold a declared code of their column: (n, d_x)."""
+        """Return which cells hold a declared code of their column: (n, d_x)."""
         found = np.zeros(self.x.shape, dtype=np.bool_)
         for j, column in enumerate(self.columns):
             if column.codes:

@@ -1,10 +1,10 @@
-"""One column of a table as numbers: gaps, kinds and levels are read off its values, or declared.
+"""Read a table column as numbers: gaps, kinds and levels are inferred from its values, or declared.
 
     true/false; 0 and 1 alone; yes and no, y and n, true and false, t and f, on and off in words      yes_no
     any other numbers                                                                                 number
     any other text with few distinct values                                                           category
 
-What is none of these is refused: dates, and text with many distinct values, such as names.
+Anything else is refused: dates, and text with many distinct values, such as names.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from ssc_sweep.data.cells import Code, distinct, example, is_text, number_of, nu
 from ssc_sweep.data.cohort import HIDDEN, Floats, Ints, Kind
 from ssc_sweep.errors import DoesNotFit
 
-# Text with more distinct values than this is a category only where it is declared one.
+# Text with more distinct values than this is a category only if declared as one.
 MOST_LEVELS = 50
-# So is text with more than FEW of them, where more than half of its cells differ.
+# So is text with more than FEW distinct values, if more than half of its cells differ.
 FEW = 10
 MOST_TREATMENTS = 20
 ANSWERS = (("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("off", "on"))
@@ -28,11 +28,11 @@ ANSWERS = (("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("off", "on
 
 @dataclass(frozen=True)
 class Covariate:
-    """A covariate: x, shape (n,), NaN for a gap, and what they are: see `cohort.Column`.
+    """A covariate: x, shape (n,), NaN for a gap, and its description: see `cohort.Column`.
 
     Attributes:
-        one: what 1 stands for, where the kind is yes_no and the values are others; "" elsewhere.
-        counts_rows: whether it grows by whole steps from row to row, as a row number does.
+        one: the value that 1 stands for, if the kind is yes_no and the values are others; else "".
+        counts_rows: whether it grows by whole steps from row to row, like a row number.
     """
 
     x: Floats
@@ -43,12 +43,12 @@ class Covariate:
 
     @property
     def words(self) -> list[str]:
-        """Levels that are no numbers, where most of them are; none elsewhere."""
+        """Return the levels that are no numbers, if most levels are numbers; otherwise none."""
         found = [level for level in self.levels if number_of(level) is None]
         return found if len(self.levels) > 2 * len(found) else []
 
     def codes(self, named: Sequence[Code]) -> tuple[tuple[float, ...], list[Code]]:
-        """These values of the table as x has them, and those that no row holds."""
+        """Return these table values as in x, and those that no row holds."""
         if self.kind is Kind.CATEGORY:
             place = {level: float(i) for i, level in enumerate(self.levels)}
             spelt = [place.get(text_of(code)) for code in named]
@@ -64,7 +64,7 @@ def covariate(name: str, source: str, column: pa.ChunkedArray, declared: Kind | 
 
     Args:
         name, source: of the column and of its table, for messages.
-        declared: its kind; None: read off its values.
+        declared: its kind; None: inferred from its values.
 
     Raises:
         DoesNotFit: its values are not of the declared kind, or of none.
@@ -122,10 +122,10 @@ def _of_numbers(name: str, named: str, column: pa.ChunkedArray, declared: Kind |
 
 
 def _two(name: str, named: str, codes: Ints, levels: Sequence[str]) -> Covariate:
-    """A yes/no of two values that say neither: the second is 1.
+    """Read a yes/no column with two other values: the second is 1.
 
     Raises:
-        DoesNotFit: there are more or fewer.
+        DoesNotFit: there are more or fewer than two.
     """
     if len(levels) != 2:
         some = ", ".join(levels[:4]) + (" ..." if len(levels) > 4 else "")
@@ -137,7 +137,7 @@ def _two(name: str, named: str, codes: Ints, levels: Sequence[str]) -> Covariate
 
 
 def _answers(levels: Sequence[str]) -> Ints | None:
-    """0 for no and 1 for yes, a number a level; None where the levels are other words."""
+    """Return 0 for no and 1 for yes, one per level; None if the levels are other words."""
     folded = [level.strip().casefold() for level in levels]
     for pair in ANSWERS:
         if set(folded) == set(pair):
@@ -146,7 +146,7 @@ def _answers(levels: Sequence[str]) -> Ints | None:
 
 
 def treatment(named: str, column: pa.ChunkedArray) -> tuple[Ints, tuple[str, ...]]:
-    """Codes 0 ... K-1, HIDDEN for a gap, shape (n,), and the K names: sorted, numbers by size, words by alphabet.
+    """Return codes 0 ... K-1, HIDDEN for a gap, shape (n,), and the K names: numbers by size, words alphabetically.
 
     Raises:
         DoesNotFit: fewer than two values, or more than MOST_TREATMENTS.
@@ -167,7 +167,7 @@ def treatment(named: str, column: pa.ChunkedArray) -> tuple[Ints, tuple[str, ...
 
 
 def check_finite(named: str, values: Floats) -> None:
-    """Raise DoesNotFit where values, shape (n,), hold an infinity. NaN is a gap."""
+    """Raise DoesNotFit if values, shape (n,), hold an infinity. NaN is a gap."""
     if count := int(np.isinf(values).sum()):
         raise DoesNotFit(
             f"{named} holds an infinity in {count} {'row' if count == 1 else 'rows'}: allowed are numbers, and an "

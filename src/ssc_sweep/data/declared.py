@@ -1,4 +1,4 @@
-"""What a config says of the columns of a table: types, and the lines that refuse names which are not there."""
+"""What a config declares about the columns of a table: types, and checks that the names exist."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from ssc_sweep.schema import checked
 
 
 def by_column(value: object, prefix: str = "") -> object:
-    """A mapping from columns with names such as a.b as one level; the config makes several of their dots."""
+    """Flatten a mapping by column to one level: the config nests column names with dots, such as a.b."""
     if not isinstance(value, Mapping):
         return value
     flat: dict[str, object] = {}
@@ -33,10 +33,10 @@ Codes = Annotated[dict[str, CodeOrCodes], BeforeValidator(by_column)]
 
 
 def declared(key: str, annotation: Any, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Check what is said of each column, by the annotation of one of them. A Kind or a Role is taken like its name.
+    """Check what is declared for each column, by the annotation of one value. A Kind or Role counts as its name.
 
     Raises:
-        UserError: something is said that is not allowed.
+        UserError: a declaration is not allowed.
     """
     flat = by_column({} if given is None else given)
     assert isinstance(flat, dict)
@@ -52,7 +52,7 @@ def _name(value: object) -> object:
 def check_names(
     known: Sequence[str], name: str, treatment: str, outcomes: Sequence[str], others: Mapping[str, Iterable[str]]
 ) -> None:
-    """Raise UserError where a name is unknown, or named for two things."""
+    """Raise UserError if a name is unknown, or used for two things."""
     check_known(name, "treatment", [treatment], known)
     if not outcomes:
         raise UserError("dataset.outcome names no column: give one, or several as [a,b].")
@@ -73,7 +73,7 @@ def check_names(
 
 
 def check_known(name: str, key: str, named: Iterable[str], known: Sequence[str]) -> None:
-    """Raise UserError where a name is not among the known ones."""
+    """Raise UserError if a name is not among the known ones."""
     for called in named:
         if called not in known:
             close = difflib.get_close_matches(called, known, n=1)

@@ -1,4 +1,4 @@
-"""What is told of how a table was read: a line of rows, a line of kinds, and what may be an oversight."""
+"""Describe how a table was read: a line about rows, a line about kinds, and possible oversights."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ssc_sweep.data.cohort import HIDDEN, Column, Floats, Ints, Kind
 
-MOST_NAMES = 8  # of a list in a line
+MOST_NAMES = 8  # of a list in one line
 
 
 def describe(
@@ -22,14 +22,14 @@ def describe(
     mixed: Mapping[str, Sequence[str]],
     treatments: Sequence[str],
 ) -> tuple[str, ...]:
-    """The notes of a cohort.
+    """Return the notes of a cohort.
 
     Args:
-        rows: of the table, those that were dropped for want of an outcome included.
-        ones: what 1 stands for, by column, where it is another word or number.
+        rows: of the table, including those dropped for lack of an outcome.
+        ones: what 1 stands for, by column, if it is another word or number.
         counting: columns that look like row numbers.
         absent: declared codes that no cell holds, by the key that declares them, such as missing.pica.
-        mixed: words among numbers, by column, where it is not declared a category.
+        mixed: words among numbers, by column, if it is not declared a category.
         treatments: their names, in the order of their codes.
     """
     first = f"{name}: {rows:,} rows"

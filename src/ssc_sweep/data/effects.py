@@ -1,7 +1,7 @@
-"""What a treatment did to an outcome: five classical estimators of the average effect, after Hernan & Robins.
+"""Effect of a treatment on an outcome: five classical estimators of the average effect, after Hernan & Robins.
 
-Compared are treatment k >= 1 and treatment 0, over all n rows: E[Y(k)] - E[Y(0)]. Write D for the indicators of the
-treatments 1 ... K-1, Z for the adjustment columns, M for the modifiers, centred on their mean, p_k(z) = P(T = k | z).
+The effect compares treatment k >= 1 with treatment 0, over all n rows: E[Y(k)] - E[Y(0)]. D are the indicators of the
+treatments 1 ... K-1, Z the adjustment columns, M the modifiers, centred on their mean, and p_k(z) = P(T = k | z).
 
     unadjusted           y ~ 1 + D, the difference of means
     IPW                  the same, each row weighted by 1 / p_t(z)
@@ -12,16 +12,16 @@ treatments 1 ... K-1, Z for the adjustment columns, M for the modifiers, centred
                          and m_k is the outcome model of the standardisation
 
 p is a multinomial logit of T on Z. Stabilised weights, P(T = t) / p_t(z), would give the same effect and the same
-interval: they multiply all rows of a treatment by one number, and `y ~ 1 + D` fits one mean a treatment.
+interval: they multiply all rows of a treatment by one number, and `y ~ 1 + D` fits one mean per treatment.
 
 Every interval is effect +- t(0.975, n - q) s with s^2 = sum_i f_i^2 / (n (n - q)). f_i is what row i contributes to the
 effect (its influence function), q the number of columns of the outcome model. For the first three this is statsmodels'
 robust covariance HC1, which does not need equal variances. Standardisation adds how the mean of M varies from sample
-to sample. That is the delta method. It is valid because the effect is a smooth function of means, and it needs one
-fit where a bootstrap needs hundreds. p counts as known, as in the book's robust interval. This makes the interval of
-IPW too wide; that of AIPW is right where both models hold. Intervals are for large samples, dozens of rows a treatment.
-Effects are causal only where Z holds all common causes of treatment and outcome. Outcome regression has one effect for
-all rows: where the effect differs between them, it gives a weighted mean that is not the average over the rows.
+to sample. This is the delta method. It is valid because the effect is a smooth function of means, and needs one fit
+where a bootstrap needs hundreds. p counts as known, as in the book's robust interval. This makes the interval of IPW
+too wide; that of AIPW is right if both models hold. Intervals are for large samples, dozens of rows per treatment.
+Effects are causal only if Z holds all common causes of treatment and outcome. Outcome regression has one effect for all
+rows: if the effect differs between rows, it gives a weighted mean that is not the average over the rows.
 
 Sources: Hernan & Robins, "Causal Inference: What If" (2020), chapters 12, 13 and 15. AIPW: Robins, Rotnitzky & Zhao
 (1994), JASA 89, 846-866.
@@ -39,9 +39,9 @@ from ssc_sweep.data.adjustment import adjustment_columns
 from ssc_sweep.data.cohort import HIDDEN, Adjustment, Floats, Ints
 from ssc_sweep.errors import DoesNotFit, UserError
 
-# Where the covariates settle the treatment, the likelihood of the logit has no maximum: it flattens out on the way to
-# infinity. Its least curvature, per row and for covariates of variance 1, then falls below this: 1e-12 or less in 240
-# drawn data sets. In 1,200 with a maximum it was 2e-7 or more.
+# If the covariates determine the treatment, the likelihood of the logit has no maximum: it flattens out towards
+# infinity. Its least curvature, per row and for covariates of variance 1, is then below this: 1e-12 or less in 240
+# simulated data sets. In 1,200 with a maximum it was 2e-7 or more.
 FLAT = 1e-10
 NEWTON_STEPS = 100
 
@@ -51,7 +51,7 @@ class Estimate:
     """The average effect of `treatment` against treatment 0, with its 95% interval, in the unit of the outcome.
 
     Attributes:
-        rows: how many rows the estimate rests on: those whose treatment is known.
+        rows: number of rows used: those whose treatment is known.
     """
 
     estimator: str
@@ -65,11 +65,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Effects:
-    """What one estimator says of one outcome.
+    """The estimates of one estimator for one outcome.
 
     Attributes:
         effect: of the treatments 1 ... K-1, shape (K-1,).
-        influence: what each row contributes to them, shape (n, K-1); its mean over the rows is 0.
+        influence: contribution of each row to them, shape (n, K-1); its mean over the rows is 0.
         columns: q, number of columns of the outcome model.
     """
 
@@ -102,7 +102,7 @@ def estimate_effects(
         UserError: the adjustment names an unknown column or squares a category; a covariate is neither a number nor a
             category, or is infinite; an outcome is not finite.
         DoesNotFit: fewer than 2 treatments; fewer than 2 known rows of one; fewer rows than columns; a value, a gap
-            or several covariates together settle the treatment; modifiers vary too little within a treatment.
+            or several covariates together determine the treatment; modifiers vary too little within a treatment.
     """
     assert t.shape == (len(covariates),) and y.shape == (len(t), len(outcomes)), (covariates.shape, t.shape, y.shape)
     assert covariates.columns.is_unique, "two covariates have one name"
@@ -152,7 +152,7 @@ def _propensities(z: Floats, t: Ints, treatments: Sequence[str]) -> Floats:
         f"the covariates together settle which rows get which of the treatments {', '.join(treatments)}: there is "
         "nobody to compare with, and the propensity model has no fit. Use fewer covariates or categories."
     )
-    # Without a maximum the steps overflow on their way. What came of them is checked instead.
+    # Without a maximum the steps overflow. Check the result instead.
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
@@ -180,7 +180,7 @@ def _regress(y: Floats, x: Floats, weights: Floats | float = 1.0) -> tuple[Float
 def _estimators(
     y: Floats, received: Floats, p: Floats, z: Floats, m: Floats, adjustment: Adjustment
 ) -> Iterator[_Effects]:
-    """Yield what the five estimators say of one outcome.
+    """Yield the results of the five estimators for one outcome.
 
     Args:
         y: the outcome, shape (n,).

@@ -1,13 +1,12 @@
-"""Columns as a model sees them: standardised numbers, indicators of categories, gaps filled. Fitted on given rows.
+"""Encode columns for a model: standardised numbers, category indicators, gaps filled. Fitted on given rows.
 
-number      (x - mean) / sd, a gap at the mean; a column that is constant keeps its unit (as scikit-learn's
-            StandardScaler has it)
+number      (x - mean) / sd, a gap at the mean; a constant column keeps its unit (as in scikit-learn's StandardScaler)
 yes/no      0 or 1, a gap at the share of ones
-category    one indicator a level; levels that are rare among the fitted rows share one, "other"; a level that the
-            fitted rows do not have counts as "other" where there is one, and else has no indicator at all
-gap         where the column asks for it, one more indicator: 1 where the value is missing
+category    one indicator per level; levels that are rare among the fitted rows share one, "other"; a level that the
+            fitted rows do not have counts as "other" if there is one, and otherwise has no indicator
+gap         if the column asks for it, one more indicator: 1 where the value is missing
 
-With `clip`, numbers are first held to the range of the fitted rows, or to so many of their standard deviations.
+With `clip`, numbers are first clipped to the range of the fitted rows, or to a number of their standard deviations.
 """
 
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from ssc_sweep.errors import DoesNotFit
 
 @dataclass(frozen=True)
 class Category:
-    """Where a category's levels go: code -> indicator, shape (levels,); -1 for a level without one.
+    """The indicators of a category: code -> indicator, shape (levels,); -1 for a level without one.
 
     Attributes:
         width: number of indicators.
@@ -39,9 +38,9 @@ class Encoder:
 
     Attributes:
         columns: those of the cohort.
-        mean, scale: of every column, shape (d_x,); 0 and 1 where a column is not standardised.
-        fill: what stands for a gap before standardising, shape (d_x,).
-        low, high: what numbers are held to, shape (d_x,); infinities where they are not.
+        mean, scale: of every column, shape (d_x,); 0 and 1 if a column is not standardised.
+        fill: value of a gap before standardising, shape (d_x,).
+        low, high: bounds to which numbers are clipped, shape (d_x,); infinite if they are not.
         categories: by column index.
         flagged: indices of the columns whose gaps have an indicator.
     """
@@ -57,7 +56,7 @@ class Encoder:
 
     @property
     def names(self) -> list[str]:
-        """Names of the encoded columns."""
+        """Return the names of the encoded columns."""
         names = []
         for j, column in enumerate(self.columns):
             if j in self.categories:
@@ -72,7 +71,7 @@ class Encoder:
         return names + [f"{self.columns[j].name} is missing" for j in self.flagged]
 
     def transform(self, x: Floats) -> Floats:
-        """Columns as read, (n, d_x) -> columns as a model sees them, (n, encoded)."""
+        """Encode columns as read, (n, d_x) -> columns as a model sees them, (n, encoded)."""
         gaps = np.isnan(x)
         filled = (np.clip(np.where(gaps, self.fill, x), self.low, self.high) - self.mean) / self.scale
         if not self.categories and not self.flagged:
@@ -90,7 +89,7 @@ class Encoder:
         return np.concatenate(parts, axis=1)
 
     def unseen(self, x: Floats) -> dict[str, int]:
-        """How many of these rows (n, d_x) have a level that no fitted row has, by column, where there are any."""
+        """Return how many of these rows (n, d_x) have a level that no fitted row has, by column, if any."""
         found = {}
         for j, own in self.categories.items():
             codes = x[~np.isnan(x[:, j]), j].astype(np.int64)
@@ -104,8 +103,8 @@ def fit(cohort: Cohort, rare_share: float = 0.0, clip: Literal["range"] | float 
 
     Args:
         rare_share: levels with a smaller share of the rows share one indicator, "other".
-        clip: numbers are held to the range of these rows, or to this many of their standard deviations around their
-            mean (of a constant column: this many units); None: not at all.
+        clip: clip numbers to the range of these rows, or to this many of their standard deviations around their mean
+            (for a constant column: this many units); None: no clipping.
 
     Raises:
         DoesNotFit: a column has no value in any of these rows.
@@ -119,9 +118,9 @@ def fit(cohort: Cohort, rare_share: float = 0.0, clip: Literal["range"] | float 
             "leave the column out, or use other or more rows (split=shuffled, dataset_size)."
         )
     mean = np.nanmean(x, axis=0)
-    # A filled gap lies at the mean: it counts as a row without deviation.
+    # A filled gap is at the mean: it counts as a row without deviation.
     scale = np.sqrt(np.where(gaps, 0.0, (x - mean) ** 2).mean(axis=0))
-    # The mean of a constant is not exactly the constant: what is left is rounding, not spread.
+    # The mean of a constant is not exactly the constant: the difference is rounding, not spread.
     constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
     scale = np.where(constant, 1.0, scale)
     number = np.array([column.kind is Kind.NUMBER for column in cohort.columns])
@@ -156,6 +155,6 @@ def _category(codes: Ints, levels: int, fewest: float) -> Category:
     place[own] = np.arange(own.sum())
     width = int(own.sum())
     if rare.any():
-        place[~own] = width  # rare levels, and those that these rows do not have
+        place[~own] = width  # levels that are rare or missing in these rows
         width += 1
     return Category(place, width, counts == 0)

@@ -1,7 +1,7 @@
 """Read a CSV or Parquet file into an Arrow table, or say in one line why it cannot be read.
 
-Which of the two a file is, its first bytes tell, not its name. Cells of a CSV file are typed by pyarrow: whole numbers,
-numbers, true/false, dates, text. Text with few distinct values is kept as codes, so that it takes little memory.
+The first bytes of a file tell its format, not its name. pyarrow types the cells of a CSV file: whole numbers, numbers,
+true/false, dates, text. Text with few distinct values is kept as codes to save memory.
 """
 
 import codecs
@@ -19,10 +19,10 @@ from ssc_sweep.errors import UserError
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 DECIMALS = {"point": ".", "comma": ","}
-# pyarrow's own words for a gap (such as NA, N/A, NaN, NULL and nothing at all), and the one of SAS and Stata.
+# pyarrow's words for a gap (such as NA, N/A, NaN, NULL and the empty cell), and that of SAS and Stata.
 GAPS = [*arrow_csv.ConvertOptions().null_values, "."]
 PARQUET = b"PAR1"
-# What is no table, by its first bytes.
+# File types that are no tables, by their first bytes.
 OTHERS = {
     b"PK\x03\x04": "is a zip archive, such as an Excel file: save the table as CSV",
     b"\x1f\x8b": "is compressed: unpack it",
@@ -43,7 +43,7 @@ def read(path: str, how: Format) -> pa.Table:
     """Read every column of a file, in its order, under the names of its header.
 
     Raises:
-        UserError: it is no such file, is damaged, or is not written in this way.
+        UserError: it is no such file, is damaged, or has another format.
     """
     file = Path(path).expanduser()
     named = f"dataset.path={path}"
@@ -75,13 +75,13 @@ def _read_parquet(file: Path, named: str) -> pa.Table:
         raise UserError(
             f"{named} is a damaged or cut off Parquet file: {_first_line(error)}. Write it again."
         ) from error
-    # What pandas writes beside the columns: the row numbers, or an index without a name.
+    # pandas also writes the row numbers, or an index without a name.
     return table.select([i for i, name in enumerate(table.column_names) if not name.startswith("__index_level_")])
 
 
 def _read_csv(file: Path, named: str, how: Format) -> pa.Table:
     try:
-        "a".encode(how.encoding)  # also refuses codecs that are no encodings of text, such as rot13
+        "a".encode(how.encoding)  # also refuses codecs that are no text encodings, such as rot13
     except LookupError as error:
         raise UserError(
             f"dataset.encoding={how.encoding} is unknown: allowed is a name such as utf-8, latin-1, cp1252 or utf-16."
@@ -92,7 +92,7 @@ def _read_csv(file: Path, named: str, how: Format) -> pa.Table:
         _check_delimiter(named, header, how)
         table = arrow_csv.read_csv(
             file,
-            # Names are given: pyarrow would take them from a line of its own choice, and cannot read a name twice.
+            # Names are given: pyarrow might take them from another line, and cannot read duplicate names.
             read_options=arrow_csv.ReadOptions(column_names=header, skip_rows=lines, encoding=how.encoding),
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
@@ -100,7 +100,7 @@ def _read_csv(file: Path, named: str, how: Format) -> pa.Table:
             ),
         )
         if any(_has_line_breaks(column) for column in table.columns):
-            # A quote that is not closed swallows the rows that follow it.
+            # An unclosed quote swallows the rows after it.
             for _ in _cells(file, how):
                 pass
     except csv.Error as error:
@@ -113,7 +113,7 @@ def _read_csv(file: Path, named: str, how: Format) -> pa.Table:
 
 
 def _cells(file: Path, how: Format) -> Iterator[tuple[list[str], int]]:
-    """The cells of each row that has any, and the number of its last line. Slow: for the header and for complaints."""
+    """Yield the cells of each non-empty row, and the number of its last line. Slow: for the header and for errors."""
     encoding = "utf-8-sig" if codecs.lookup(how.encoding).name == "utf-8" else how.encoding
     with file.open(encoding=encoding, newline="") as content:
         reader = csv.reader(content, delimiter=DELIMITERS[how.delimiter], strict=True)
@@ -121,7 +121,7 @@ def _cells(file: Path, how: Format) -> Iterator[tuple[list[str], int]]:
 
 
 def _header(file: Path, named: str, how: Format) -> tuple[list[str], int]:
-    """The names of the columns, and how many lines they take."""
+    """Return the names of the columns, and how many lines they take."""
     rows = _cells(file, how)
     header = next(rows, None)
     if header is None:
@@ -141,7 +141,7 @@ def _check_delimiter(named: str, header: list[str], how: Format) -> None:
 
 
 def _unreadable(file: Path, named: str, how: Format, error: Exception) -> UserError:
-    """What is wrong with a file that pyarrow refuses: nearly always a row with too many or too few cells."""
+    """Return what is wrong with a file that pyarrow refuses: nearly always a row with too many or too few cells."""
     width = 0
     try:
         for row, line in _cells(file, how):

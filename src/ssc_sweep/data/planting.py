@@ -1,11 +1,11 @@
-"""Faults planted into the rows of a split, so that it is known what is wrong with them.
+"""Plant faults into the rows of a split, so that it is known what is wrong with them.
 
-A fault is a list of changes of covariates, made one after another once it is known which rows train and which
-validate, on any data set:
+A fault is a list of changes of covariates of any data set, made one after another once the training and validation
+rows are known:
 
     {rows: validation, columns: [pica], share: 0.25, value: 2}     a code that no training row has
     {rows: train, columns: [age], value: 40}                       a column that is constant in training alone
-    {rows: validation, columns: [wt82], value: permuted}           a column that tells the outcome in training alone
+    {rows: validation, columns: [wt82], value: permuted}           a column that leaks the outcome in training alone
 
 `conf/fault` has some of them.
 """
@@ -25,14 +25,14 @@ from ssc_sweep.streams import stream
 def plant(cohort: Cohort, train: Ints, validation: Ints, changes: Sequence[Planted], seed: int) -> Cohort:
     """Return the cohort with these changes made.
 
-    Rows are drawn without replacement; a larger share of the same seed holds the rows of a smaller one.
+    Rows are drawn without replacement; with the same seed, a larger share contains the rows of a smaller one.
 
     Args:
         train, validation: positions of the rows that train, and of those that validate or test.
         seed: of the run; draws the rows of a share, and the permutation.
 
     Raises:
-        DoesNotFit: a column is not there, has no code, or is a category that is to take a number.
+        DoesNotFit: a column is missing, has no code, or is a category that should take a number.
     """
     if not changes:
         return cohort
@@ -53,7 +53,7 @@ def plant(cohort: Cohort, train: Ints, validation: Ints, changes: Sequence[Plant
 
 
 def _columns(cohort: Cohort, change: Planted, number: int) -> list[int]:
-    """Positions of the columns of a change."""
+    """Return the positions of the columns of a change."""
     where = f"split.planted.{number} of {cohort.name}"
     if change.columns == "coded":
         found = [j for j, column in enumerate(cohort.columns) if column.codes]
@@ -82,7 +82,7 @@ def _value(column: Column, change: Planted) -> float:
 
 
 def _meant(cells: Floats, column: Column, change: Planted) -> np.ndarray:
-    """Which of these cells change, shape (n,)."""
+    """Return which of these cells change, shape (n,)."""
     if change.only is None:
         return np.ones(len(cells), dtype=np.bool_)
     return np.isin(cells, column.codes if change.only == "code" else [change.only])

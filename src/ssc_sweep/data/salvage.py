@@ -1,6 +1,6 @@
-"""What can still be read of a table that a run would refuse: the columns that can be used, and a line for each fault.
+"""Read what is usable of a table that a run would refuse: the usable columns, and a line for each fault.
 
-A run must not go on without a column that its config names. Who only looks at data may.
+A run must not go on without a column that its config names. An audit may.
 """
 
 from collections import Counter
@@ -20,23 +20,23 @@ from ssc_sweep.errors import DoesNotFit, UserError
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a run refuses the data, and the column that is to blame; "" where it is none."""
+    """Why a run refuses the data, and the column to blame; "" if there is none."""
 
     line: str
     column: str = ""
 
 
 def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Fault, ...]]:
-    """Read a file as `table.load` does, without what cannot be used.
+    """Read a file as `table.load` does, without the unusable parts.
 
-    Left out are columns that are no covariates a run could take, columns whose name occurs twice or is empty, outcomes
-    that are no numbers, and a treatment that is none. Rows are left out that lack one of the outcomes that remain.
+    Left out are columns that no run could use as covariates, columns whose name is duplicate or empty, outcomes that
+    are no numbers, an invalid treatment, and rows that lack one of the remaining outcomes.
 
     Args:
         node: the arguments of `table.load`.
 
     Raises:
-        UserError: the file cannot be read, a named column is not there, or no covariate or no row is left.
+        UserError: the file cannot be read, a named column is missing, or no covariate or no row is left.
     """
     name, treatment = str(node["path"]), str(node["treatment"])
     outcomes = [node["outcome"]] if isinstance(node["outcome"], str) else list(node["outcome"])
@@ -94,13 +94,13 @@ def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Fault, ...]]:
 
 
 def _listed(said: Mapping[str, Any], called: str) -> list[cells.Code]:
-    """What is said of a column, as a list."""
+    """Return what is declared for a column, as a list."""
     codes = said.get(called, [])
     return codes if isinstance(codes, list) else [codes]
 
 
 def _named_once(table: pa.Table, name: str, faults: list[Fault]) -> list[str]:
-    """Columns that have a name of their own."""
+    """Return the columns with a unique name."""
     counts = Counter(table.column_names)
     for called, count in counts.items():
         if called == "":
@@ -111,7 +111,7 @@ def _named_once(table: pa.Table, name: str, faults: list[Fault]) -> list[str]:
 
 
 def _outcomes(name: str, named: Sequence[str], column: Any, rows: int, faults: list[Fault]) -> tuple[Floats, list[str]]:
-    """Outcomes that are numbers, shape (rows, d_y), NaN for a gap, and their names."""
+    """Return the outcomes that are numbers, shape (rows, d_y), NaN for a gap, and their names."""
     kept: dict[str, Floats] = {}
     for called in named:
         what = f"outcome {called} of {name}"
@@ -135,7 +135,7 @@ def _outcomes(name: str, named: Sequence[str], column: Any, rows: int, faults: l
 
 
 def _treatment(name: str, called: str, column: Any, rows: int, faults: list[Fault]) -> tuple[Ints, tuple[str, ...]]:
-    """Codes of the treatment, shape (rows,), and their names; all unknown where it is no treatment."""
+    """Return codes of the treatment, shape (rows,), and their names; all unknown if it is invalid."""
     try:
         return columns.treatment(f"treatment {called} of {name}", column(called))
     except DoesNotFit as error:

@@ -1,4 +1,4 @@
-"""Cohorts and splits of runs, made once for all the runs that share them. Needs no torch."""
+"""Cohorts and splits of runs, made once for all runs that share them. Needs no torch."""
 
 import functools
 import inspect
@@ -20,8 +20,7 @@ def load(node: Mapping[str, Any]) -> Cohort:
     """Load the cohort of a config's `dataset`.
 
     Raises:
-        UserError: its target is not admitted, is no data set or does not take these arguments, or the source cannot be
-            read.
+        UserError: its target is not admitted, is no data set or rejects these arguments, or the source cannot be read.
     """
     function, arguments = admission.target("dataset", node)
     named = f"dataset._target_={node['_target_']}"
@@ -42,7 +41,7 @@ def load(node: Mapping[str, Any]) -> Cohort:
 
 
 def _check_treatments(cohort: Cohort) -> None:
-    """Check that each treatment of a user's cohort has a row: codes 1 and 2, or -1 and 1, would be misread.
+    """Check that each treatment of a user's cohort has a row: otherwise codes 1 and 2, or -1 and 1, would be misread.
 
     Raises:
         DoesNotFit: one has none.
@@ -69,10 +68,10 @@ def _load_once(source: str) -> Cohort:
 
 
 class Data:
-    """Cohorts and splits by what they depend on. Rows that runs share are one array for all of them.
+    """Cohorts and splits by what they depend on. Runs that share rows share one array.
 
     Args:
-        keep: also keep the rows of one seed: who trains a stack needs them, who checks thousands of runs does not.
+        keep: also keep the rows of one seed: training a stack needs them, checking thousands of runs does not.
     """
 
     def __init__(self, keep: bool = True) -> None:
@@ -83,7 +82,7 @@ class Data:
         self._unseen: dict[str, int] = {}
 
     def only(self, configs: Sequence[RunConfig]) -> "Data":
-        """With what these runs share with others of what is known here; the rest is not kept."""
+        """Return a copy with only the rows of these runs that are already loaded, and no cohorts."""
         keys = [self._keys(config) for config in configs]
         found = Data(self.keep)
         found._encoded = {rows: self._encoded[rows] for rows, _ in keys if rows in self._encoded}
@@ -93,14 +92,14 @@ class Data:
     def cohort(self, node: Mapping[str, Any]) -> Cohort:
         source = json.dumps(node, sort_keys=True, default=str)
         if source not in self._cohorts:
-            # A source that is known by its hash, or is a part of this package, is the same for the whole process.
+            # A source with a known hash, or inside this package, stays the same for the whole process.
             steady = node.get("sha256") is not None or node.get("_target_") in PURE
             self._cohorts[source] = _load_once(source) if steady else load(node)
         return self._cohorts[source]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to tell the user of how the data were read."""
+        """Return lines for the user on how the data were read."""
         read = [note for cohort in self._cohorts.values() for note in cohort.notes]
         lines = [
             f"{column}: up to {count} measured rows have a level that no training row has"
@@ -109,11 +108,11 @@ class Data:
         return (*read, *lines)
 
     def key(self, config: RunConfig) -> str:
-        """What the rows of a run depend on: runs with equal keys have equal rows."""
+        """Return a key of a run's rows: runs with equal keys have equal rows."""
         return self._keys(config)[1]
 
     def _keys(self, config: RunConfig) -> tuple[str, str]:
-        """What (the encoded rows, these with their hidden treatments) depend on."""
+        """Return keys of (the encoded rows, these with their hidden treatments)."""
         node = json.dumps(config.dataset, sort_keys=True, default=str)
         rows = f"{node} {config.dataset_size} {config.split} {config.covariates} {config.scaling}"
         if not same_rows_for_all_seeds(config):
@@ -124,7 +123,7 @@ class Data:
         return rows, seen
 
     def split(self, config: RunConfig) -> DataSplit:
-        """The rows of a run.
+        """Return the rows of a run.
 
         Raises:
             UserError: they cannot be loaded. DoesNotFit: the config does not fit them.

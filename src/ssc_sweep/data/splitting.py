@@ -1,4 +1,4 @@
-"""From a cohort to the rows that train, validate and test, and the treatments that the model may see."""
+"""Split a cohort into training, validation and test rows, and hide treatments from the model."""
 
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +11,7 @@ from ssc_sweep.data.planting import plant
 from ssc_sweep.errors import DoesNotFit
 from ssc_sweep.streams import stream
 
-# Under `mar` the log-odds of being hidden rise by this much per standard deviation of the first confounder.
+# With `mar`, the log-odds of being hidden rise by this much per standard deviation of the first confounder.
 MAR_SLOPE = 2.0
 
 
@@ -23,7 +23,7 @@ class Rows:
         row: positions in the cohort as loaded, shape (n,).
         x: encoded covariates without gaps, shape (n, d_x).
         t: treatments, shape (n,), codes 0 ... K-1; HIDDEN where the source does not know it.
-        t_seen: the same with HIDDEN where the model must not look, shape (n,).
+        t_seen: the same with HIDDEN where the model must not see it, shape (n,).
         y: outcomes in their own unit, shape (n, d_y).
     """
 
@@ -36,13 +36,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class DataSplit:
-    """What one run trains and is measured on.
+    """The rows that one run is trained and measured on.
 
     Attributes:
         cohort: the source with the columns that are used.
         columns: names of the encoded covariates.
-        test: rows held back; None where there are none.
-        unseen: rows that validate or test and have a level that no training row has, by column.
+        test: rows held back; None if there are none.
+        unseen: number of validation or test rows with a level that no training row has, by column.
     """
 
     cohort: Cohort
@@ -54,10 +54,10 @@ class DataSplit:
 
 
 def test_rows(n: int, share: float) -> Ints:
-    """Positions of the rows that are held back, sorted: the same in every run on these data.
+    """Return the sorted positions of the rows held back: the same in every run on these data.
 
-    They depend neither on the seed nor on how the other rows are split, so no run of a study or a search trains on,
-    or is chosen by, a row that another one is tested on.
+    They depend neither on the seed nor on how the other rows are split, so no run of a study or a search is trained
+    on, or chosen by, a row that another run is tested on.
     """
     return np.sort(stream(0, "test").permutation(n)[: round(n * share)])
 
@@ -65,11 +65,11 @@ def test_rows(n: int, share: float) -> Ints:
 def choose_rows(n: int, config: RunConfig) -> tuple[Ints, Ints]:
     """Return (training rows, validation rows) as positions 0 ... n-1; test rows are in neither.
 
-    A smaller `dataset_size` is drawn at random and keeps the random order of the draw, so that its split is a random
-    one whatever `split.order` says: this is how the comparison "50 rows against 783" was made in the first place.
+    A smaller `dataset_size` is drawn at random and keeps the random order of the draw, so its split is random whatever
+    `split.order` says: the original comparison "50 rows against 783" was made this way.
 
     Raises:
-        DoesNotFit: more rows asked for than there are.
+        DoesNotFit: more rows are asked for than there are.
     """
     rows, size = np.setdiff1d(np.arange(n), test_rows(n, config.split.test_share)), config.dataset_size.rows
     if size is not None:
@@ -87,13 +87,13 @@ def choose_rows(n: int, config: RunConfig) -> tuple[Ints, Ints]:
 
 
 def same_rows_for_all_seeds(config: RunConfig) -> bool:
-    """Whether runs that differ in nothing but their seed train and validate on the same rows."""
+    """Return whether runs that differ only in their seed train and validate on the same rows."""
     chosen = config.dataset_size.rows is None and config.split.order == "file_order"
     return chosen and not any(change.share < 1 or change.value == "permuted" for change in config.split.planted)
 
 
 def fitted_rows(n: int, train: Ints, config: RunConfig) -> Ints:
-    """Positions of the rows that encodings are fitted to: the training rows, or all that are not held back."""
+    """Return the positions of the rows that encodings are fitted to: training rows, or all that are not held back."""
     if config.scaling.fit_on == "train":
         return train
     return np.setdiff1d(np.arange(n), test_rows(n, config.split.test_share))
@@ -102,9 +102,9 @@ def fitted_rows(n: int, train: Ints, config: RunConfig) -> Ints:
 def hide(cohort: Cohort, rows: Ints, config: RunConfig) -> Ints:
     """Return the treatments of these training rows with more of them HIDDEN, shape (n,).
 
-    Of those that the source knows exactly round(labels.hidden_share * known) are hidden: those with the largest score,
-    which is logistic noise (mcar), plus MAR_SLOPE times the first confounder in its standard deviations (mar), so that
-    P(hidden) is a logistic curve in it.
+    Exactly round(labels.hidden_share * known) of those that the source knows are hidden: those with the largest score.
+    The score is logistic noise (mcar), plus MAR_SLOPE times the first confounder in its standard deviations (mar), so
+    that P(hidden) is a logistic curve in it.
 
     Raises:
         DoesNotFit: mar without a confounder.
@@ -127,7 +127,7 @@ def hide(cohort: Cohort, rows: Ints, config: RunConfig) -> Ints:
 
 
 def encode(cohort: Cohort, config: RunConfig) -> DataSplit:
-    """Choose rows, encode them by the training rows; no further treatment is hidden yet.
+    """Choose rows and encode them by the training rows; hide no further treatment yet.
 
     Raises:
         DoesNotFit: too few rows, or a column without a value.
@@ -135,7 +135,7 @@ def encode(cohort: Cohort, config: RunConfig) -> DataSplit:
     n = len(cohort.t)
     train_rows, val_rows = choose_rows(n, config)
     held_back = test_rows(n, config.split.test_share)
-    # Faults are planted into the table as it came; columns are left out and codes are read afterwards.
+    # Plant faults into the original table; then leave out columns and read codes.
     changed = plant(cohort, train_rows, np.concatenate([val_rows, held_back]), config.split.planted, config.seed)
     kept = changed.keep(config.covariates.keep)
     if config.scaling.codes == "missing":

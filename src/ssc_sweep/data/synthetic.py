@@ -1,4 +1,4 @@
-"""A cohort whose effect is known and into which one cause of failure can be planted.
+"""A cohort with a known effect, into which one cause of failure can be planted.
 
     x_j ~ N(0, 1), j = 1 ... d_x          treatment k drawn with probability softmax_k(k * confounding * x_1)
     y_i = effect * T + x_1 + x_2 + N(0, noise^2), for each outcome i            shape "linear"
@@ -6,14 +6,14 @@
 
 Three faults can be planted into the table; `split.planted` plants others into the rows of a split.
 
-Coded columns: the last `wave_columns` covariates are 0/1 questions that a second survey wave did not ask. Up to
-row n / 2 they are answered (0 or 1, a coin each with probability `wave_share`), from there on they hold the code 2.
-With `wave_columns=0` there are none.
+Coded columns: the last `wave_columns` covariates are 0/1 questions that a second survey wave did not ask. Up to row
+n / 2 they hold answers (1 with probability `wave_share`, else 0), from there on the code 2. With `wave_columns=0` there
+are none.
 
 A leak: one more covariate, `leak`, is the first outcome itself.
 
-Label shift: rows are sorted by label_shift * (first outcome, standardised) + N(0, 1), so that those further down the
-file have larger outcomes. With 0 they stay as they were drawn.
+Label shift: rows are sorted by label_shift * (first outcome, standardised) + N(0, 1), so that later rows have larger
+outcomes. With 0 they stay in the order drawn.
 """
 
 from dataclasses import replace
@@ -43,21 +43,21 @@ def load(
     leak: bool = False,
     label_shift: float = 0.0,
 ) -> Cohort:
-    """Draw the cohort. It depends on `data_seed` alone, not on a run's seed: all runs of a study see the same data.
+    """Draw the cohort. It depends on `data_seed`, not on a run's seed: all runs of a study see the same data.
 
     Args:
         rows: n, number of rows.
         d_x: number of covariates; the first is a confounder, the first two act on the outcome.
         d_y: number of outcomes.
         treatments: K, number of treatments.
-        effect: what one step of T adds to every outcome, in kg.
-        confounding: pull of x_1 on the treatment; 0 is a randomised trial.
+        effect: effect of one step of T on every outcome, in kg.
+        confounding: effect of x_1 on the treatment; 0 is a randomised trial.
         noise: standard deviation of the outcome given X and T, in kg.
-        wave_columns: how many covariates the second wave left out; 0 plants no cause.
+        wave_columns: how many covariates the second wave left out; 0 plants nothing.
         wave_share: share of ones among their answers in the first wave.
         shape: how the first two covariates act on the outcome.
         leak: whether a covariate holds the first outcome.
-        label_shift: pull of the first outcome on the order of the rows.
+        label_shift: effect of the first outcome on the order of the rows.
 
     Raises:
         UserError: more wave columns than covariates.

@@ -1,8 +1,9 @@
-"""A table of the user's own as a cohort: `load` reads a CSV or Parquet file, `cohort_of` takes what Python has made.
+"""The user's own table as a cohort: `load` reads a CSV or Parquet file, `cohort_of` takes a table made in Python.
 
     dataset=csv dataset.path=my.csv dataset.treatment=dose dataset.outcome=weight
 
-Every column but treatment and outcome is a covariate. docs/DATA.md explains the rules; conf/dataset/csv.yaml the keys.
+Every other column than treatment and outcome is a covariate. docs/DATA.md explains the rules, conf/dataset/csv.yaml the
+keys.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ def load(
     """Read a file; each argument is a key of conf/dataset/csv.yaml.
 
     Raises:
-        UserError: the file cannot be read, is not the one that sha256 means, or lacks a column that is named.
+        UserError: the file cannot be read, has another hash than sha256, or lacks a named column.
         DoesNotFit: see `cohort_of`.
     """
     fingerprint.sha256(path, sha256)
@@ -89,24 +90,24 @@ def cohort_of(
     modifiers: Sequence[str] = (),
     effect: float | None = None,
 ) -> Cohort:
-    """Make a cohort of a table, in the order of its rows: what a data set's function of your own returns.
+    """Make a cohort from a table, in the order of its rows: the return value for your own data set function.
 
     Args:
-        table: one column a variable; an index of pandas is not looked at.
+        table: one column per variable; a pandas index is ignored.
         name: of the data, for messages.
-        treatment: its column holds numbers, true/false or words; a gap is a treatment that nobody knows.
+        treatment: its column holds numbers, true/false or words; a gap is an unknown treatment.
         outcome: one column of numbers, or several. A row without one of them is left out, and counted.
-        kinds: by column, number | yes_no | category, where the values do not tell.
-        missing: by column, the values that stand for a gap.
-        codes: by covariate, the values that may stand for a gap; `scaling.codes` says how a run reads them.
-        roles: by column, a name of `cohort.Role` in small letters; baseline where nothing is said.
+        kinds: by column, number | yes_no | category, if the values do not tell.
+        missing: by column, the values that mean a gap.
+        codes: by covariate, the values that may mean a gap; `scaling.codes` says how a run reads them.
+        roles: by column, a name of `cohort.Role` in small letters; default baseline.
         drop: columns that are no covariates.
         unit: of the outcomes.
         squared, modifiers: see `cohort.Adjustment`, whose categories are the columns of this kind.
         effect: see `Cohort`.
 
     Raises:
-        UserError: a column that is named is not there, is there twice or is named for two things.
+        UserError: a named column is missing, duplicate or used for two things.
         DoesNotFit: the values of a column cannot be used, or there are fewer rows than covariates.
 
     >>> frame = pd.DataFrame({"dose": ["low", "high", None], "age": [50, 61, 47], "weight": [2.0, 3.5, 1.0]})
@@ -124,7 +125,7 @@ def cohort_of(
     own = {treatment, *outcomes}
     covariates = [column for column in arrow.column_names if column not in own and column not in drop]
     for key, chosen in {"kinds": kind_of, "roles": role_of, "codes": codes_of}.items():
-        # What is declared of a column that is dropped does no harm.
+        # Declarations for a dropped column do no harm.
         check_known(name, key, chosen, [*covariates, *drop])
     for key, named in {"squared": squared, "modifiers": modifiers}.items():
         check_known(name, key, named, covariates)
@@ -181,7 +182,7 @@ def cohort_of(
 
 
 def _listed(said: Mapping[str, Any], called: str) -> list[cells.Code]:
-    """What is said of a column, as a list."""
+    """Return what is declared for a column, as a list."""
     codes = said.get(called, [])
     return codes if isinstance(codes, list) else [codes]
 
@@ -206,7 +207,7 @@ def _arrow(table: pd.DataFrame | pa.Table, name: str) -> pa.Table:
 
 
 def _outcome(named: str, column: pa.ChunkedArray) -> Floats:
-    """An outcome's numbers, shape (n,), NaN for a gap."""
+    """Return an outcome's numbers, shape (n,), NaN for a gap."""
     if cells.is_text(column):
         raise DoesNotFit(
             f"{named} holds text, such as '{cells.example(column)}': allowed are numbers. If it stands for a gap, name "

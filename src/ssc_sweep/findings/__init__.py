@@ -1,1 +1,1 @@
-"""Wing 5: what a study found, read from its folder. Never trains."""
+"""Findings of a study, read from its folder (wing 5). Never trains."""

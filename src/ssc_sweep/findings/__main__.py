@@ -1,4 +1,4 @@
-"""python -m ssc_sweep.findings outputs/<study> ...: make the findings of finished studies again, without training."""
+"""python -m ssc_sweep.findings outputs/<study> ...: rebuild the findings of finished studies without training."""
 
 import argparse
 import os
@@ -17,7 +17,7 @@ def _study(path: Path) -> StudyFolder:
     """Check that the path is a study's folder.
 
     Raises:
-        UserError: it is not.
+        UserError: it is none.
     """
     if not path.is_dir():
         raise UserError(f"there is no folder {path}. Give the folder of a study, such as outputs/<study>.")
@@ -28,7 +28,7 @@ def _study(path: Path) -> StudyFolder:
 
 
 def find(paths: Sequence[Path]) -> tuple[list[StudyFolder], list[UserError]]:
-    """The studies among these paths, those that a folder holds included, and what is wrong with the others."""
+    """Return the studies among these paths and in these folders, and what is wrong with the other paths."""
     folders, wrong = [], []
     every: list[Path] = []
     for path in (path.resolve() for path in paths):
@@ -43,15 +43,15 @@ def find(paths: Sequence[Path]) -> tuple[list[StudyFolder], list[UserError]]:
 
 
 def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
-    """Make the findings of each study again, and an index where there are several.
+    """Rebuild the findings of each study, and an index if there are several.
 
     Returns:
-        The pages, and a line for each study with runs that have ended and cannot be read.
+        The pages, and a line for each study with ended runs that cannot be read.
 
     Raises:
-        UserError: a page cannot be written, or an index.html that somebody else has made is in its place.
+        UserError: a page cannot be written, or another program's index.html is in its place.
     """
-    # Imported here: pandas, scipy and matplotlib take time that a wrong path should not cost.
+    # Imported here, so that a wrong path is reported without loading pandas, scipy and matplotlib.
     from ssc_sweep.findings.drawing.pages import environment
     from ssc_sweep.findings.judging.answer import headline
     from ssc_sweep.findings.report import build
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Exit codes: 0 done, 1 a run cannot be read or a page cannot be written, 2 none of the paths is a study.
 
-    Paths that are no study are named and passed over, so that outputs/* works whatever else lies there.
+    Paths that are no study are named and skipped, so that outputs/* works whatever else is there.
     """
     parser = argparse.ArgumentParser(
         prog="python -m ssc_sweep.findings",
@@ -110,14 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def command() -> NoReturn:
-    """The command line as the whole of a process."""
+    """Run the command line and exit the process."""
     code = 0
     try:
         try:
             code = main()
         finally:
-            sys.stdout.flush()  # also where argparse leaves by itself, as for --help
-    except BrokenPipeError:  # whoever read the output has seen enough
+            sys.stdout.flush()  # also if argparse exits by itself, as for --help
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 

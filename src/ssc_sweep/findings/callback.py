@@ -1,7 +1,7 @@
-"""When a study has ended, read it back from disk and show it.
+"""Read a study back from disk when it has ended, and show it.
 
-Hydra calls the callback after every sweeper, and after a study that broke off. It swallows whatever a callback raises,
-so this one only notes which study has ended; `ssc_sweep.__main__` then has the findings made by `show_ended`.
+Hydra calls the callback after every sweeper, also if a study breaks off. It swallows whatever a callback raises, so
+this one only notes which study has ended; `ssc_sweep.__main__` then calls `show_ended` to make the findings.
 """
 
 from typing import Any
@@ -15,12 +15,12 @@ from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.plan import begun_here, started_here
 
-# Studies that have ended and have not been shown, and whether to write a report.
+# Studies that have ended and are not yet shown, and whether to write their report.
 _ended: list[tuple[StudyFolder, bool]] = []
 
 
 class NoteEnd(Callback):
-    """Named in conf/config.yaml."""
+    """The callback that conf/config.yaml names."""
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         try:
@@ -49,12 +49,12 @@ def _show(folder: StudyFolder, with_report: bool) -> None:
             )
         return
     try:
-        # Where this command was refused, the findings of an earlier one would look like its answer.
+        # If this command was refused, the findings of an earlier one would look like its answer.
         if not started_here(folder) or not folder.runs():
             return
     except UserError:
         return  # the sweeper has refused it already
-    # Imported here: pandas, scipy and matplotlib take time that a wrong override should not cost.
+    # Imported here, so that a wrong override is reported without loading pandas, scipy and matplotlib.
     from ssc_sweep.findings.report import examine, write, write_tables
     from ssc_sweep.findings.searched.search import print_search
     from ssc_sweep.findings.table import print_places, print_study
@@ -62,7 +62,7 @@ def _show(folder: StudyFolder, with_report: bool) -> None:
     found = examine(folder)
     if found.search is not None:
         print_search(found.search)
-    if found.search is None or found.study.plan.hypotheses:  # those that were tested on the winner of a search
+    if found.search is None or found.study.plan.hypotheses:  # hypotheses tested on the winner of a search
         print_study(found.study.without_search(), found.verdicts)
     try:
         if with_report:

@@ -37,8 +37,8 @@ from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.job import Status
 from ssc_sweep.writing import write_text
 
-# What a term may be: characteristic -> (scale, where nothing is wrong, sign of its weight). Those left out say that a
-# shift exists, not that it hurts (domain_auc), or depend on how many columns there are by chance (max_order).
+# Possible terms: characteristic -> (scale, value if nothing is wrong, sign of its weight). Left out: domain_auc, which
+# shows that a shift exists, not that it hurts, and max_order, which depends by chance on the number of columns.
 CANDIDATES = {
     "constant_columns": ("log1p", 0.0, 1),
     "max_z": ("log1p", 5.0, 1),
@@ -58,13 +58,13 @@ CANDIDATES = {
     "outcome_offset": ("log1p", 0.5, 1),
     "largest_outcome": ("log1p", 50.0, 1),
 }
-# Penalties on the squared standardised weights, beside the mean log loss. The first chooses the terms; then the best is
-# taken.
+# Penalties on the squared standardised weights, added to the mean log loss. The first one is used to choose the terms;
+# then the best is taken.
 RIDGES = (0.01, 0.001, 0.1)
 MOST_TERMS = 4
-# Tables of the same people are left out together.
+# Tables with the same people are left out together.
 SAME_PEOPLE = {"close_college": "card"}
-FEWEST_TABLES = 3  # a model that fails on fewer has a constant forecast: nothing can be learned, and left out, of them
+FEWEST_TABLES = 3  # a model that fails on fewer gets a constant forecast: too few to learn from and to leave out
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Map:
 
     @property
     def weights(self) -> Floats:
-        """Of each run, so that every table has the same; sum 1."""
+        """Return weights of the runs that give every table the same weight; sum 1."""
         _, at, counts = np.unique(self.table, return_inverse=True, return_counts=True)
         weights = 1.0 / counts[at]
         return weights / weights.sum()
@@ -88,7 +88,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Log-odds of failure: `intercept` where all is as usual, and a weight for each named characteristic."""
+    """Log-odds of failure: `intercept` if nothing is wrong, and a weight for each named characteristic."""
 
     intercept: float
     weights: dict[str, float]
@@ -101,13 +101,13 @@ class Fitted:
 
 
 def _part(name: str, values: Floats) -> Floats:
-    """What a weight multiplies: the scaled characteristic over that where nothing is wrong; 0 where it is unknown."""
+    """Return what a weight multiplies: the scaled characteristic minus its value if nothing is wrong; 0 if unknown."""
     scale, usual, _ = CANDIDATES[name]
     return np.nan_to_num(SCALES[scale](values) - SCALES[scale](usual), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def fit_terms(runs: Map, names: Sequence[str], ridge: float = RIDGES[0]) -> Fitted:
-    """Logistic regression on these characteristics, with signs and ridge penalty as the module says."""
+    """Fit a logistic regression on these characteristics, with signs and ridge penalty as the module says."""
     design = np.column_stack([np.ones(len(runs.failed)), *(_part(name, runs.x[name]) for name in names)])
     spread = np.concatenate([[1.0], np.maximum(design[:, 1:].std(axis=0), 1e-9)])
     x, y, w = design / spread, runs.failed.astype(float), runs.weights
@@ -130,7 +130,7 @@ def log_loss(p: Floats, runs: Map) -> float:
 
 
 def _left_out(runs: Map, names: Sequence[str], ridge: float = RIDGES[0]) -> float:
-    """Log loss of tables left out, one after another."""
+    """Return the log loss on tables left out, one after another."""
     p = np.empty(len(runs.failed))
     for table in np.unique(runs.table):
         out = runs.table == table
@@ -156,7 +156,7 @@ def fit(runs: Map) -> Fitted:
 
 
 def leave_tables_out(runs: Map) -> Floats:
-    """p_fail of each run, by a fit - choice of terms included - that has not seen its table."""
+    """Return p_fail of each run by a fit, choice of terms included, that has not seen its table."""
     p = np.empty(len(runs.failed))
     for table in np.unique(runs.table):
         out = runs.table == table
@@ -165,7 +165,7 @@ def leave_tables_out(runs: Map) -> Floats:
 
 
 def calibration_error(p: Floats, failed: np.ndarray, bins: int = 10) -> float:
-    """Mean over runs of |share that failed - mean p| in the run's bin of ten equal widths (Naeini et al. 2015).
+    """Return the mean over runs of |share failed - mean p| in the run's bin, of equal widths (Naeini et al. 2015).
 
     >>> round(calibration_error(np.array([0.05, 0.05, 0.95, 0.95]), np.array([False, False, True, False])), 3)
     0.25
@@ -176,17 +176,17 @@ def calibration_error(p: Floats, failed: np.ndarray, bins: int = 10) -> float:
 
 
 def auroc(score: Floats, failed: np.ndarray) -> float:
-    """Chance that a failed run has the higher score; 0.5 where none, or every one, failed. NaN counts as the lowest."""
+    """Return the probability that a failed run scores higher; 0.5 if none or all failed. NaN counts as the lowest."""
     if failed.all() or not failed.any():
         return 0.5
     return float(roc_auc_score(failed, np.nan_to_num(score, nan=float(np.nanmin(score)), posinf=1e300)))
 
 
 def read_map(studies: Sequence[StudyFolder]) -> dict[str, Map]:
-    """The runs of studies by model; a run that failed or was pruned is left out.
+    """Read the runs of studies by model; leave out runs that failed or were pruned.
 
     Raises:
-        UserError: a run cannot be read, or none is there.
+        UserError: a run cannot be read, or there is none.
     """
     data, known = Data(), {}
     rows: dict[str, list[tuple[dict[str, float], bool, str]]] = {}
@@ -210,7 +210,7 @@ def read_map(studies: Sequence[StudyFolder]) -> dict[str, Map]:
 
 
 def _measured(config: RunConfig) -> tuple[dict[str, float], str]:
-    """Characteristics as a run has them, the domain classifier beside them, and the name of the table."""
+    """Return the characteristics of a run's rows, the domain classifier's too, and the name of the table."""
     split = Data().split(config)
     full = characteristics(split)
     name = split.cohort.name
@@ -224,7 +224,7 @@ def _as_map(runs: Sequence[tuple[dict[str, float], bool, str]]) -> Map:
 
 
 def as_yaml(fitted: dict[str, Fitted], maps: dict[str, Map], command: str) -> str:
-    """The text of forecast.yaml."""
+    """Return the text of forecast.yaml."""
     models: dict[str, Any] = {}
     for model, one in sorted(fitted.items()):
         terms = [
@@ -245,7 +245,7 @@ def as_yaml(fitted: dict[str, Fitted], maps: dict[str, Map], command: str) -> st
 
 
 def judge(model: str, runs: Map, held_out: Floats) -> list[str]:
-    """A row of the table: how good the forecast is on tables left out, and the best single characteristic."""
+    """Return a table row: how good the forecast is on tables left out, and the best single characteristic."""
     of_all = {name: auroc(sign * runs.x[name], runs.failed) for name, (_, _, sign) in CANDIDATES.items()}
     single = max(of_all, key=of_all.__getitem__)
     share = f"{runs.failed.sum()} of {len(runs.failed)}"

@@ -1,6 +1,6 @@
 """The report of a study: verdicts.csv, contrasts.csv, figures/ and report.html, one file that needs no network.
 
-All that a study folder holds is text from outside: the templates escape it, and CSV cells cannot start a formula.
+Everything in a study folder is untrusted text: the templates escape it, and CSV cells cannot start a formula.
 """
 
 import math
@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pandas as pd
 
 # isort: split
-# Before matplotlib, which it imports without what the user has set for it.
+# Before matplotlib, which this imports without the user's settings.
 from ssc_sweep.findings.drawing import style  # noqa: F401
 
 # isort: split
@@ -76,9 +76,9 @@ class Chapter:
 
 
 def _chapters(study: Study) -> list[tuple[str, str, str, list[Arm]]]:
-    """(file name, title, claim, arms with the control first) for each figure set; at most MOST_ARMS arms in one.
+    """Return (file name, title, claim, arms with the control first) for each figure set of at most MOST_ARMS arms.
 
-    At most MOST_CHAPTERS sets: the first of every hypothesis come before the second of any.
+    At most MOST_CHAPTERS sets: the first set of every hypothesis comes before the second of any.
     """
     arms = {arm.folder: arm for arm in study.plan.arms}
     controls = {arm.control for arm in study.plan.arms if arm.control}
@@ -105,7 +105,7 @@ def _chapters(study: Study) -> list[tuple[str, str, str, list[Arm]]]:
 
 
 def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str, Figure]]:
-    """(suffix, title, caption, alt text, figure) for one chapter."""
+    """Return (suffix, title, caption, alt text, figure) for each figure of one chapter."""
     by_epoch = study.history[study.history["kind"] == "epoch"]
     runs = [ArmRuns(arm.label, rmse_of(study, arm.folder), by_epoch[by_epoch["arm"] == arm.folder]) for arm in arms]
     unit = unit_of(study)
@@ -153,7 +153,7 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
 
 
 def picture(study: Study, name: str, title: str, caption: str, alt: str, figure: Figure) -> Picture:
-    """Write a figure to figures/ as SVG and PNG, and make it ready for the page."""
+    """Write a figure to figures/ as SVG and PNG, and prepare it for the page."""
     svg, png, folder = as_svg(figure), as_png(figure), study.folder.path / "figures"
     write_text(folder / f"{name}.svg", svg)
     write_file(folder / f"{name}.png", lambda beside: beside.write_bytes(png))
@@ -177,7 +177,7 @@ def draw(study: Study) -> list[Chapter]:
 
 
 def picture_of_effects(study: Study) -> Picture | None:
-    """The forest plot of all estimates of the effect; None where there are none."""
+    """Draw the forest plot of all estimates of the effect; None if there are none."""
     found = [one for one in effects(study) if math.isfinite(one.effect)]
     if not found:
         return None
@@ -216,7 +216,7 @@ def draw_search(search: Search) -> list[Picture]:
 
 
 def picture_of_verdicts(study: Study, verdicts: Sequence[ArmVerdict]) -> Picture | None:
-    """The forest plot: every arm's ratio and the share of its runs that work; None where nothing is judged."""
+    """Draw the forest plot: every arm's ratio and share of runs that work; None if nothing is judged."""
     judged = [v for v in verdicts if v.judgement is not None]
     if not judged or study.rule is None:
         return None
@@ -232,7 +232,7 @@ def picture_of_verdicts(study: Study, verdicts: Sequence[ArmVerdict]) -> Picture
 
 
 def pictures_of_factors(study: Study, factorial: Factorial) -> list[Picture]:
-    """The figures of a hypothesis with factors."""
+    """Draw the figures of a hypothesis with factors."""
     stem = folder_name([f"factors-{factorial.hypothesis}{factorial.at}"])
     figures = figures_of(factorial, study.rule, unit_of(study)) if study.rule else []
     return [
@@ -254,7 +254,7 @@ def render(
     for verdict in verdicts:
         groups.setdefault(verdict.arm.hypothesis, []).append(verdict)
     known = study.runs["mean_predictor_rmse"].dropna()
-    # The trials of a search are too many to be put side by side.
+    # A search has too many trials to show side by side.
     compared = study.without_search() if search else study
     probe_arms, probe_rows = probe_table(compared)
     factorials = factorials_of(compared)
@@ -297,8 +297,8 @@ def render(
         "tracebacks": tracebacks(runs),
         "left_out": [run for run in runs if run.reason],
         "most_listed": MOST_LISTED,
-        # The trials of a search have seeds of their own, and under seeds=auto each arm has as many as it took: there is
-        # no grid to be complete.
+        # The trials of a search have their own seeds, and with seeds=auto each arm has as many as needed: no grid of
+        # arms and seeds can be incomplete.
         "never_started": [] if study.is_search or (study.rule and study.rule.sequential) else never_started(study),
         "search_notes": search_notes(search) if search else [],
         "search_answer": answer_of(search) if search else "",
@@ -309,7 +309,7 @@ def render(
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study has found: as it was read, and the text of its summary.csv."""
+    """The findings of a study: the study as read, and the text of its summary.csv."""
 
     study: Study
     summary: str
@@ -318,7 +318,7 @@ class Findings:
 
 
 def examine(folder: StudyFolder) -> Findings:
-    """Read the study and judge it; nothing is written."""
+    """Read the study and judge it; write nothing."""
     study, summary = summarised(folder)
     try:
         search = read_search(study)

@@ -1,4 +1,4 @@
-"""The table at the end of a study: one row an arm, and predict-the-mean beside them."""
+"""The table at the end of a study: one row per arm, and one for predicting the mean."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.verdicts.scoring import Naming, Score
 from ssc_sweep.verdicts.shown import TITLE, forest, ratio_text, share_text
 
-MOST_POINTS = 10  # of more planted faults the terminal shows the score alone; the report has every arm
+MOST_POINTS = 10  # with more planted faults the terminal shows only the score; the report has every arm
 
 
 def arm_table(study: Study, verdicts: Sequence[ArmVerdict]) -> Table:
@@ -57,7 +57,7 @@ def arm_table(study: Study, verdicts: Sequence[ArmVerdict]) -> Table:
         against = [ratio_text(judgement), pictures[comparison(arm)]] if judgement else ["-", ""]
         table.add_row(*_cells(study, arm, judgement, in_pairs), *(against if in_pairs else []))
     table.add_section()
-    # One number a split: arms share the splits of their seeds.
+    # One number per split: arms share the splits of their seeds.
     baseline = runs.drop_duplicates(["seed", "mean_predictor_rmse"])["mean_predictor_rmse"].dropna()
     floor = study.rule.scaled(baseline, baseline) if study.rule else baseline
     table.add_row("predict the mean", *_numbers(baseline, in_pairs), "", _works(floor, len(baseline), study.rule))
@@ -65,7 +65,7 @@ def arm_table(study: Study, verdicts: Sequence[ArmVerdict]) -> Table:
 
 
 def _numbers(rmse: pd.Series, in_pairs: bool) -> list[str]:
-    """n, mean, sd, median and, unless pairs are compared, range as text."""
+    """Return n, mean, sd, median and, unless pairs are compared, range as text."""
     n = len(rmse)
     if n == 0:
         return ["0", "-", "-", "-", *([] if in_pairs else ["-"])]
@@ -75,7 +75,7 @@ def _numbers(rmse: pd.Series, in_pairs: bool) -> list[str]:
 
 
 def _works(scaled: pd.Series, runs: int, rule: Rule | None) -> str:
-    """How many of the runs work, by their RMSE as the rule wants it; a run without one does not."""
+    """Return how many runs work, by RMSE scaled as the rule asks; a run without RMSE does not."""
     return f"{int((scaled < rule.threshold).sum())}/{runs}" if rule else "-"
 
 
@@ -90,7 +90,7 @@ def _cells(study: Study, arm: Arm, judgement: Judgement | None, in_pairs: bool) 
 
 
 def _endings(runs: pd.DataFrame) -> str:
-    """How the runs ended, e.g. "58 finished, 2 diverged (no RMSE, left out of n)"."""
+    """Return how the runs ended, e.g. "58 finished, 2 diverged (no RMSE, left out of n)"."""
     counts = runs["status"].value_counts()
     parts = [f"{count} {status}" for status, count in counts.items()]
     lost = "" if set(counts.index) <= {Status.FINISHED} else " (runs without an RMSE are left out of n)"
@@ -98,7 +98,7 @@ def _endings(runs: pd.DataFrame) -> str:
 
 
 def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
-    """A line for each hypothesis, then one for each arm, then what the intervals are."""
+    """Return a line for each hypothesis, then one for each arm, then what the intervals are."""
     lines = [f"{one.name}: {one.cause.value}" for one in conclusions_of(verdicts)]
     for verdict in verdicts:
         advice = verdict.judgement.advice if verdict.judgement else ""
@@ -115,7 +115,7 @@ def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
 
 
 def make_console() -> Console:
-    """The terminal; a pipe or a file has no width of its own."""
+    """Return a console for the terminal; a pipe or a file has no width of its own."""
     console = Console()
     return console if console.is_terminal else Console(width=120)
 
@@ -128,7 +128,7 @@ def print_places(study: Study, with_report: bool) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-# What the terminal shows of the scores, a table each; the report has all. Name -> a short title.
+# Scores that the terminal shows, a table each; the report has all. Name -> short title.
 OUTCOME = {
     "rmse": "RMSE", "rmse_per_batch": "by batch", "skill": "skill", "nll": "NLL", "coverage_50": "50%",
     "coverage_90": "90%", "effect": "effect", "effect_error": "off by", "seconds": "s",
@@ -140,7 +140,7 @@ TREATMENT = {
 
 
 def score_tables(study: Study) -> list[Table]:
-    """The scores of every arm: of the outcome and of the treatment where there are several models, and the user's."""
+    """Return tables of every arm's scores: outcome and treatment if there are several models, and the user's own."""
     found = score_table(study)
     places = {column.name: i for i, column in enumerate(found.columns)}
     several = len(study.runs["model"].dropna().unique()) > 1
@@ -172,7 +172,7 @@ def _score(cell: Cell | None) -> str:
 
 
 def effect_table(study: Study) -> Table | None:
-    """Every estimate of the treatment's effect; None where there are none."""
+    """Return a table of all estimates of the treatment's effect; None if there are none."""
     found = effects(study)
     if not found:
         return None
@@ -193,7 +193,7 @@ def effect_table(study: Study) -> Table | None:
 
 
 def published_lines(study: Study) -> list[str]:
-    """A line for each published number: what ours is, and why they differ."""
+    """Return a line for each published number: what ours is, and why they differ."""
     return [
         f"published {one.value:g}, ours {one.ours:.2f}: {one.title} of {one.arm} ({one.source}). {one.note}".rstrip()
         for one in published(study)
@@ -201,7 +201,7 @@ def published_lines(study: Study) -> list[str]:
 
 
 def fault_table(score: Score) -> Table:
-    """What the verdicts name of every planted fault: counts of studies."""
+    """Return a table of what the verdicts name for each planted fault, in counts of studies."""
     table = Table(
         title="Planted faults: what the verdicts name, studies", title_justify="left", box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
@@ -215,7 +215,7 @@ def fault_table(score: Score) -> Table:
 
 
 def print_score(score: Score) -> None:
-    """Print what the verdicts name of the planted faults, and the studies in which that is wrong."""
+    """Print what the verdicts name for the planted faults, and the studies in which they are wrong."""
     console = make_console()
     console.print(fault_table(score))
     for line in score_lines(score):
@@ -224,9 +224,9 @@ def print_score(score: Score) -> None:
 
 
 def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
-    """Print the answer, the table, scores and effects where there are any, the verdicts and how the runs ended.
+    """Print the answer, the table, any scores and effects, the verdicts and how the runs ended.
 
-    Of planted faults their score stands at the end; of many, it is all that is printed.
+    With planted faults, their score comes last; with many, only the score is printed.
     """
     console = make_console()
     score = score_of(study, verdicts)

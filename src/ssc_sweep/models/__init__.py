@@ -1,1 +1,1 @@
-"""Wing 2: the models. A model is one file and one YAML in conf/model; `contract` says what it must offer."""
+"""The models (wing 2). A model is one file and one YAML in conf/model; `contract` defines what it must offer."""

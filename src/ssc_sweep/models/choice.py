@@ -1,4 +1,4 @@
-"""From the `model` of a config to a model."""
+"""Make a model from the `model` of a config."""
 
 import importlib.util
 import inspect
@@ -18,7 +18,7 @@ from ssc_sweep.schema import check_arguments
 
 @dataclass(frozen=True)
 class Choice:
-    """A class and its arguments, checked. `adapted`: it is an ordinary module."""
+    """A checked class and its arguments. `adapted`: whether it is an ordinary module."""
 
     cls: type[nn.Module]
     arguments: dict[str, Any]
@@ -26,7 +26,7 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """What the model is called in reports."""
+        """Return the model's name in reports."""
         return self.cls.__name__
 
     @property
@@ -34,17 +34,17 @@ class Choice:
         return issubclass(self.cls, Predictor) and self.cls.stacks
 
     def build(self, sizes: Sizes, seeds: Sequence[int], stats: Sequence[StatsMode]) -> Predictor:
-        """Make the model of these runs; one that does not stack is given one."""
+        """Make the model of these runs; a model that does not stack gets a single run."""
         if self.adapted:
             return Adapted(sizes, seeds, stats, self.cls, self.arguments)
         return self.cls(sizes, seeds, stats, **self.arguments)  # type: ignore[return-value]
 
 
 def choose(node: Mapping[str, Any]) -> Choice:
-    """The model that a config names.
+    """Return the model that a config names.
 
     Raises:
-        UserError: it is not admitted, is no model, lacks a package, or does not take these arguments.
+        UserError: it is not admitted, is no model, lacks a package, or rejects these arguments.
     """
     cls, arguments = admission.target("model", node)
     named = f"model._target_={node['_target_']}"

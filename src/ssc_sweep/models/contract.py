@@ -1,11 +1,11 @@
-"""What a model offers to training and measuring, and what it is given.
+"""The interface between a model and training and measuring.
 
-A `Predictor` predicts. It is of one of two final kinds: a `Learner` descends objectives, step by step; a `Solver` finds
-its parameters in closed form. An ordinary torch module needs neither: see `ssc_sweep.models.ordinary`.
+A `Predictor` predicts. It is one of two kinds: a `Learner` descends objectives step by step; a `Solver` finds its
+parameters in closed form. An ordinary torch module needs neither: see `ssc_sweep.models.ordinary`.
 
-All tensors carry a leading run axis R: R runs of equal shapes train side by side, each with its own weights, seed,
-statistics and rows, and no operation mixes them. A model that knows nothing of R says `stacks = False` and is always
-given R = 1.
+All tensors have a leading run axis R: R runs of equal shapes train side by side, each with its own weights, seed,
+statistics and rows, and no operation mixes them. A model without a run axis sets `stacks = False` and always gets
+R = 1.
 
 Shapes below: R runs, B rows of a batch, d_x covariates, d_y outcomes, K treatments.
 """
@@ -37,11 +37,11 @@ class Batch:
 
     Attributes:
         x: covariates, shape (R, B, d_x).
-        t: treatments as codes, `data.cohort.HIDDEN` where the model must not look, shape (R, B), int64.
+        t: treatments as codes, `data.cohort.HIDDEN` if the model must not see them, shape (R, B), int64.
         y: outcomes in their unit, shape (R, B, d_y).
-        any_hidden: whether any treatment of the stack's training rows is HIDDEN (known without looking at t).
+        any_hidden: whether any treatment of the stack's training rows is HIDDEN (known without reading t).
         last: whether it is the last batch of an epoch.
-        row: positions among the training rows of each run, shape (R, B); None for rows that do not train.
+        row: positions among the training rows of each run, shape (R, B); None for rows not used in training.
     """
 
     x: Tensor
@@ -54,10 +54,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Loss:
-    """`total`, shape (R,), is what a step descends.
+    """`total`, shape (R,), is what a step minimises.
 
-    `parts` are its named pieces without gradient, for the probes: one number a run (R,), one a row (R, B), or one
-    a row and treatment (R, B K).
+    `parts` are its named parts without gradient, for the probes: one number per run (R,), per row (R, B), or per row
+    and treatment (R, B K).
     """
 
     total: Tensor
@@ -66,11 +66,11 @@ class Loss:
 
 @dataclass(frozen=True)
 class Objective:
-    """One loss and the parameters that descend it. A model with adversaries has several; a step visits each in turn.
+    """One loss and the parameters that minimise it. A model with adversaries has several; a step visits each in turn.
 
     Attributes:
-        steps: updates a batch; adversaries often take several.
-        lr: a learning rate of its own; None: the run's.
+        steps: updates per batch; adversaries often take several.
+        lr: its own learning rate; None: the run's.
     """
 
     name: str
@@ -81,21 +81,21 @@ class Objective:
 
 
 class Predictor(nn.Module, ABC):
-    """What every model offers. Constructor: (sizes, seeds, stats, **arguments of its YAML), one seed and mode a run.
+    """What every model offers. Constructor: (sizes, seeds, stats, **arguments of its YAML), a seed and mode per run.
 
     The signature of the constructor is the schema of the YAML. A model that stacks gives every parameter and buffer a
     leading axis whose length is a multiple of R, run after run, and draws the weights of each run from
     `streams.stream(seed, name)`. One that does not may draw from torch's global generator, which is seeded with the
-    run's seed before it is made. Training brings the model to the precision of the run, and puts it into train mode for
-    steps and eval mode for measuring.
+    run's seed before the model is made. Training converts the model to the precision of the run, and sets train mode
+    for steps and eval mode for measuring.
     """
 
     stacks: ClassVar[bool] = True
-    # Whether predictions depend on the treatment; without, the model has no estimate of its effect.
+    # Whether predictions depend on the treatment; if not, the model has no estimate of its effect.
     uses_treatment: ClassVar[bool] = True
-    # What `probe` may return, by name.
+    # Probes that `probe` may return, by name.
     probes: ClassVar[tuple[Probe, ...]] = ()
-    # Packages beside those of the project -> the extra that installs them.
+    # Packages that the project does not require -> the extra that installs them.
     needs: ClassVar[Mapping[str, str]] = {}
     # Whether a prediction passes each row through the networks once for every treatment.
     every_treatment: ClassVar[bool] = False
@@ -125,30 +125,30 @@ class Predictor(nn.Module, ABC):
     def outcome_log_prob(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor | None:
         """log p(Y=y | X=x, T=t), a density in the outcome's unit: (R, B, d_x), (R, B), (R, B, d_y) -> (R, B).
 
-        None from a model that has no density.
+        None if the model has no density.
         """
         return None
 
     def outcome_quantiles(self, x: Tensor, t: Tensor, levels: Tensor) -> Tensor | None:
         """Quantiles of each outcome given x and t, in its unit: (R, B, d_x), (R, B), (Q,) -> (R, B, d_y, Q).
 
-        None from a model that has no distribution.
+        None if the model has no distribution.
         """
         return None
 
     def predict(self, x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """(outcome_mean, treatment_log_prob) of the same rows, for a model to override where they share work."""
+        """Return (outcome_mean, treatment_log_prob) of the same rows; override it if they share work."""
         return self.outcome_mean(x, t), self.treatment_log_prob(x, y)
 
     def probe(self, some: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
-        """Describe the model as it stands: numbers named in `probes`, one a run (R,) or one a row (R, B).
+        """Describe the current model: numbers named in `probes`, one per run (R,) or one per row (R, B).
 
         Draws nothing, changes nothing.
 
         Args:
-            some: training rows: those of the step that was just taken, or after an epoch a fixed draw of them.
-            train, val: two rows that hold the smallest and the largest value of every column of all training or
-                validation rows.
+            some: training rows: those of the last step, or after an epoch a fixed sample.
+            train, val: two rows with the smallest and the largest value of every column of all training or validation
+                rows.
         """
         return {}
 
@@ -163,7 +163,7 @@ class Predictor(nn.Module, ABC):
         return state
 
     def load_run_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take over what `run_state` returned. For a model of one run."""
+        """Load what `run_state` returned. For a model of one run."""
         assert self.runs == 1
         mine = self.state_dict()
         self.load_state_dict({name: torch.from_numpy(state[name]).view(mine[name].shape) for name in state})
@@ -174,20 +174,20 @@ class Learner(Predictor):
 
     @abstractmethod
     def objectives(self) -> list[Objective]:
-        """The losses in the order in which a step visits them."""
+        """Return the losses in the order in which a step visits them."""
 
     def start(self, train: Batch) -> None:
         """See all training rows once, before the first step. Statistics over all of them belong here."""
 
     def before_step(self, batch: Batch) -> None:
-        """See the rows of the step that comes. Running statistics belong here, so that a loss changes nothing."""
+        """See the rows of the next step. Running statistics belong here, so that a loss changes nothing."""
 
     def after_step(self) -> None:
         """Do what follows an update, e.g. move an averaged copy of the weights."""
 
 
 class Solver(Predictor):
-    """A model that finds its parameters in one go, from all training rows."""
+    """A model that finds its parameters at once, from all training rows."""
 
     @abstractmethod
     def solve(self, train: Batch) -> None:
@@ -200,5 +200,5 @@ def one_hot(t: Tensor, treatments: int, dtype: torch.dtype) -> Tensor:
 
 
 def mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the rows where mask holds, 0 where it holds nowhere: (R, B), (R, B) -> (R,)."""
+    """Mean over the rows where mask is True, 0 if there are none: (R, B), (R, B) -> (R,)."""
     return torch.where(mask, values, 0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)

@@ -1,17 +1,18 @@
 """A flow of affine couplings (Dinh et al. 2017, "Density estimation using Real NVP").
 
-Coupling i splits the d dimensions by parity: those whose index has the parity of i pass unchanged and, with the
-context, set scale and shift of the others:
+Coupling i splits the d dimensions by parity: those whose index has the parity of i pass unchanged and, together with
+the context, set scale and shift of the others:
 
     z_b = y_b * s + b,   s = sigmoid(u + 2) + m in (m, 1 + m), m = 0.001,   b = 5 tanh(v),   (v, u) = net(y_a, context)
 
-With the scale law "free", s = softplus(u + c) + m has no upper bound: the spread of an outcome can then fall below that
-of all outcomes. c makes it 1 + m at u = 0. Not exp(u): far outside the training rows, where u is large, it overflows.
+With the scale law "free", s = softplus(u + c) + m has no upper bound: the conditional spread of an outcome can then
+fall below its marginal spread. c makes s = 1 + m at u = 0. Not exp(u), which overflows for the large u far outside the
+training rows.
 
 A reversal of the dimensions follows each coupling; the base is a standard normal. log |dz/dy| = sum log s.
 
 With d = 1 every second coupling has nothing to transform ("dead"), and no conditioner sees y: the conditional is
-exactly Gaussian, its couplings can be evaluated all at once, and its mean is the inverse of z = 0.
+exactly Gaussian, all couplings can be evaluated at once, and the mean is the inverse of z = 0.
 """
 
 import math
@@ -60,7 +61,7 @@ class CouplingFlow(nn.Module):
         halves = slice(0, None, 2), slice(1, None, 2)
         live = [i for i in range(couplings) if inert or self.count(halves[(i + 1) % 2])]
         self.passed, self.moved = [halves[i % 2] for i in live], [halves[(i + 1) % 2] for i in live]
-        # Conditioners that see nothing but the context are one stack of networks; others wait for each other.
+        # Conditioners that see only the context form one stack of networks; others run one after another.
         self.together = not any(self.count(passed) for passed in self.passed)
         groups = [live] if self.together else [[i] for i in live]
         self.nets = nn.ModuleList(
@@ -75,18 +76,18 @@ class CouplingFlow(nn.Module):
         )
 
     def count(self, part: slice) -> int:
-        """How many of the d dimensions this part holds."""
+        """Return how many of the d dimensions this part has."""
         return len(range(self.d)[part])
 
     def learning(self) -> list[nn.Parameter]:
-        """The parameters of couplings that transform something; the others never get a gradient."""
+        """Return the parameters of couplings that transform something; the others never get a gradient."""
         if self.together:
             return list(self.nets.parameters())
         live = [net for net, moved in zip(self.nets, self.moved, strict=True) if self.count(moved)]
         return [parameter for net in live for parameter in net.parameters()]
 
     def _all_at_once(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale and shift of every coupling where none of them depends on y: (R, couplings, B, 1) each."""
+        """Scale and shift of every coupling if none depends on y: (R, couplings, B, 1) each."""
         copies = len(self.moved)
         context = context.repeat_interleave(copies, dim=0)
         out = self.nets[0](context[..., :0], context)
@@ -131,7 +132,7 @@ class CouplingFlow(nn.Module):
         return self.log_prob(z, log_det), log_det
 
     def log_prob(self, z: Tensor, log_det: Tensor) -> Tensor:
-        """log p(y | context) from what `forward` made of y: (R, B, d), (R, B) -> (R, B)."""
+        """log p(y | context) from the result of `forward`: (R, B, d), (R, B) -> (R, B)."""
         return log_det - 0.5 * (z.square().sum(dim=-1) + self.d * math.log(2 * math.pi))
 
 

@@ -1,29 +1,29 @@
-"""flow: a semi-supervised conditional flow that starts from the linear fit and never sees farther than its rows.
+"""flow: a semi-supervised conditional flow that starts from the linear fit and does not extrapolate beyond its rows.
 
-A classifier p(t | x) and a density p(y | x, t) as in flow_ssc, with another answer to each of its faults.
+A classifier p(t | x) and a density p(y | x, t) as in flow_ssc, with a remedy for each of its faults.
 
 Covariates      phi_j(x) = z_j / (1 + (d_j / reach)^2)^2, z_j standardised by the training rows, d_j how far the value
-                lies outside their range, in ranges. A value inside is left alone, one far outside is taken for the mean
-                as a gap is, and a column that is constant among the training rows is 0. The networks see
+                is outside their range, in ranges. A value inside is unchanged, one far outside becomes the mean, like a
+                missing value, and a column that is constant among the training rows is 0. The networks see
                 3 tanh(phi / 3), so that no single column of a row outweighs all others.
 Outcome         y_i = m_i(x, t) + s_i u_i: m is the ridge regression on phi(x), the linear p(t | x) and the treatment,
                 s the sd of its leave-one-out errors, both solved (models/start.py).
 Density         z_i = T((u_i - a) / e^b): T a monotone rational-quadratic spline (models/spline.py), (a, b, T) from a
-                network of x and t and a part that all rows share; z is normal with the correlations of a Gaussian
-                copula. So every marginal is exact: mean, quantiles and density draw nothing.
+                network of x and t plus a part that all rows share; z is normal with the correlations of a Gaussian
+                copula. So every marginal is exact: mean, quantiles and density need no sampling.
 Treatment       p(t | x) = softmax(linear(phi(x)) + network), the linear part solved.
 Loss            labelled rows: -log p(u | x, t) - log p(t | x);
                 hidden ones: -gamma log sum_t p(t | x) p(u | x, t)
-Noise           in a step, normal noise of noise n^(-1/5) is added to phi, and times e^b to u, which smooths the density
-                in both (Rothfuss et al. 2019, arXiv:1907.08982); n counts the rows that take part in steps.
-Early stopping  a share of the training rows is held out from every step. After each epoch the average of the weights
-                of late (Shamir & Zhang 2013, polynomial-decay averaging) is kept where it explains those rows better
-                than all that was kept before, outcome and treatment each for itself; the first that is kept is the
-                start. Predictions come from what is kept.
+Noise           in a step, normal noise of sd noise n^(-1/5) is added to phi, and times e^b to u, which smooths the
+                density in both (Rothfuss et al. 2019, arXiv:1907.08982); n is the number of rows used in steps.
+Early stopping  a share of the training rows is held out from every step. After each epoch the average of the recent
+                weights (Shamir & Zhang 2013, polynomial-decay averaging) is kept if it explains those rows better than
+                any average before, separately for outcome and treatment; the start is kept first. Predictions come
+                from the weights kept.
 
-The networks learn from leave-one-out errors, which are as large as those of rows that the regression has not seen:
-otherwise a regression of as many columns as rows would leave them no noise to learn. With gamma = 0 nothing
-is learnt from rows whose treatment is hidden; only the ranges of the covariates are still those of all rows.
+The networks learn from leave-one-out errors, which are as large as on rows that the regression has not seen: otherwise
+a regression with as many columns as rows would leave them no noise to learn. With gamma = 0 nothing is learnt from rows
+whose treatment is hidden, except that the ranges of the covariates are those of all rows.
 """
 
 import math
@@ -48,16 +48,16 @@ from ssc_sweep.streams import stream
 
 # Largest |input| of the networks, in sd.
 WIDEST = 3.0
-# The average of the weights reaches back over about one RECENT-th of all steps.
+# The average of the weights covers about the last 1/RECENT of all steps.
 RECENT = 3
-# Smallest sd of the errors, as a share of the outcome's: less is rounding in single precision.
+# Smallest sd of the errors, as a share of the outcome's: less is rounding error in single precision.
 LEAST_SD = 1e-3
-# More rows than these need not be held out; this many are looked at together.
+# Most rows held out; most rows evaluated at once.
 HELD_ROWS, AT_ONCE = 10_000, 256
 
 
 class Reach(nn.Module):
-    """phi of the module: rows (R, n, d_x) -> the same shape, finite whatever the rows."""
+    """phi of the module: rows (R, n, d_x) -> the same shape, always finite."""
 
     low: Tensor
     high: Tensor
@@ -71,17 +71,17 @@ class Reach(nn.Module):
             self.register_buffer(name, torch.zeros(runs, 1, d_x, dtype=torch.float64))
 
     def fit(self, rows: Tensor) -> None:
-        """Take range, mean and sd from these rows, (R, n, d_x); an sd of 0 says constant."""
+        """Take range, mean and sd from these rows, (R, n, d_x); an sd of 0 means constant."""
         rows = rows[:1] if rows.stride(0) == 0 else rows
         low, high = torch.aminmax(rows, dim=1, keepdim=True)
         mean, sd = mean_and_sd(rows, dim=1)
-        # The mean of a constant is not exactly the constant: what is left is rounding, not spread.
+        # The mean of a constant is not exactly the constant: the difference is rounding, not spread.
         constant = high - low <= FLOOR * torch.maximum(low.abs(), high.abs())
         for name, value in (("low", low), ("high", high), ("mean", mean), ("sd", torch.where(constant, 0, sd))):
             getattr(self, name).copy_(value)
 
     def outside(self, x: Tensor) -> Tensor:
-        """How far each value lies outside the range of the training rows, in ranges; 0 for a constant column."""
+        """Return how far each value is outside the range of the training rows, in ranges; 0 for a constant column."""
         return torch.where(self.sd > 0, _outside(x, self.low, self.high), 0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,16 +103,16 @@ def _outside(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
 class Flow(Learner):
     """See the module.
 
-    Parts of its loss, for the probes: ce, the mean of -log p(t | x) over the rows that learn; and by row, of all rows,
-    ll_y, the log density of u, over the mixture where the treatment is hidden.
+    Parts of its loss, for the probes: ce, the mean of -log p(t | x) over the rows not held out; and for every row
+    ll_y, the log density of u, of the mixture if the treatment is hidden.
 
     Args:
         width: hidden units of both layers of both networks.
         bins: of the spline.
         gamma: weight of a row whose treatment is hidden; 0: nothing is learnt from it.
         noise: see the module.
-        held_out: share of the training rows that choose what is kept.
-        reach: how far outside the range of the training rows, in ranges, a value counts a quarter.
+        held_out: share of the training rows that decide which weights are kept.
+        reach: distance outside the range of the training rows, in ranges, at which a value counts a quarter.
     """
 
     every_treatment = True
@@ -168,7 +168,7 @@ class Flow(Learner):
         def treatment() -> MLP:
             return MLP([d_x, width, width, k], draws("treatment"), last=SMALL)
 
-        # That learn, their averages, and what is kept.
+        # Networks that learn, their averages, and the ones kept.
         self.outcome, self.mean_outcome, self.kept_outcome = outcome(), outcome(), outcome()
         self.treatment, self.mean_treatment, self.kept_treatment = treatment(), treatment(), treatment()
         for idle in (self.mean_outcome, self.kept_outcome, self.mean_treatment, self.kept_treatment):
@@ -193,15 +193,15 @@ class Flow(Learner):
         self.held = self.reach(train.x[runs, held]), train.t[runs, held], self.u[runs, held]
         self.any_hidden = train.any_hidden
         self.jitter = Noise(self.seeds, "noise", self.noise * (rows - count) ** -0.2)
-        # A column that is constant stays so.
+        # A constant column stays constant.
         self.moves = nn.functional.pad((self.reach.sd > 0).to(train.x), (0, d_y), value=1.0)
-        # Of outcome and treatment: what they explain of the rows held out, now and at best, and the epoch that is kept.
+        # For outcome and treatment: how well the rows held out are explained, now and at best, and the epoch kept.
         self.score, self.kept_epoch = train.y.new_zeros(2, self.runs), train.y.new_zeros(2, self.runs)
         self.best = torch.full_like(self.score, -math.inf)
         self._keep()
 
     def _solve(self, run: int, x: Floats, t: Ints, y: Floats, fit: Ints, held: Ints) -> None:
-        """The linear fit of one run's rows: phi (n, d_x), treatments (n,), outcomes (n, d_y), in any order."""
+        """Solve the linear fit of one run's rows: phi (n, d_x), treatments (n,), outcomes (n, d_y), in any order."""
         known, judges = (rows[t[rows] != HIDDEN] for rows in (fit, held))
         w, c = solve_treatment(x[known], t[known], x[judges], t[judges], self.sizes.treatments)
         order = np.concatenate([fit, held])
@@ -257,7 +257,7 @@ class Flow(Learner):
     ) -> tuple[Tensor, Tensor]:
         """(log p(u | x, t), log p(t | x)) by these networks, (R, B) each.
 
-        Where the treatment is hidden: log p(u | x), and 0.
+        If the treatment is hidden: log p(u | x), and 0.
 
         Args:
             x: phi, (R, B, d_x).
@@ -276,7 +276,7 @@ class Flow(Learner):
 
     @torch.no_grad()
     def _keep(self) -> None:
-        """Keep, for each run, what explains the rows that are held out better than all before."""
+        """Keep, for each run, the weights that explain the rows held out better than all before."""
         self.score.zero_()
         for x, t, u in zip(*(each.split(AT_ONCE, 1) for each in self.held), strict=True):
             ll_y, log_p = self._explained(self.mean_outcome, self.mean_treatment, x, t, u, self.any_hidden)
@@ -299,7 +299,7 @@ class Flow(Learner):
         return (self._logits(x) + network(_seen(x))).log_softmax(dim=-1)
 
     def _context(self, x: Tensor, t: Tensor) -> Tensor:
-        """What the density sees of phi and treatment: (R, B, d_x + K)."""
+        """Return the context of the density from phi and treatment: (R, B, d_x + K)."""
         return torch.cat([_seen(x), one_hot(t.clamp(min=0), self.sizes.treatments, x.dtype)], dim=-1)
 
     def _every_ll_y(self, network: Conditional, x: Tensor, u: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -341,7 +341,7 @@ class Flow(Learner):
         return (self._log_p(self.kept_treatment, x) + self._every_ll_y(self.kept_outcome, x, u)).log_softmax(dim=-1)
 
     def probe(self, some: Batch, train: Batch, val: Batch) -> dict[str, Tensor]:
-        """What the held-out rows say after the last epoch, and how far rows lie from those that train."""
+        """Return how well held-out rows are explained after the last epoch, and how far rows are from training rows."""
         seen = (self.held[1] != HIDDEN).sum(dim=1)
         rows = seen + self.gamma * (self.held[1].shape[1] - seen)
         found = {"held_ll_y": self.score[0] / rows.clamp(min=1), "held_ce": -self.score[1] / seen.clamp(min=1)}
@@ -353,14 +353,14 @@ class Flow(Learner):
 
 
 def _seen(x: Tensor) -> Tensor:
-    """What the networks see of phi."""
+    """Return phi as the networks see it."""
     return WIDEST * torch.tanh(x / WIDEST)
 
 
 def _parts(order: Ints, t: Ints, treatments: int, held: int) -> tuple[Ints, Ints]:
-    """(rows that learn, rows held out), positions, drawn by this order of all rows.
+    """Return positions of (rows that train, rows held out), drawn by this order of all rows.
 
-    The first row of each treatment that is visible stays among those that learn.
+    The first visible row of each treatment stays among those that train.
     """
     stay = [int(np.argmax(t[order] == k)) for k in range(treatments)]
     rest = np.delete(order, stay)

@@ -5,9 +5,9 @@ x and y are normalised by statistics (shift, scale) that are part of the model, 
     labelled rows:    -mean(ll_x + max(ll_y, -100)) + cross entropy(t | x)
     unlabelled rows:  -gamma mean(ll_x + logsumexp_t(log p(t|x) + max(ll_y(t), -100)))
 
-with ll_y the log density of the normalised outcome. The clamp at -100 has zero gradient beyond it. ll_x comes from a
+with ll_y the log density of the normalised outcome. Beyond the clamp at -100 the gradient is zero. ll_x comes from a
 flow over x that is never trained: a constant, left out by default like the couplings that transform nothing. The
-parameter `inert` puts both back. With px=trained that flow learns, and ll_x stands in the loss.
+parameter `inert` includes both again. With px=trained that flow learns, and ll_x is in the loss.
 
 Prediction: the mean outcome in its own unit, clamped to +-`clamp` (100 kg for NHEFS); p(t|x,y) is proportional to
 p(t|x) p(y|x,t).
@@ -30,7 +30,7 @@ from ssc_sweep.streams import stream
 
 
 def _loss(total: Tensor, ll_y: Tensor, log_scale: Tensor, clamped: Tensor, **parts: Tensor) -> Loss:
-    # What comes first in the computation stands first: the first NaN is named after it.
+    # In order of computation, so that the first NaN is reported where it arises.
     named = {"log_scale": log_scale, "ll_y": ll_y, "clamped": clamped.to(ll_y.dtype).mean(dim=1), **parts}
     return Loss(total, {name: part.detach() for name, part in named.items()})
 
@@ -38,22 +38,22 @@ def _loss(total: Tensor, ll_y: Tensor, log_scale: Tensor, clamped: Tensor, **par
 class FlowSSC(Learner):
     """See the module.
 
-    Parts of its loss, for the probes: labelled, unlabelled and ce; clamped, the share of rows whose ll_y lies below the
-    clamp, whatever the treatment where it is hidden; by row ll_y, over the mixture where it is hidden; and by row, and
-    treatment where it is hidden, log_scale, the log of the product of all scales.
+    Parts of its loss, for the probes: labelled, unlabelled and ce; clamped, the share of rows whose ll_y is below the
+    clamp, for any treatment if it is hidden; by row ll_y, of the mixture if the treatment is hidden; and by row, and by
+    treatment if it is hidden, log_scale, the log of the product of all scales.
 
     Args:
         couplings: affine couplings of p(y|x,t).
         width: hidden units of its conditioners and of the classifier.
         x_couplings, x_width: the same for the untrained flow over x.
         gamma: weight of the unlabelled rows.
-        samples: draws a prediction averages where the conditional is not Gaussian (d_y > 1).
-        inert: also compute what never learns.
+        samples: draws that a prediction averages if the conditional is not Gaussian (d_y > 1).
+        inert: also compute the parts that never learn.
         min_scale: smallest scale of a coupling of p(y|x,t). A prediction is divided by every scale.
         clamp: predictions are clamped to +- this, in the outcome's unit; None: never.
         scale_law: of the couplings of p(y|x,t), see `coupling`.
-        px: whether the flow over x is there and never learns, learns, or is absent.
-        min_log_density: what ll_y is clamped to in the loss; None: never.
+        px: whether the flow over x is fixed, trained, or absent.
+        min_log_density: lower clamp of ll_y in the loss; None: never.
     """
 
     every_treatment = True
@@ -78,7 +78,7 @@ class FlowSSC(Learner):
         sizes: Sizes,
         seeds: Sequence[int],
         stats: Sequence[StatsMode],
-        # The first coupling moves nothing where there is one outcome.
+        # With one outcome, the first coupling transforms nothing.
         couplings: Annotated[int, Field(ge=2)],
         width: Count,
         x_couplings: Count,
@@ -144,7 +144,7 @@ class FlowSSC(Learner):
         labelled = ce - mean_where(ll_x + ll_y.clamp(min=self.min_log_density), seen)
         mixture = torch.logsumexp(log_p_t + all_ll_y.clamp(min=self.min_log_density), dim=-1)
         unlabelled = -self.gamma * mean_where(ll_x + mixture, ~seen)
-        with torch.no_grad():  # what the probes see
+        with torch.no_grad():  # for the probes
             clamped = torch.where(seen, ll_y < self.min_log_density, (all_ll_y < self.min_log_density).all(dim=-1))
             ll_y = torch.where(seen, ll_y, torch.logsumexp(log_p_t + all_ll_y, dim=-1))
             log_scale = torch.where(seen.unsqueeze(-1), all_log_scale.gather(-1, t), all_log_scale).flatten(1)
@@ -171,7 +171,7 @@ class FlowSSC(Learner):
         return torch.cat([x, one_hot(t, self.sizes.treatments, x.dtype)], dim=-1)
 
     def _for_every_treatment(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised rows once for each treatment: outcomes (R, K B, d_y), contexts (R, K B, d_x + K)."""
+        """Repeat normalised rows for each treatment: outcomes (R, K B, d_y), contexts (R, K B, d_x + K)."""
         runs, rows, _ = x.shape
         k = self.sizes.treatments
         t = torch.arange(k, device=x.device).repeat_interleave(rows).expand(runs, -1)
@@ -210,13 +210,13 @@ class FlowSSC(Learner):
             yield self.y_flow.inverse(noise.to(context), context)
 
     def outcome_quantiles(self, x: Tensor, t: Tensor, levels: Tensor) -> Tensor:
-        """One outcome: exact, since y rises with z. Several: those of `samples` draws."""
+        """One outcome: exact, since y increases with z. Several: quantiles of `samples` draws."""
         context = self._context(self.x_stats.normalise(x), t)
         if self.sizes.d_y == 1:
             z = torch.special.ndtri(levels.to(context)).unbind(0)
             found = [self.y_flow.inverse(context.new_full((*x.shape[:2], 1), float(one)), context) for one in z]
         else:
-            # torch.quantile wants the levels in the dtype of the values.
+            # torch.quantile needs the levels in the dtype of the values.
             found = list(torch.stack(list(self._drawn(context))).quantile(levels.to(context), dim=0).unbind(0))
         return torch.stack([self.y_stats.restore(one) for one in found], dim=-1)
 
@@ -236,7 +236,7 @@ class FlowSSC(Learner):
     def predict(self, x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if self.sizes.d_y > 1:
             return super().predict(x, t, y)
-        # One outcome: z is linear in y, so that the flow's z for the true y tells the mean too, where z would be 0.
+        # One outcome: z is linear in y, so the flow's z for the true y also gives the mean, at which z is 0.
         x, y = self.x_stats.normalise(x), self.y_stats.normalise(y)
         z, log_scale = self.y_flow(*self._for_every_treatment(x, y))
         offset = self._by_treatment(z.squeeze(-1) / log_scale.exp()).gather(-1, t.unsqueeze(-1))

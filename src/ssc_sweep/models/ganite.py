@@ -1,6 +1,6 @@
-"""ganite: outcomes under every treatment, completed by an adversarial network, then learnt by a second one.
+"""ganite: outcomes under every treatment, completed by an adversarial network, then learnt by a second network.
 
-After GANITE (Yoon, Jordon & van der Schaar 2018, ICLR), with a classifier for hidden treatments. Four networks, visited
+After GANITE (Yoon, Jordon & van der Schaar 2018, ICLR), with a classifier for hidden treatments. Four networks, trained
 in turn in every step; y^ is the vector of the K outcomes G_cf(x, t, y, z) with the true outcome in place t:
 
     discriminator  D_y(x, y^) names the place of the true outcome: cross entropy, `inner` updates a step
@@ -30,7 +30,7 @@ class Ganite(Learner):
     Args:
         width: hidden units of both layers of every network.
         alpha: weight of the discriminator in the generator's loss.
-        inner: updates of the discriminator a step.
+        inner: updates of the discriminator per step.
         discriminator_lr: its learning rate; None: the run's.
         scale_y: whether the networks see outcomes standardised by the training rows, instead of in their own unit.
     """
@@ -75,7 +75,7 @@ class Ganite(Learner):
         ]
 
     def complete(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """(y^, squared error in place t, which treatment is known): (R, B, K, d_y), (R, B), (R, B)."""
+        """Return (y^, squared error in place t, whether t is known): (R, B, K, d_y), (R, B), (R, B)."""
         y, seen, t = self.y_standard.normalise(batch.y), batch.t >= 0, batch.t.clamp(min=0)
         place = one_hot(t, self.sizes.treatments, batch.x.dtype)
         z = self.noise.uniform(batch.x, self.sizes.treatments - 1)
@@ -85,20 +85,20 @@ class Ganite(Learner):
         return completed, (at_t - y).square().mean(dim=-1), seen
 
     def discriminate(self, batch: Batch) -> Loss:
-        """Descended by the discriminator."""
+        """Return the discriminator's loss."""
         with torch.no_grad():
             completed, _, seen = self.complete(batch)
         return _whole(mean_where(self._place_ce(batch, completed), seen))
 
     def generate(self, batch: Batch) -> Loss:
-        """Descended by the generator."""
+        """Return the generator's loss."""
         completed, squared, seen = self.complete(batch)
         error = mean_where(squared, seen)
         fooled = mean_where(self._place_ce(batch, completed), seen)
         return Loss(error - self.alpha * fooled, {"squared": error.detach(), "fooled": fooled.detach()})
 
     def learn_effects(self, batch: Batch) -> Loss:
-        """Descended by the network of effects."""
+        """Return the loss of the network of effects."""
         with torch.no_grad():
             completed, _, seen = self.complete(batch)
         mine = self._vector(self.g_ite(batch.x))
@@ -112,13 +112,13 @@ class Ganite(Learner):
         return _whole(torch.where(seen, known, hidden).mean(dim=1))
 
     def classify(self, batch: Batch) -> Loss:
-        """Descended by the classifier."""
+        """Return the classifier's loss."""
         seen, t = batch.t >= 0, batch.t.clamp(min=0)
         log_p = self.treatment_log_prob(batch.x, batch.y)
         return _whole(mean_where(-log_p.gather(-1, t.unsqueeze(-1)).squeeze(-1), seen))
 
     def _place_ce(self, batch: Batch, completed: Tensor) -> Tensor:
-        """Cross entropy of the discriminator's guess of the true outcome's place: (R, B)."""
+        """Cross entropy of the discriminator's guess for the place of the true outcome: (R, B)."""
         logits = self.d_y(torch.cat([batch.x, completed.flatten(-2)], dim=-1))
         t = batch.t.clamp(min=0)
         return nn.functional.cross_entropy(logits.flatten(0, 1), t.flatten(), reduction="none").view_as(t)
@@ -136,5 +136,5 @@ class Ganite(Learner):
 
 
 def _whole(total: Tensor) -> Loss:
-    """A loss without parts."""
+    """Return a loss without parts."""
     return Loss(total, {})

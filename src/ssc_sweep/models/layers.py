@@ -1,11 +1,11 @@
 """Layers with a leading member axis M: M small networks of equal shape, evaluated with one batched product.
 
-M is the number of runs R, or R times the networks of a kind that a run has; members stand run after run.
-Weights start as torch.nn.Linear's do, U(-1/sqrt(d_in), 1/sqrt(d_in)), each member from a generator of its own, so that
-a member starts the same whoever stands beside it. They are made in float64; `Model.to` brings them to the precision of
-the run, so that a float32 run and a float64 run of one seed start at the same point.
+M is the number of runs R, or R times the number of such networks in a run; members are ordered run after run.
+Weights start as in torch.nn.Linear, U(-1/sqrt(d_in), 1/sqrt(d_in)), each member from its own generator, so that a
+member starts the same in any stack. They are made in float64; `Model.to` converts them to the precision of the run, so
+that a float32 run and a float64 run of one seed start at the same point.
 
-A member's numbers are the same bits whoever stands beside it: see `ssc_sweep.models.steady`.
+A member's numbers are the same bits in any stack: see `ssc_sweep.models.steady`.
 """
 
 import math
@@ -21,9 +21,9 @@ from ssc_sweep.models.steady import mean_and_sd, product, steady
 from ssc_sweep.streams import stream
 
 Draws = Sequence[np.random.Generator]
-# One for all weights, or one for each output.
+# One bound for all weights, or one for each output.
 Bound = float | NDArray[np.float64]
-# Smallest scale that numbers are divided by.
+# Smallest scale to divide by.
 FLOOR = 1e-6
 
 
@@ -50,7 +50,7 @@ class MLP(nn.Module):
     """Linear layers of the given widths with ReLU between them: (M, B, widths[0]) -> (M, B, widths[-1]).
 
     Args:
-        last: bound of the last layer's first weights; None: that of any layer.
+        last: bound of the last layer's initial weights; None: as in any layer.
     """
 
     def __init__(self, widths: Sequence[int], draws: Draws, last: Bound | None = None) -> None:
@@ -67,9 +67,9 @@ class MLP(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """h + g * W2 relu(W1 relu(h)), the gate g being 1 where there is none.
+    """h + g * W2 relu(W1 relu(h)), with g = 1 if there is no gate.
 
-    W2 starts in U(-1e-3, 1e-3): a fresh block is close to the identity (nflows' ResidualBlock).
+    W2 starts in U(-1e-3, 1e-3): a new block is close to the identity (nflows' ResidualBlock).
     """
 
     def __init__(self, width: int, draws: Draws) -> None:
@@ -86,7 +86,7 @@ class ResidualNet(nn.Module):
     """Linear, two residual blocks, linear: (M, B, d_in) and context (M, B, d_context) -> (M, B, d_out).
 
     The context is appended to the input, and a sigmoid of a linear map of it gates each block (nflows' ResidualNet).
-    All that the context feeds is one product. Either may have no columns; without a context there are no gates.
+    One product computes all that depends on the context. Input or context may have no columns; no context, no gates.
     """
 
     def __init__(self, d_in: int, d_context: int, width: int, d_out: int, draws: Draws) -> None:
@@ -109,7 +109,7 @@ class ResidualNet(nn.Module):
 
 
 class Standard(nn.Module):
-    """y -> (y - mean) / sd of the training rows of each run, or y as it is. Shapes (R, B, d); mean and sd (R, 1, d)."""
+    """y -> (y - mean) / sd of the training rows of each run, or just y. Shapes (R, B, d); mean and sd (R, 1, d)."""
 
     mean: Tensor
     sd: Tensor
@@ -121,7 +121,7 @@ class Standard(nn.Module):
         self.raw_sd = self.sd
 
     def fit(self, rows: Tensor, applied: bool) -> None:
-        """Take mean and sd from these rows (R, n, d); unless `applied`, only to know the spread."""
+        """Take mean and sd from these rows (R, n, d); if not `applied`, use them only for the spread."""
         mean, sd = shift_and_scale(rows)
         self.raw_sd = sd.expand_as(self.sd)
         if applied:
@@ -136,12 +136,12 @@ class Standard(nn.Module):
         return rows * self.sd + self.mean
 
     def spread(self, rows: Tensor) -> Tensor:
-        """Sd of the training rows as `normalise` leaves them, in the precision of `rows`: (R, 1, d)."""
+        """Sd of the training rows after `normalise`, in the precision of `rows`: (R, 1, d)."""
         return (self.raw_sd / self.sd).to(rows)
 
 
 class Noise:
-    """Random numbers for each run from a stream of its own: the same whoever stands beside it, in either precision.
+    """Random numbers for each run from its own stream: the same in any stack and in either precision.
 
     Args:
         name: of the stream.
@@ -152,7 +152,7 @@ class Noise:
         self.draws, self.scale = [stream(seed, name) for seed in seeds], scale
 
     def add(self, rows: Tensor, spread: Tensor, copies: int) -> list[Tensor]:
-        """(R, B, d) -> copies of it, each with normal noise of its own: `scale` times `spread`, (R, 1, d)."""
+        """(R, B, d) -> copies, each with its own normal noise of sd `scale` times `spread`, (R, 1, d)."""
         if self.scale == 0:
             return [rows] * copies
         drawn = np.empty((len(self.draws), copies, *rows.shape[1:]), dtype=np.float32)
@@ -162,7 +162,7 @@ class Noise:
         return list((noise + rows.unsqueeze(1)).unbind(1))
 
     def uniform(self, like: Tensor, d: int) -> Tensor:
-        """(R, B, d) numbers of (-1, 1) for rows like these (R, B, ...)."""
+        """(R, B, d) uniform numbers in (-1, 1) for rows like these (R, B, ...)."""
         drawn = np.empty((len(self.draws), like.shape[1], d), dtype=np.float32)
         for run, draw in enumerate(self.draws):
             draw.random(out=drawn[run], dtype=np.float32)
@@ -182,7 +182,7 @@ def normal_quantiles(mean: Tensor, sd: Tensor, levels: Tensor) -> Tensor:
 def shift_and_scale(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation, at least FLOOR, of each column of rows (R, n, d).
 
-    Each (R, 1, d), or (1, 1, d) where all runs share the rows.
+    Each (R, 1, d), or (1, 1, d) if all runs share the rows.
     """
     mean, sd = mean_and_sd(rows, dim=1)
     return mean, sd.clamp(min=FLOOR)
@@ -191,11 +191,11 @@ def shift_and_scale(rows: Tensor) -> tuple[Tensor, Tensor]:
 class RunningStats(nn.Module):
     """Shift and scale of d columns for each run: the mean and population standard deviation (floor 1e-6).
 
-    s <- s + m (batch - s) with m = `momentum`; the first batch replaces s. A run whose statistics are precomputed
-    takes them once from all training rows and has m = 0 ever after. A run with `unit` gives a column that is constant
-    among all training rows the scale 1.
+    s <- s + m (batch - s) with m = `momentum`; the first batch replaces s. A run with precomputed statistics takes them
+    once from all training rows, and m = 0 from then on. A run with `unit` gives scale 1 to a column that is constant
+    among all training rows.
 
-    Shapes: shift, scale (R, 1, d). Momentum (R,); `precomputed`, `unit` (R,) bools; without `unit`: no run.
+    Shapes: shift, scale (R, 1, d). Momentum (R,); `precomputed`, `unit` (R,) bools; `unit` defaults to no run.
     """
 
     shift: Tensor
@@ -208,7 +208,7 @@ class RunningStats(nn.Module):
         super().__init__()
         runs = len(momentum)
         self.unit = torch.tensor(unit or [False] * runs).view(runs, 1, 1)
-        # Columns (R, 1, d) with the scale 1, known once all training rows have been seen; None: there are none.
+        # Columns (R, 1, d) with scale 1, known after all training rows have been seen; None: there are none.
         self.held: Tensor | None = None
         self.register_buffer("shift", torch.zeros(runs, 1, d, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(runs, 1, d, dtype=torch.float64))
@@ -218,7 +218,7 @@ class RunningStats(nn.Module):
         self.whole = self.shift, self.scale
 
     def precompute(self, rows: Tensor) -> None:
-        """Take the statistics from all rows (R, n, d); a running average starts anew at its first batch."""
+        """Take the statistics from all rows (R, n, d); a running average restarts at its first batch."""
         if self.unit.any():
             once = rows[:1] if rows.stride(0) == 0 else rows
             constant = (once.amin(dim=1, keepdim=True) == once.amax(dim=1, keepdim=True)) & self.unit.to(rows.device)
@@ -242,9 +242,9 @@ class RunningStats(nn.Module):
         return shift, scale if self.held is None else scale.masked_fill(self.held, 1.0)
 
     def distance(self) -> tuple[Tensor, Tensor]:
-        """How far (shift, scale) lie from those of all training rows, in these rows' standard deviations: (R,) each.
+        """Distance of (shift, scale) from those of all training rows, in these rows' standard deviations: (R,) each.
 
-        The root of the mean square over columns.
+        Root mean square over columns.
         """
         shift, scale = self.whole
         gaps = torch.stack([(self.shift - shift) / scale, (self.scale - scale) / scale])

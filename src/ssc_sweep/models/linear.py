@@ -3,9 +3,9 @@
     E[Y | x, t=k] = a_k + b_k x,   minimising |y - a - b x|^2 + l2 |b|^2 over the rows of treatment k
     P(T | x, y)   = softmax(c + W (x, y / sd y)),   minimising sum of -log P(t) + l2_treatment / 2 |W|^2
 
-With l2=0 the first is least squares (of smallest norm), with l2=null l2 is the one of 21 values between 1e-6 and 1e4
-whose leave-one-out error is least. The density is normal around the mean; its sd is that of the leave-one-out errors,
-for least squares sqrt(RSS / (n - rank)). Rows whose treatment is hidden are not used. scikit-learn does the work.
+With l2=0 the first is least squares (of smallest norm); with l2=null, l2 is the one of 21 values between 1e-6 and 1e4
+with the least leave-one-out error. The density is normal around the mean; its sd is that of the leave-one-out errors,
+for least squares sqrt(RSS / (n - rank)). Rows whose treatment is hidden are not used. scikit-learn solves both.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from ssc_sweep.probe import Probe
 from ssc_sweep.schema import NotNegative, Positive
 
 L2 = np.logspace(-6, 4, 21)
-# Smallest sd, as a share of the outcome's and at all: an outcome that is a sum of covariates has no error.
+# Smallest sd, relative to the outcome's and absolute: an outcome that is a sum of covariates has no error.
 LEAST_SD = 1e-9
 
 
@@ -34,7 +34,7 @@ class Linear(Solver):
 
     Args:
         l2: penalty of the outcome's coefficients; 0: least squares; None: chosen by leave-one-out error.
-        l2_treatment: penalty of the treatment's.
+        l2_treatment: penalty of the treatment's coefficients.
     """
 
     coefficient: Tensor
@@ -132,7 +132,7 @@ def solve_outcome(x: Floats, y: Floats, l2: float | None) -> tuple[Floats, float
         error = ((y - plain.predict(x)) ** 2).sum()
         return plain.coef_, float(plain.intercept_), float(np.sqrt(error / freedom)) if freedom > 0 else 0.0
     ridge = RidgeCV(alphas=L2 if l2 is None else [l2]).fit(x, y)
-    # best_score_ is minus the mean squared leave-one-out error; rounding may take one of 0 below it.
+    # best_score_ is minus the mean squared leave-one-out error; rounding may make an error of 0 negative.
     return ridge.coef_, float(ridge.intercept_), float(np.sqrt(max(-ridge.best_score_, 0.0)))
 
 

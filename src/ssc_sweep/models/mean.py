@@ -1,4 +1,4 @@
-"""mean: the training rows' mean outcome for every row, and their shares of the treatments. The floor, as a model."""
+"""mean: predict the training rows' mean outcome and treatment shares for every row. The floor, as a model."""
 
 from collections.abc import Sequence
 from typing import ClassVar

@@ -1,11 +1,11 @@
-"""mean_teacher: a network for the outcome, and a student for the treatment that follows an average of itself.
+"""mean_teacher: a network for the outcome, and a student for the treatment that follows its own average.
 
 Mean Teacher (Tarvainen & Valpola 2017, NeurIPS, arXiv:1703.01780) applied to p(t | x, y). The teacher has the student's
 shape, starts equal to it and follows it after each step: teacher <- d teacher + (1 - d) student. Per batch,
 
     outcome        mean squared error of m(x, t), rows whose treatment is known
     ce             cross entropy of the student's p(t | x, y) under input noise, the same rows
-    consistency    mean over all rows of |p_student - p_teacher|^2, each under input noise of its own
+    consistency    mean over all rows of |p_student - p_teacher|^2, each under its own input noise
     loss           outcome + ce + w consistency,   w = weight exp(-5 (1 - min(step / ramp, 1))^2)
 
 Input noise is normal, with `noise` standard deviations of each column. Prediction: m(x, t), and the teacher's
@@ -40,11 +40,11 @@ class MeanTeacher(Learner):
     Args:
         width: hidden units of both layers of every network.
         decay: d, share of the old teacher that stays after a step.
-        weight: of the consistency once it has risen.
+        weight: of the consistency after the ramp.
         ramp: steps over which it rises.
         noise: of the inputs, in standard deviations of the training rows.
-        running_stats: whether covariates are also normalised by statistics of the batches, as flow_ssc does it
-            (`stats_mode`); to ask what that does to a model that works without.
+        running_stats: whether covariates are also normalised by batch statistics, as in flow_ssc (`stats_mode`); tests
+            what that does to a model that works without.
         scale_y: whether the networks see outcomes standardised by the training rows, instead of in their own unit.
     """
 

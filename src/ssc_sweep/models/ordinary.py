@@ -1,4 +1,4 @@
-"""An ordinary torch module as a model: it knows nothing of runs, stacks or modes, and trains by itself.
+"""An ordinary torch module as a model, without runs, stacks or modes; it trains alone.
 
 Its constructor takes d_x, d_y, treatments and the arguments of its YAML. It offers, for B rows,
 
@@ -6,7 +6,7 @@ Its constructor takes d_x, d_y, treatments and the arguments of its YAML. It off
     outcome_mean(x, t) -> (B, d_y)               E[Y | x, t]
     treatment_log_prob(x, y) -> (B, K)           log P(T | x, y)
 
-and, if it likes, outcome_log_prob(x, t, y) -> (B,) and outcome_quantiles(x, t, levels) -> (B, d_y, Q).
+and, optionally, outcome_log_prob(x, t, y) -> (B,) and outcome_quantiles(x, t, levels) -> (B, d_y, Q).
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ssc_sweep.config import StatsMode
 from ssc_sweep.models.contract import Batch, Learner, Loss, Objective, Sizes
 
-# What the adapter gives the module's constructor.
+# Arguments that the adapter gives the module's constructor.
 GIVEN = ("d_x", "d_y", "treatments")
 
 
@@ -67,7 +67,7 @@ class Adapted(Learner):
         self.module: Any = module(**sizes._asdict(), **arguments)
 
     def start(self, train: Batch) -> None:
-        """Check on two rows what the module returns.
+        """Check the module's return values on two rows.
 
         Raises:
             ValueError: a shape is wrong, or probabilities do not add up to 1.
@@ -101,7 +101,7 @@ class Adapted(Learner):
         return [Objective("fit", learning, self.loss)]
 
     def loss(self, batch: Batch) -> Loss:
-        """The module's own.
+        """Return the module's own loss.
 
         Raises:
             ValueError: it is no scalar, or depends on no parameter.

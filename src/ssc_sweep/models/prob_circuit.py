@@ -5,14 +5,14 @@ The circuit is built from the leaves, products and sums of the package `spflow`:
     p(x, t, y) = sum_c w_c X_c(x) sum_d V_cd T_d(t) N_d(y)        N_d(y) = prod_j N(y_j; mu_dj, sigma_dj)
 
 X_c, c = 1 ... C, are the roots of a random tensorised circuit over x (RAT-SPN): x is cut at random into 2^depth parts,
-sums and products join the parts again in pairs, and several such cuts are mixed. T_d is a categorical distribution
-over the K treatments. The region {t, y} lies right below the root, as a sum over D pairs of a treatment and an outcome
-distribution. So y depends on t inside every component c. In a random cut of all variables it does not: there t and y
-are independent given the component, and many covariates leave no doubt about the component.
+sums and products join the parts in pairs, and several such cuts are mixed. T_d is a categorical distribution over the
+K treatments. The region {t, y} is directly below the root, as a sum over D pairs of a treatment and an outcome
+distribution. So y depends on t inside every component c. With a random cut of all variables it would not: t and y would
+be independent given the component, which many covariates determine almost surely.
 
-Every sum mixes functions of the same variables (smooth) and every product joins disjoint ones (decomposable). Then a
-variable is summed out by setting its leaves to 1 (Poon & Domingos 2011; Choi, Vergari & Van den Broeck 2020), which is
-exact: so a hidden treatment enters the likelihood as the sum over t. All conditionals follow from one function of x,
+Every sum mixes functions of the same variables (smooth) and every product joins disjoint ones (decomposable). So
+setting a variable's leaves to 1 sums it out exactly (Poon & Domingos 2011; Choi, Vergari & Van den Broeck 2020): a
+hidden treatment enters the likelihood as the sum over t. All conditionals follow from one function of x,
 
     g_d(x) = log sum_c w_c X_c(x) V_cd         so that p(x, t, y) = sum_d exp(g_d(x)) T_d(t) N_d(y)
     r(x, t) = softmax_d(g_d(x) + log T_d(t))   posterior weights of the pairs
@@ -42,7 +42,7 @@ from ssc_sweep.models.contract import Batch, Learner, Loss, Objective, Sizes
 from ssc_sweep.schema import Count, Positive
 from ssc_sweep.streams import stream
 
-# Rows of x that a prediction evaluates at a time: a row needs d_x * leaves * repetitions numbers.
+# Rows of x that a prediction evaluates at once: a row needs d_x * leaves * repetitions numbers.
 ROWS_AT_A_TIME = 1024
 # A pair begins with this probability of its own treatment; the other treatments share the rest.
 OWN_TREATMENT = 0.9
@@ -78,8 +78,8 @@ class Circuit(nn.Module):
         seed: of the cuts, the first weights and the order of the batches.
         components: C, the roots of the circuit over x.
         pairs: pairs of a treatment and an outcome distribution that begin with each treatment.
-        depth: how often x is halved; fewer times where it has less than 2^depth columns. At 0 its columns are
-            independent within a component, and the next three are without effect.
+        depth: how often x is halved; fewer times if it has fewer than 2^depth columns. At 0 its columns are
+            independent within a component, and the next three have no effect.
         repetitions: random cuts of x that are mixed.
         regions: sums over each part of x between the leaves and the roots.
         leaves: normal distributions for each column of x and each cut.
@@ -113,7 +113,7 @@ class Circuit(nn.Module):
         self.register_buffer("shift", torch.zeros(d_y))
         self.register_buffer("scale", torch.ones(d_y))
         draw = stream(seed, "circuit.init")
-        # spflow draws from the global generators of torch and numpy: seed both, then put both back.
+        # spflow draws from the global generators of torch and numpy: seed both, then restore both.
         numpy_state = np.random.get_state()  # noqa: NPY002
         try:
             with torch.random.fork_rng(devices=[]):
@@ -130,7 +130,7 @@ class Circuit(nn.Module):
         x_circuit = make.Product(x_leaves)
         if depth:
             rat = make.RatSPN([x_leaves], components, regions, repetitions, depth)
-            # RatSPN mixes two roots or more in a sum of its own. Wanted are the roots.
+            # RatSPN mixes two or more roots in a sum of its own; we need the roots.
             x_circuit = rat.root_node.inputs if components > 1 else rat.root_node
         columns = self.d_x + self.d_y
         y_leaves = make.Normal(range(self.d_x, columns), self.treatments * pairs, validate_args=False)
@@ -138,22 +138,22 @@ class Circuit(nn.Module):
         t_leaves = make.Categorical([columns], probs=t_probs, validate_args=False)
         ty_circuit = make.Sum(make.Product([y_leaves, t_leaves]), out_channels=components)
         self.root = make.Sum(make.Product([x_circuit, ty_circuit]))
-        # Components begin with equal weights, and much alike in what they say of t and y.
+        # Components begin with equal weights, and similar distributions of t and y.
         self.root.logits.data.zero_()
         ty_circuit.logits.data.mul_(0.3)
-        # Names for modules that `root` already holds; as submodules they would stand in the state dict twice.
+        # Names for modules that `root` already holds; as submodules they would be in the state dict twice.
         self._parts = SimpleNamespace(x=x_leaves, y=y_leaves, t=t_leaves, x_circuit=x_circuit, ty_circuit=ty_circuit)
 
     @torch.no_grad()
     def start(self, x: Tensor, t: Tensor, y: Tensor) -> None:
         """Take shift and scale of y from all training rows, and place every leaf at a row drawn from them.
 
-        The outcomes of a pair come from a row of its own treatment, where one is visible. Shapes: (n, d_x), (n,) with
-        -1 where the treatment is hidden, (n, d_y).
+        The outcomes of a pair come from a row of its own treatment, if one is visible. Shapes: (n, d_x), (n,) with -1
+        where the treatment is hidden, (n, d_y).
         """
         self.shift.copy_(y.mean(dim=0))
         scale = y.std(dim=0, correction=0)
-        # A constant outcome keeps its unit: what is left of its sd is rounding.
+        # A constant outcome keeps its unit: its sd is only rounding error.
         self.scale.copy_(torch.where(scale > 10 * torch.finfo(y.dtype).eps * self.shift.abs(), scale, 1.0))
         draw = stream(self.seed, "circuit.start")
         parts = self._parts
@@ -177,7 +177,7 @@ class Circuit(nn.Module):
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """Bring every standard deviation up to its floor. Call it after each step."""
+        """Raise every standard deviation to its floor. Call it after each step."""
         self._parts.x.log_scale.clamp_(min=math.log(self.x_floor))
         self._parts.y.log_scale.clamp_(min=math.log(self.y_floor))
 

@@ -1,4 +1,4 @@
-"""A density made of monotone rational-quadratic splines z = T(u), and everything that it needs of them.
+"""A density made of monotone rational-quadratic splines z = T(u), and the operations on them.
 
 Durkan, Bekasov, Murray & Papamakarios 2019, "Neural Spline Flows", NeurIPS, arXiv:1906.04032, equations 4 to 8. Knots
 (u_i, z_i) with slopes d_i split [-b, b] into bins. With t = (u - u_i) / (u_{i+1} - u_i) in a bin of slope
@@ -7,12 +7,12 @@ s = (z_{i+1} - z_i) / (u_{i+1} - u_i),
     T(u)  = z_i + (z_{i+1} - z_i) (s t^2 + d_i t (1 - t)) / q,      q = s + (d_i + d_{i+1} - 2 s) t (1 - t)
     T'(u) = s^2 (d_{i+1} t^2 + 2 s t (1 - t) + d_i (1 - t)^2) / q^2
 
-Outside [-b, b] the paper is the identity. Here T goes on as a logarithm with the slope of its last knot,
+Outside [-b, b] the paper uses the identity. Here T continues as a logarithm with the slope of its last knot,
 
     T(u)  = b + log(1 + d (u - b)) for u > b, and likewise below -b
 
-so that the tails of u are those of exp of a normal number, and one outlier does not cost the square of its distance.
-Numbers become knots as in zuko: softmax and exp of values that are softly held within bounds. Zeros are the identity.
+so that u has log-normal tails, and an outlier does not cost the square of its distance. Numbers become knots as in
+zuko: softmax and exp of softly bounded values. Zeros give the identity.
 
     >>> import torch
     >>> identity = knots(torch.zeros(number(8)), bins=8, bound=4.0)
@@ -29,15 +29,15 @@ from torch import Tensor, nn
 
 from ssc_sweep.models.layers import MLP, Draws, uniform
 
-# Smallest slope, and smallest width of a bin, as a share of the widest: both are free between this and its inverse.
+# Smallest slope, and smallest ratio of bin widths: both may be anything between this and its inverse.
 LEAST = 1e-3
 # Gauss-Legendre points of each bin, for the mean.
 POINTS = 8
-# Of a density: the spline covers +- BOUND sd of the base; the log scale stays within +- LOG_SCALE.
+# Of a density: the spline covers +- BOUND sd of the base; the log scale is within +- LOG_SCALE.
 BOUND, LOG_SCALE = 4.0, 5.0
-# What all rows share learns this much faster than the weights of the network.
+# Parameters that all rows share learn this much faster than the weights of the network.
 SHARED_RATE = 10.0
-# First weights of a network's last layer: the density starts standard normal.
+# Bound of the initial weights of a network's last layer: the density starts standard normal.
 SMALL = 1e-3
 
 
@@ -55,12 +55,12 @@ class Knots(NamedTuple):
 
 
 def number(bins: int) -> int:
-    """How many numbers a spline is made of: a width and a height a bin, a slope a knot."""
+    """Return how many numbers define a spline: a width and a height per bin, a slope per knot."""
     return 3 * bins + 1
 
 
 def knots(raw: Tensor, bins: int, bound: float) -> Knots:
-    """Make splines of any numbers: (..., number(bins)) -> knots (..., bins + 1)."""
+    """Make splines from any numbers: (..., number(bins)) -> knots (..., bins + 1)."""
     widths, heights, slopes = raw.split([bins, bins, bins + 1], dim=-1)
     u, z = (_rising(each, bound) for each in (widths, heights))
     return Knots(u, z, _held(slopes, -math.log(LEAST)).exp())
@@ -90,7 +90,7 @@ class _Bin(NamedTuple):
 
 
 def _bin_of(values: Tensor, edges: Tensor, spline: Knots) -> _Bin:
-    """The bin that each of `values` (...) lies in, by `edges`, the u or the z of the knots."""
+    """Find the bin of each of `values` (...) by `edges`, the u or the z of the knots."""
     place = (values.unsqueeze(-1) >= edges[..., 1:-1]).sum(dim=-1, keepdim=True)
     both = torch.cat([place, place + 1], dim=-1).unsqueeze(-2)
     ends = torch.stack(spline, dim=-2).expand(*place.shape[:-1], -1, -1)
@@ -101,7 +101,7 @@ def _bin_of(values: Tensor, edges: Tensor, spline: Knots) -> _Bin:
 
 
 def _inside(t: Tensor, at: _Bin) -> tuple[Tensor, Tensor]:
-    """(T, T') at the share t of a bin."""
+    """(T, T') at the relative position t in a bin."""
     s, both = at.height / at.width, t * (1 - t)
     q = s + (at.left + at.right - 2 * s) * both
     value = at.z + at.height * (s * t.square() + at.left * both) / q
@@ -119,7 +119,7 @@ def forward(u: Tensor, spline: Knots) -> tuple[Tensor, Tensor]:
 
 
 def inverse(z: Tensor, spline: Knots) -> Tensor:
-    """T(u) -> u: the root in (0, 1) of a quadratic, in the form that does not cancel (equation 29 of the paper)."""
+    """T(u) -> u: the root in (0, 1) of a quadratic, in the form without cancellation (equation 29 of the paper)."""
     at = _bin_of(z, spline.z, spline)
     s = at.height / at.width
     rise = torch.minimum((z - at.z).clamp(min=0), at.height)
@@ -132,12 +132,12 @@ def inverse(z: Tensor, spline: Knots) -> Tensor:
 
 
 def mean(spline: Knots) -> Tensor:
-    """E[u] where T(u) is standard normal: splines (..., bins + 1) -> (...).
+    """E[u] if T(u) is standard normal: splines (..., bins + 1) -> (...).
 
-    The integral of u phi(T(u)) T'(u), by Gauss-Legendre in each bin; in the tails exact.
+    The integral of u phi(T(u)) T'(u), by Gauss-Legendre quadrature in each bin; exact in the tails.
     """
     points, weights = (spline.u.new_tensor(each) for each in np.polynomial.legendre.leggauss(POINTS))
-    # Every bin, with an axis for its points.
+    # Every bin, with an axis for its quadrature points.
     u, z, left, right = (
         each.unsqueeze(-1) for each in (spline.u, spline.z, spline.slope[..., :-1], spline.slope[..., 1:])
     )
@@ -158,13 +158,13 @@ def _normal(z: Tensor) -> Tensor:
 class Conditional(nn.Module):
     """p(u | context) of d_y outcomes: z_i = T_i((u_i - a_i) / exp(b_i)), z normal with the correlations L L^T.
 
-    (a, b, T) come from a network of the context, plus what all rows share. Every marginal is exact.
+    (a, b, T) come from a network of the context, plus parameters that all rows share. Every marginal is exact.
 
     Row i of the lower triangle L is (l_i1, ..., l_i,i-1, 1) / its length.
 
     Args:
         d_in: columns of the context.
-        draws: of the network's first weights, and of all others, one a run.
+        draws: of the network's initial weights, and of all others; one generator per run.
     """
 
     def __init__(self, d_in: int, d_y: int, width: int, bins: int, draws: tuple[Draws, Draws]) -> None:
@@ -186,7 +186,7 @@ class Conditional(nn.Module):
         """log p(u | context): (R, B, d_y), (R, B, d_in) -> (R, B).
 
         Args:
-            noise: added to u, in units of its scale e^b, which learns nothing from that; (R, B, d_y).
+            noise: added to u, in units of its scale e^b, without gradient to the scale; (R, B, d_y).
         """
         location, log_scale, shape = self._shape(context)
         if noise is not None:

@@ -1,21 +1,21 @@
-"""Where a model may start: the linear fit of one run's training rows, solved, in double precision.
+"""A starting point for models: the linear fit of one run's training rows, solved in double precision.
 
     treatment   p(t | x) = softmax(c + W x), minimising -sum log p(t) + l2 / 2 |W|^2
     outcome     E[Y | x, t] = a + B (x, p(. | x)) + e_t - sum_k p(k | x) e_k, e_0 = 0, minimising
                 sum w |y - E[Y | x, t]|^2 + l2 |B|^2
 
-This is Robinson's partially linear form (1988, Econometrica 56): what the covariates say of the outcome, and the
-effects e of what they do not say of the treatment. The penalty on B so does not push what it takes from a confounder
-into the effects, and a row whose treatment is hidden has E[Y | x] = a + B (x, p), and weight w: it teaches B alone.
+This is Robinson's partially linear form (1988, Econometrica 56): the outcome given the covariates, plus the effects e
+of the part of the treatment that the covariates do not predict. So what the penalty on B takes from a confounder does
+not go into the effects. A row whose treatment is hidden has E[Y | x] = a + B (x, p), and weight w: it informs B alone.
 
 The effects have the prior N(0, var y): a penalty of v / var y on |e|^2, with v the squared leave-one-out error of the
-same fit with a penalty of 1. It matters where covariates leave next to nothing of the treatment, as a leak of it does.
+same fit with a penalty of 1. It matters if the covariates predict the treatment almost fully, as when one leaks it.
 
 The l2 of each outcome is the largest of L2, times the number of rows, whose leave-one-out error is within one standard
 error of the least (Breiman et al. 1984, the one-standard-error rule; the standard error is that of the difference). The
 leave-one-out error is exact and costs one decomposition (Golub, Heath & Wahba 1979): leaving row i out changes the
 prediction for any point q by -w_i K(q, i) r_i / (1 - w_i K(i, i)), with r the errors of the fit to all rows and K(q, i)
-what q takes from row i.
+the weight of row i in the prediction for q.
 """
 
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ from sklearn.metrics import log_loss
 
 from ssc_sweep.data.cohort import HIDDEN, Floats, Ints
 
-# Penalties a row that are tried: the outcome's, and the treatment's for all rows together.
+# Penalties that are tried: the outcome's, per row, and the treatment's, for all rows together.
 L2 = np.logspace(-9, 3, 25)
 L2_TREATMENT = np.logspace(-1, 4, 6)
-# Least 1 - leverage: a row that the fit depends on alone says nothing of the error without it.
+# Least 1 - leverage: a row that alone determines a part of the fit tells nothing of the error without it.
 LEAST_FREE = 1e-9
-# Smallest sd that p(t | x) is divided by: where covariates say nothing of the treatment it is a constant.
+# Smallest sd to divide p(t | x) by: it is constant if the covariates do not predict the treatment.
 LEAST_SPREAD = 1e-3
-# More rows than these do not make the start better.
+# More rows than this do not improve the start.
 OUTCOME_ROWS, TREATMENT_ROWS = 50_000, 20_000
 
 
@@ -45,7 +45,7 @@ class OutcomeStart:
         coefficient: shape (d_x, d_y).
         chance: shape (K, d_y), 0 for the first treatment.
         intercept: shape (K, d_y).
-        left_out: each row's outcome minus its prediction under every treatment without that row, shape (n, K, d_y).
+        left_out: each row's outcome minus its leave-one-out prediction under every treatment, shape (n, K, d_y).
     """
 
     coefficient: Floats
@@ -58,11 +58,11 @@ def solve_outcome(x: Floats, p: Floats, t: Ints, y: Floats, hidden_weight: float
     """Fit outcomes (n, d_y) to covariates (n, d_x), p(t | x) (n, K) and treatments (n,); rows are in random order.
 
     Args:
-        t: HIDDEN where the treatment is; such rows have `hidden_weight`, all others 1.
+        t: HIDDEN if the treatment is hidden; such rows have `hidden_weight`, all others 1.
     """
     fits = [_with_prior(x[:OUTCOME_ROWS], p[:OUTCOME_ROWS], t[:OUTCOME_ROWS], one, hidden_weight) for one in y.T]
     joined = {name: np.concatenate([vars(fit)[name] for fit in fits], axis=-1) for name in vars(fits[0])}
-    # Rows that the fit has not seen are left out as they are.
+    # Rows outside the fit are left out already.
     rest = slice(OUTCOME_ROWS, None)
     line = x[rest] @ joined["coefficient"] + p[rest] @ joined["chance"]
     further = y[rest, None, :] - line[:, None, :] - joined["intercept"]
@@ -70,7 +70,7 @@ def solve_outcome(x: Floats, p: Floats, t: Ints, y: Floats, hidden_weight: float
 
 
 def _with_prior(x: Floats, p: Floats, t: Ints, y: Floats, hidden_weight: float) -> OutcomeStart:
-    """One outcome, of which the first rows are fitted: the effects' penalty is taken from a fit with a penalty of 1."""
+    """Fit one outcome to the first rows, with the effects' penalty from a fit with a penalty of 1."""
     y, seen = y[: len(t)], t != HIDDEN
     error = _fit(x, p, t, y, hidden_weight, 1.0).left_out[np.arange(len(t)), t, 0][seen]
     variance = y[seen].var()
@@ -79,21 +79,21 @@ def _with_prior(x: Floats, p: Floats, t: Ints, y: Floats, hidden_weight: float) 
 
 
 def _fit(x: Floats, p: Floats, t: Ints, y: Floats, hidden_weight: float, prior: float) -> OutcomeStart:
-    """One outcome (n,), with the penalty `prior` on the effects."""
+    """Fit one outcome (n,), with the penalty `prior` on the effects."""
     n, k = p.shape
     seen = t != HIDDEN
-    # Shrunk by l2: x, and p in units of its spread. The rest: 1, and what p leaves of the treatment, under every one.
+    # Penalised by l2: x, and p in units of its spread. The rest: 1, and treatment minus p, for every treatment.
     spread = np.maximum(p[:, 1:].std(axis=0), LEAST_SPREAD)
     of_x = np.concatenate([x, p[:, 1:] / spread], axis=1)
     every = np.ones((n, k, k))
     every[:, :, 1:] = np.eye(k)[:, 1:] - p[:, None, 1:]
     rest = np.where(seen[:, None], every[np.arange(n), t], np.eye(k)[0])
-    # A penalty on an effect is a further row that says that it is 0.
+    # A penalty on an effect is an extra row that says that it is 0.
     weight = np.concatenate([np.where(seen, 1.0, hidden_weight), np.full(k - 1, prior)])
     shrunk, rest, y_all = (np.concatenate([a, b]) for a, b in (
         (of_x, np.zeros((k - 1, of_x.shape[1]))), (rest, np.eye(k)[1:]), (y, np.zeros(k - 1))
     ))  # fmt: skip
-    # The rest is taken out first (Frisch-Waugh).
+    # The rest is partialled out first (Frisch-Waugh).
     inner = np.linalg.inv(rest.T @ (weight[:, None] * rest))
     x_level, y_level = (inner @ (rest.T * weight) @ each for each in (shrunk, y_all))
     x_left, y_left = shrunk - rest @ x_level, y_all - rest @ y_level
@@ -102,7 +102,7 @@ def _fit(x: Floats, p: Floats, t: Ints, y: Floats, hidden_weight: float, prior: 
     denominator, error, leverage = _penalised(turned, squares, y_left, weight, covered, n)
     slope = axes @ (turned.T @ (weight * y_left) / denominator)
     level = y_level - x_level @ slope
-    # What each row takes from itself under every treatment.
+    # Weight of each row in its own prediction, under every treatment.
     own = (turned[:n] / denominator) @ axes.T
     itself = np.einsum("nkc,nc->nk", every, rest[:n] @ inner - own @ x_level.T) + (of_x * own).sum(axis=1)[:, None]
     without = (weight * error / np.maximum(1 - weight * leverage, LEAST_FREE))[:n]
@@ -125,9 +125,9 @@ def _principal(weighted: Floats, rows: Floats) -> tuple[Floats, Floats, Floats]:
 def _penalised(
     turned: Floats, squares: Floats, y: Floats, weight: Floats, covered: Floats, count: int
 ) -> tuple[Floats, Floats, Floats]:
-    """(squares + l2, errors of the fit, leverages) of the l2 that the module's rule chooses: (r,), (n,), (n,).
+    """Return (squares + l2, errors of the fit, leverages) for the l2 chosen by the module's rule: (r,), (n,), (n,).
 
-    The first `count` rows are those that the rule looks at.
+    The rule uses the first `count` rows.
     """
     along, judges = turned.T @ (weight * y), weight[:count]
     total = judges.sum()
@@ -147,7 +147,7 @@ def _penalised(
 def solve_treatment(x: Floats, t: Ints, held_x: Floats, held_t: Ints, treatments: int) -> tuple[Floats, Floats]:
     """(W, c) of p(t | x) from rows in random order, covariates (n, d_x), treatments (n,): (d_x, K), (K,).
 
-    The rows that are held out choose the penalty, and nothing else; without any it is the largest.
+    The rows held out only choose the penalty; without any, it is the largest.
     """
     best, least = (np.zeros((x.shape[1], treatments)), np.zeros(treatments)), np.inf
     for l2 in L2_TREATMENT[::-1]:

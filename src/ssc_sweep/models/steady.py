@@ -1,10 +1,10 @@
-"""Operations whose results do not depend, to the last bit, on how many runs are stacked or where a run stands.
+"""Operations whose results are the same bits however many runs are stacked and wherever a run is in the stack.
 
-Torch does not promise that. Three kinds round otherwise at the end of a tensor, where a run is alone, or by where in
-memory it stands, and are replaced here: some functions of single numbers, products, standard deviations. A fourth is
-left to the caller: sums along an axis before that of the runs. Sum (R, P) along P, not (P, R) along P.
+Torch does not guarantee that. Three kinds round differently at the end of a tensor, for a single run, or by position in
+memory, and are replaced here: some elementwise functions, products, standard deviations. A fourth is left to the
+caller: sums along an axis before that of the runs. Sum (R, P) along P, not (P, R) along P.
 
-All this holds for one thread. With more, torch cuts large tensors and products up between them.
+All this holds for one thread. With more, torch splits large tensors and products between them.
 """
 
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-# A multiple of the numbers that any processor's kernels take at once: 32 of float32 with AVX-512.
+# A multiple of the vector length of any processor's kernels: 32 of float32 with AVX-512.
 WHOLE = 64
 
-# Numbers of a matrix, a multiple of which fills 16 bytes in either precision.
+# A matrix whose count of numbers is a multiple of this fills whole 16-byte blocks in either precision.
 ALIGNED = 4
 
 
 def steady(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    """function(values), which works number by number, with each number's bits independent of where it stands.
+    """Return function(values), elementwise, with each number's bits independent of its position.
 
-    Torch computes whole vectors of numbers with other instructions than the few that are left at the end of a tensor.
-    torch.sigmoid, softplus, silu, elu, gelu, mish and powers then round otherwise, in either precision and
-    in the gradient too. Here no number is left over: ones are added at the end and cut off again. Exact operations
-    (+, *, /, sqrt), exp, log, tanh and softmax need no care.
+    Torch uses other instructions for whole vectors of numbers than for the few left over at the end of a tensor.
+    torch.sigmoid, softplus, silu, elu, gelu, mish and powers then round differently, in either precision and in the
+    gradient too. Here no number is left over: ones are appended and cut off again. Exact operations (+, *, /, sqrt),
+    exp, log, tanh and softmax need no care.
 
     Args:
         values: any shape with at least one axis.
@@ -39,11 +39,10 @@ def steady(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
 def product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """bias + x W for each member: (M, 1 or B, d_out), (M, B, d_in), (M, d_in, d_out) -> (M, B, d_out).
 
-    One matrix alone that is a vector goes another way through the library than it does in a stack, and is rounded
-    otherwise, and so is its gradient. It gets a product of zeros beside it. A column cut out of a wider matrix is
-    rounded otherwise too, and is copied. And so is a matrix of results, or of gradients, that does not begin at a
-    multiple of 16 bytes, as those of every other member would where they hold an odd number of numbers: it is made
-    larger, by rows or columns of zeros.
+    Three cases would round differently, in the result and the gradient. A lone vector takes another path through the
+    library than one in a stack: it gets a product of zeros beside it. A column cut out of a wider matrix is copied. A
+    matrix of results or gradients that does not begin at a multiple of 16 bytes, as for every other member if it holds
+    an odd number of numbers, is padded with rows or columns of zeros.
     """
     x = x.contiguous()
     _, rows, columns = x.shape
@@ -61,12 +60,12 @@ def product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
 
 
 def mean_and_sd(rows: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Mean and population standard deviation along an axis behind that of the runs, which is kept with length 1.
+    """Mean and population standard deviation along an axis after that of the runs, which is kept with length 1.
 
-    Not torch.std, which computes a single result in another way than one of several, and not torch.var_mean, which
-    takes 15 times as long along the rows of a stack.
+    Not torch.std, which computes a single result differently from several, and not torch.var_mean, which takes 15
+    times as long along the rows of a stack.
     """
-    # Rows that all runs share are looked at once.
+    # Rows that all runs share are computed once.
     rows = rows[:1] if rows.stride(0) == 0 else rows
     mean = rows.mean(dim=dim, keepdim=True)
     return mean, (rows - mean).square().mean(dim=dim, keepdim=True).sqrt()

@@ -1,1 +1,1 @@
-"""Wing 4: from a command to finished run folders: hypotheses, sweeper, launcher, execution."""
+"""Turn a command into finished run folders (wing 4): hypotheses, sweeper, launcher, execution."""

@@ -1,7 +1,7 @@
-"""Where the stacks that a command has sent, and the command, leave word for each other: a folder inside the study's.
+"""The board: a folder in the study's, through which a command and the stacks that it has sent exchange messages.
 
-It goes with the command. One whose command was killed goes at the next start: its lock is free then, whichever machine
-and whichever number that process had.
+It is removed when the command ends. If the command was killed, the next start removes it: its lock is free then,
+whatever machine and process number the command had.
 """
 
 import shutil
@@ -27,7 +27,7 @@ class Place:
 
     @property
     def progress(self) -> Path:
-        """How many epochs have come to an end."""
+        """How many epochs have ended."""
         return self.stem.with_suffix(".progress")
 
     @property
@@ -41,11 +41,11 @@ class Place:
 
     @property
     def crash(self) -> Path:
-        """Where the stack's process was when the machine ended it."""
+        """Where the stack's process was when it crashed."""
         return self.stem.with_suffix(".crash")
 
     def clear(self) -> None:
-        """Remove them, and what a process that was killed has left half-written beside them."""
+        """Remove these files, and half-written ones beside them that a killed process left."""
         for pattern in (f"{self.stem.name}.*", f".{self.stem.name}.*"):
             for path in self.stem.parent.glob(pattern):
                 path.unlink(missing_ok=True)
@@ -53,25 +53,25 @@ class Place:
 
 @contextmanager
 def board(study: StudyFolder) -> Iterator[Path]:
-    """A board for this process.
+    """Make a board for this process, and remove it at the end.
 
     Raises:
         CannotWrite: the study's folder cannot be written.
     """
     path = study.path / BOARDS.replace("*", uuid.uuid4().hex)
     lock = FileLock(path / "lock")
-    with locked(study.plan_lock), writing(path):  # nobody takes it for one that was left
+    with locked(study.plan_lock), writing(path):  # so that no process takes it for an abandoned one
         path.mkdir(parents=True)
         lock.acquire()
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)  # a task that nobody has stopped may still write here
+        shutil.rmtree(path, ignore_errors=True)  # a task that was not stopped may still write here
         lock.release()
 
 
 def remove_boards(study: StudyFolder) -> None:
-    """Remove the boards of commands that are no more; whoever calls it holds the lock of the study's plan."""
+    """Remove the boards of commands that have ended; the caller must hold the lock of the study's plan."""
     for path in study.path.glob(BOARDS):
         lock = FileLock(path / "lock", blocking=False)
         try:

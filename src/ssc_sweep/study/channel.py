@@ -1,6 +1,6 @@
-"""How a stack tells the process that sent it how far it is, and asks whether to go on: through files on its board.
+"""A stack reports its progress to the process that sent it and asks whether to go on, through files on its board.
 
-Files work alike between processes of one machine and machines with one file system.
+Files work the same between processes of one machine and between machines that share a file system.
 """
 
 import json
@@ -14,22 +14,22 @@ from ssc_sweep.study.board import Place
 from ssc_sweep.study.job import GoOn, Stack
 from ssc_sweep.writing import write_text
 
-LOOK_S = 0.01  # between two looks for an answer
-LOOKS = 100  # before the question is asked again
+LOOK_S = 0.01  # between two checks for an answer
+LOOKS = 100  # checks before the question is asked again
 
 
 class Channel(Protocol):
-    """What a stack that is being trained talks to."""
+    """What a stack reports to while it is trained."""
 
     def after_epoch(self) -> None:
-        """An epoch of every run has come to its end."""
+        """Report that an epoch of every run has ended."""
 
     def go_on(self, epoch: int, rmse: Sequence[float | None]) -> bool:
-        """Whether to train a further epoch, given each run's RMSE after this one."""
+        """Return whether to train another epoch, given each run's RMSE after this one."""
 
 
 class Silent:
-    """The channel of a stack that nobody follows, and of a run that is tried once more, alone."""
+    """The channel of a stack that no process follows, or of a run that is retried alone."""
 
     def after_epoch(self) -> None:
         pass
@@ -40,10 +40,10 @@ class Silent:
 
 @dataclass
 class Direct:
-    """The channel of a stack that is trained in the process that wants to know.
+    """The channel of a stack that is trained in the process that follows it.
 
     Attributes:
-        epochs: that have come to an end.
+        epochs: that have ended.
     """
 
     stack: Stack
@@ -60,7 +60,7 @@ class Direct:
 
 
 class Written:
-    """The channel of a stack in another process: this is its end. The other one is `Reader`."""
+    """The stack's end of a channel to another process. The other end is `Reader`."""
 
     def __init__(self, place: Place, asks: bool) -> None:
         self.place, self.asks = place, asks
@@ -74,7 +74,7 @@ class Written:
         if not self.asks:
             return True
         while True:
-            # Again and again: somebody may remove a study's folder while it trains.
+            # Asked repeatedly: a user may remove a study's folder while it trains.
             write_text(self.place.question, json.dumps([epoch, list(rmse)]))
             for _ in range(LOOKS):
                 if (answer := _get(self.place.answer)) is not None and answer[0] == epoch:
@@ -86,7 +86,7 @@ class Reader:
     """Follows a stack that another process trains.
 
     Attributes:
-        epochs: that have come to an end.
+        epochs: that have ended.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -95,7 +95,7 @@ class Reader:
         self._answer: tuple[int, bool] | None = None
 
     def advanced(self) -> int:
-        """Epochs that have come to an end since the last look, each summed over the runs."""
+        """Return the epochs that have ended since the last call, summed over the runs."""
         seen = None if self.stack.place is None else _get(self.stack.place.progress)
         if not isinstance(seen, int) or seen <= self.epochs:
             return 0
@@ -103,7 +103,7 @@ class Reader:
         return new * len(self.stack.jobs)
 
     def answer(self, decide: GoOn | None) -> None:
-        """Answer what the stack asks, if it does."""
+        """Answer the stack's question, if it has asked one."""
         place = self.stack.place
         if decide is None or place is None or (question := _get(place.question)) is None:
             return
@@ -116,7 +116,7 @@ class Reader:
 
 
 def _get(path: Path) -> Any:
-    """What was put there; None: nothing."""
+    """Read what was put there; None if nothing was."""
     try:
         return json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):

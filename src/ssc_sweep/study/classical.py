@@ -1,4 +1,4 @@
-"""effects.csv of a study: what classical estimators say of the treatment's effect, beside the models' own estimates."""
+"""effects.csv of a study: treatment effects by classical estimators, to set beside the models' own estimates."""
 
 from dataclasses import asdict
 
@@ -12,7 +12,7 @@ from ssc_sweep.data.splitting import test_rows
 
 
 def effects_csv(config: RunConfig) -> str:
-    """Estimate the effects on all rows of the config's data but its test rows, adjusted for its confounders.
+    """Estimate the effects on all rows of the config's data except test rows, adjusted for its confounders.
 
     Raises:
         UserError: the data have no confounders, or no estimate for them.

@@ -1,7 +1,7 @@
 """Hydra launchers for stacks on other machines: `hydra/launcher=stack_slurm` and `hydra/launcher=stack_ray`.
 
-Whatever a study is - hypotheses, a grid, a search - its stacks become tasks of Slurm or of Ray. docs/SCALING.md says
-when to use which.
+The stacks of any study - hypotheses, a grid, a search - become tasks of Slurm or of Ray. docs/SCALING.md says when to
+use which.
 """
 
 from abc import abstractmethod
@@ -50,13 +50,13 @@ class StackRayConf:
 
 
 _slurm = OmegaConf.structured(StackSlurmConf)
-OmegaConf.set_struct(_slurm.parameters, False)  # their names are submitit's
+OmegaConf.set_struct(_slurm.parameters, False)  # submitit defines their names
 for _name, _node in (("stack_slurm", _slurm), ("stack_ray", OmegaConf.structured(StackRayConf))):
     ConfigStore.instance().store(group="hydra/launcher", name=_name, node=_node, provider="ssc_sweep")
 
 
 class Tasks(Section):
-    """What a cluster is asked for."""
+    """What to request from a cluster."""
 
     tasks: int = Field(ge=1, description="stacks at the same time")
     max_retries: int = Field(ge=0, description="how often a stack is sent again whose worker got lost")
@@ -75,17 +75,17 @@ class _ClusterLauncher(StackLauncher):
 
     @abstractmethod
     def hire(self, slots: int) -> Crew:
-        """Those who train."""
+        """Return the workers that train."""
 
     def show(self, stacks: int) -> None:
-        """What a dry run says besides."""
+        """Print what else a dry run says."""
 
     def train(self, jobs: Sequence[Job], begin: "Callable[[Prepared], None]") -> "list[Outcome | None]":
         assert self.config is not None
         from ssc_sweep.study.conduct import conduct
 
         running: Running = read_running(self.config)
-        # Half of a task's memory is for its stack: the other half is Python, torch and what an estimate misses.
+        # Half of a task's memory is for its stack; the other half is for Python, torch and errors of the estimate.
         budget = self.tasks.mem_gb * self.tasks.tasks / 2 if running.memory_budget is None else running.memory_budget
         here = running.model_copy(update={"workers": self.tasks.tasks, "memory_budget": budget})
         self.study = jobs[0].study

@@ -1,7 +1,7 @@
-"""Who trains stacks on other machines: Slurm (through submitit) and Ray. Both are told a stack and nothing else.
+"""Train stacks on other machines through Slurm (with submitit) or Ray. Each task is given a stack and nothing else.
 
-All machines see one file system, at the same path. How far a stack is, and how its runs ended, is read from their
-folders; what a task of Slurm returns is never unpickled.
+All machines share one file system, at the same path. The progress of a stack and how its runs ended are read from
+their folders; what a Slurm task returns is never unpickled.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from ssc_sweep.study.job import Outcome, Stack, Status, ended
 from ssc_sweep.study.workers import Lost, Sent
 from ssc_sweep.writing import writing
 
-CHECK_S = 15.0  # between two questions to Slurm about tasks that have left no result
-LARGEST_ARRAY = 1000  # tasks; Slurm's MaxArraySize is 1001 where nobody has changed it
+CHECK_S = 15.0  # between two queries to Slurm about tasks without a result
+LARGEST_ARRAY = 1000  # tasks; Slurm's default MaxArraySize is 1001
 LOCK = ".lock"  # of a command's folder
 OURS = {"name": "ssc_sweep", "cpus_per_task": 1}
 
 
 def train_there(stack: Stack, threads: int, folder: str) -> list[Outcome]:
-    """What a task of a cluster does, in the folder where the command was given: its paths may be relative.
+    """Train a stack in a cluster task, in the folder where the command was given: its paths may be relative.
 
     Raises:
         CannotWrite: a folder cannot be written.
@@ -45,7 +45,7 @@ def train_there(stack: Stack, threads: int, folder: str) -> list[Outcome]:
 
 @dataclass
 class _Task:
-    """A stack that Slurm, or submitit in its place, has been given."""
+    """A stack submitted to Slurm, or to submitit in its place."""
 
     stack: Stack
     job: Any
@@ -53,7 +53,7 @@ class _Task:
 
     def over(self) -> bool:
         result = self.job.paths.result_pickle
-        os.scandir(result.parent.parent).close()  # a network file system then looks anew
+        os.scandir(result.parent.parent).close()  # makes a network file system refresh its listing
         if result.exists():
             return True
         if time.monotonic() - self.checked < CHECK_S:
@@ -76,17 +76,17 @@ class _Task:
 
 
 class Slurm:
-    """Tasks of Slurm, an array for all stacks that are sent together.
+    """Slurm tasks, one array for all stacks that are sent together.
 
     Args:
-        folder: for scripts and logs, a folder in it for each command; it must be seen by all machines.
-        cluster: "slurm", or "local": processes of this machine that submitit starts, to try the rest of it.
+        folder: for scripts and logs, with a subfolder for each command; all machines must see it.
+        cluster: "slurm", or "local" for processes that submitit starts on this machine, to try out the rest.
         slots: tasks that run at the same time.
         resends: see `Crew`.
         parameters: of submitit: slurm_partition, timeout_min, mem_gb ...
 
     Raises:
-        UserError: submitit or Slurm is not there, or does not take these parameters.
+        UserError: submitit or Slurm is missing, or rejects these parameters.
     """
 
     asks = False
@@ -97,12 +97,12 @@ class Slurm:
             import submitit
         except ImportError as error:
             raise UserError("hydra/launcher=stack_slurm needs submitit: pip install 'ssc_sweep[slurm]'.") from error
-        # It warns at every look where a cluster keeps no accounts, and finds its way without them.
+        # Where a cluster has no accounting, submitit warns at every query, and works all the same.
         logging.getLogger("submitit").setLevel(logging.ERROR)
         self.above, self.folder, self.resends = folder, folder / uuid.uuid4().hex, resends
         self.cluster, self.tasks = cluster, slots
         self.lock = FileLock(self.folder / LOCK)
-        # All stacks are handed over at once: what runs when is for Slurm to decide.
+        # Submit all stacks at once: Slurm decides what runs when.
         self.slots = 10**6
         self.threads = int(parameters.get("cpus_per_task", 1))
         self.sent: list[_Task] = []
@@ -115,7 +115,7 @@ class Slurm:
             raise UserError(f"hydra/launcher=stack_slurm cannot be used: {text}") from error
 
     def script(self, stacks: int) -> str:
-        """What Slurm would be given for this many stacks."""
+        """Return the script that Slurm would get for this many stacks."""
         from submitit.slurm import slurm
 
         real = slurm.SlurmExecutor(self.folder / "%j")
@@ -143,7 +143,7 @@ class Slurm:
         n, here = len(stacks), os.getcwd()
         try:
             jobs = self.executor.map_array(train_there, stacks, [self.threads] * n, [here] * n)
-        except (RuntimeError, OSError) as error:  # sbatch says no, or is not there
+        except (RuntimeError, OSError) as error:  # sbatch refuses, or is missing
             text = " ".join(str(error).split())
             raise UserError(f"hydra/launcher=stack_slurm: the tasks cannot be handed over: {text}") from error
         tasks = [_Task(stack, job, time.monotonic()) for stack, job in zip(stacks, jobs, strict=True)]
@@ -161,13 +161,13 @@ class Slurm:
                 task.job.cancel(check=False)
 
     def tidy(self) -> None:
-        """Leave nothing but scripts and logs."""
+        """Remove everything but scripts and logs."""
         if self.lock.is_locked:
             _only_logs(self.folder)
             self.lock.release()
 
     def _tidy_after_others(self) -> None:
-        """The same for commands that were killed. What they had sent and has not begun fails then: we send it again."""
+        """Do the same for killed commands. Their tasks that have not begun then fail, and we send them again."""
         for folder in self.above.iterdir():
             lock = FileLock(folder / LOCK, blocking=False)
             if not (folder / LOCK).exists():
@@ -189,7 +189,7 @@ def _only_logs(folder: Path) -> None:
 
 @dataclass
 class _Remote:
-    """A stack that Ray has been given."""
+    """A stack submitted to Ray."""
 
     reference: Any
 
@@ -210,15 +210,15 @@ class _Remote:
 
 
 class Ray:
-    """Tasks of a Ray instance: one that runs already, or one of this machine that ends with the command.
+    """Tasks of a Ray instance: a running one, or one started on this machine that ends with the command.
 
     Args:
-        address: of a running one; None: start one here.
+        address: of a running instance; None: start one here.
         slots: tasks at the same time, and processors of an instance that is started here.
         resends: see `Crew`.
 
     Raises:
-        UserError: Ray is not there, or no instance answers at this address.
+        UserError: Ray is missing, or no instance answers at this address.
     """
 
     asks = False
@@ -241,7 +241,7 @@ class Ray:
         except (ConnectionError, ValueError, RuntimeError) as error:
             text = " ".join(str(error).split())
             raise UserError(f"hydra.launcher.address={address}: no Ray instance answers there: {text}") from error
-        # max_retries: a lost stack is sent again by us, without the runs that it has finished.
+        # max_retries: we send a lost stack again ourselves, without the runs that it has finished.
         self.task = ray.remote(num_cpus=1, max_retries=0)(train_there)
         self.sent: list[_Remote] = []
 

@@ -1,4 +1,4 @@
-"""From jobs to their outcomes: check them, cut them into stacks, have these trained, keep weights that are wanted."""
+"""Check jobs, cut them into stacks, have these trained, keep the weights that are wanted, and return the outcomes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,21 +24,21 @@ class Site(Protocol):
     """Where stacks are trained.
 
     Attributes:
-        elsewhere: other machines train, one run too, and say themselves which devices they have.
+        elsewhere: whether other machines train, even a single run; each finds out which devices it has.
     """
 
     @property
     def elsewhere(self) -> bool: ...
 
     def hire(self, slots: int) -> Crew:
-        """Those who train, given how many stacks may be trained at the same time.
+        """Return the workers that train at most `slots` stacks at the same time.
 
         Raises:
-            UserError: they cannot be had.
+            UserError: there are none to be had.
         """
 
     def show(self, stacks: int) -> None:
-        """What a dry run says besides of so many stacks."""
+        """Print what else a dry run says about this many stacks."""
 
 
 class ThisMachine:
@@ -62,14 +62,14 @@ def conduct(
     tally: Tally | None = None,
     quiet: bool = False,
 ) -> list[Outcome | None]:
-    """Train every job that has not ended yet and return how each ended, in order; None: enough others have failed.
+    """Train every job that has not ended yet. Return how each ended, in order; None: not begun after too many failures.
 
     Args:
         jobs: with distinct folders.
-        site: where they are trained. With workers=0 this process does it.
+        site: where they are trained. With workers=0 this process trains them.
         begin: called when every job has been checked, before anything is written or trained.
         decide: may stop a stack between two epochs; its runs are then pruned. Needs probes=true.
-        tally: of the command so far; None: a single run, which this process trains with all threads.
+        tally: failures of the command so far; None: a single run, which this process trains with all threads.
         quiet: show no progress.
 
     Raises:
@@ -80,7 +80,7 @@ def conduct(
     prepared = prepare(jobs)
     device = running.device if site.elsewhere else chosen_device(running.device)
     to_do = sum(len(group.jobs) for group in prepared.groups)
-    # A run of a study is trained with one thread, also where it is the last one: then it is the same run.
+    # Train each run of a study with one thread, even the last one, so that its result does not change.
     alone = to_do == 0 or (not site.elsewhere and (tally is None or running.workers == 0))
     tally = tally or Tally()
     workers = 1 if alone else slots(running, device)
@@ -91,7 +91,7 @@ def conduct(
         show(jobs, prepared, parts, workers, device)
         site.show(len(parts))
         return [None] * len(jobs)
-    crew = None if alone else site.hire(workers)  # before anything is written: it may be refused
+    crew = None if alone else site.hire(workers)  # before anything is written: it may fail
     begin(prepared)
     for index in prepared.ended:
         jobs[index].folder.tidy()
@@ -114,17 +114,17 @@ def conduct(
 
 
 def slots(running: Running, device: str) -> int:
-    """How many stacks are trained at the same time."""
+    """Return how many stacks are trained at the same time."""
     if device == "cuda":
         return 1
-    # Imported here: what a command costs that trains nothing.
+    # Imported here, so that a command that trains nothing need not load it.
     from joblib import cpu_count
 
     return int(running.workers or cpu_count())
 
 
 class _Best:
-    """Keeps the weights of each arm's best run and removes those of the others, of earlier commands and rounds too."""
+    """Keeps the weights of each arm's best run; removes all others, also those of earlier commands and rounds."""
 
     def __init__(self) -> None:
         self.best: dict[Path, tuple[float, RunFolder]] = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from ssc_sweep.errors import UserError
 
-# Factor -> level -> overrides. The first level is the control's and has none.
+# Factor -> level -> overrides. The first level belongs to the control and has none.
 Factors = Mapping[str, Mapping[str, Mapping[str, Any]]]
 # (factor, level) where an arm differs from the control, in the order of the factors.
 Levels = tuple[tuple[str, str], ...]
@@ -32,7 +32,7 @@ class Changed:
 
 
 def cross(factors: Factors) -> list[Changed]:
-    """All combinations of levels but that of the first ones, which is the control; the last factor changes fastest."""
+    """Return all combinations of levels but the control (all first levels); the last factor varies fastest."""
     cells = []
     for choice in itertools.product(*(levels.items() for levels in factors.values())):
         named = tuple((factor, level) for factor, (level, overrides) in zip(factors, choice, strict=True) if overrides)
@@ -44,8 +44,8 @@ def check_factors(name: str, factors: Factors) -> None:
     """Check the factors of a hypothesis.
 
     Raises:
-        UserError: a factor has less than two levels, the first one has overrides, another has none or those of a level
-            before it; two factors set one key; a name is none; there are too many cells.
+        UserError: a factor has fewer than two levels; its first level has overrides; another level has none or repeats
+            an earlier one; two factors set one key; a name is invalid; there are too many cells.
     """
     cells = math.prod(map(len, factors.values()))
     if cells > MOST_CELLS:
@@ -94,5 +94,5 @@ def _check_factor(name: str, factor: str, levels: Mapping[str, Mapping[str, Any]
 
 
 def levels_text(levels: Levels) -> str:
-    """A combination of levels as people read it: "batch=b32, lr=1e-4"."""
+    """Return a combination of levels for display: "batch=b32, lr=1e-4"."""
     return ", ".join(f"{factor}={level}" for factor, level in levels)

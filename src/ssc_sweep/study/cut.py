@@ -1,4 +1,4 @@
-"""Cut groups of jobs into stacks: so that all workers end together, and a stack fits into memory."""
+"""Cut groups of jobs into stacks, so that all workers end together and each stack fits into memory."""
 
 import heapq
 import math
@@ -8,15 +8,15 @@ from itertools import pairwise
 
 from ssc_sweep.study.prepare import Group
 
-# Beyond this many runs a stack gains no speed on a processor core, and loses what its caches hold.
+# With more runs than this, a stack gains no speed on a processor core and outgrows its caches.
 LARGEST = {"cpu": 16, "auto": 16, "cuda": 1024}
-# A part of a whole study's load: smaller stacks are sent last, so that workers end within this of each other.
+# Share of a study's load: smaller stacks are sent last, so that workers end within this of each other.
 FINEST = 0.08
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stack to be: the jobs, by number, how long it takes beside others, and the bytes that it needs."""
+    """A planned stack: its jobs by number, its load relative to others, and the bytes that it needs."""
 
     jobs: tuple[int, ...]
     load: float
@@ -26,15 +26,15 @@ class Part:
 def cut(
     groups: Sequence[Group], arms: Sequence[str], workers: int, budget: int, device: str, whole_arms: bool
 ) -> list[Part]:
-    """The stacks, in the order in which they are to begin: the longest first.
+    """Return the stacks in the order in which to begin them: the longest first.
 
     Args:
         arms: of each job, by number.
         workers: that train at the same time.
         budget: bytes that one stack may take; a run that needs more is a stack of its own.
-        whole_arms: never part the runs of an arm, unless memory asks for it.
+        whole_arms: never separate the runs of an arm, unless memory requires it.
     """
-    # A model that is solved makes no steps, and a study of it alone has no load.
+    # A model that is solved makes no steps, so a study of it alone has no load.
     total = sum(group.load * group.steps * len(group.jobs) for group in groups) or 1.0
     parts = []
     for group in groups:
@@ -43,7 +43,7 @@ def cut(
         largest = 1 if group.alone else min(LARGEST[device], fits)
         count = math.ceil(len(group.jobs) / largest)
         if not group.alone and device != "cuda" and workers > 1:
-            # As many parts as its share of all workers, in whole rounds of them where it has the work to itself.
+            # As many parts as its share of the workers; a multiple of all workers where it is the only group.
             share = each * len(group.jobs) / total
             wanted = math.ceil(share * workers - FINEST)
             rounds = math.ceil(count / workers) * workers if share > 1 - FINEST else count
@@ -56,7 +56,7 @@ def cut(
 def _even(
     jobs: tuple[int, ...], arms: Sequence[str], count: int, largest: int, whole_arms: bool
 ) -> list[tuple[int, ...]]:
-    """`count` parts of (almost) equal size; more where arms are kept whole and do not fit."""
+    """Return `count` parts of (almost) equal size; more where arms are kept whole and do not fit."""
     if not whole_arms:
         bounds = [round(i * len(jobs) / count) for i in range(count + 1)]
         return [jobs[a:b] for a, b in pairwise(bounds)]
@@ -64,7 +64,7 @@ def _even(
     for job in jobs:
         blocks.setdefault(arms[job], []).append(job)
     pieces = [block[i : i + largest] for block in blocks.values() for i in range(0, len(block), largest)]
-    # The longest block goes to the part that has the fewest runs.
+    # The longest block goes to the part with the fewest runs.
     heap: list[tuple[int, int, list[int]]] = [(0, i, []) for i in range(count)]
     parts: list[list[int]] = []
     for piece in sorted(pieces, key=len, reverse=True):

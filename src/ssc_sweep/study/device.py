@@ -1,4 +1,4 @@
-"""Which device trains."""
+"""Choose the device that trains."""
 
 import torch
 
@@ -6,7 +6,7 @@ from ssc_sweep.errors import UserError
 
 
 def chosen_device(wanted: str) -> str:
-    """ "cpu" or "cuda", where "auto" is cuda if there is one.
+    """Return "cpu" or "cuda"; "auto" means cuda if there is one.
 
     Raises:
         UserError: there is no such device.

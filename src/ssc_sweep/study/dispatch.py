@@ -1,4 +1,4 @@
-"""Send stacks to whoever trains them, follow them, and deal with what fails, gets lost or is somebody else's."""
+"""Send stacks to the workers, follow them, and handle runs that fail, get lost or belong to another process."""
 
 import sys
 import time
@@ -15,8 +15,8 @@ from ssc_sweep.study.job import GoOn, Job, Outcome, Stack, Status, ended
 from ssc_sweep.study.record import write_failure
 from ssc_sweep.study.workers import Crew, Lost, Sent
 
-LOOK_S = 0.01  # between two looks at the stacks that are being trained
-HELD_S = 1.0  # between two looks at runs that another process trains
+LOOK_S = 0.01  # between two checks of the stacks that are being trained
+HELD_S = 1.0  # between two checks of runs that another process trains
 
 
 @dataclass
@@ -38,14 +38,14 @@ class Dispatch:
         enough: int | None = None,
         kept: Callable[[Job, Outcome], None] | None = None,
     ) -> None:
-        """See the arguments.
+        """Set up a dispatch.
 
         Args:
-            crew: who trains.
-            advance: told (epochs, runs) that came to an end, each summed over runs.
+            crew: the workers that train.
+            advance: called with the (epochs, runs) that have ended, each summed over runs.
             decide: may stop a stack between two epochs.
-            enough: number of failures at which nothing more is begun; None: any number.
-            kept: told every outcome as it comes.
+            enough: number of failures after which nothing more is begun; None: no limit.
+            kept: called with every outcome as it arrives.
         """
         self.crew, self.advance, self.decide, self.enough, self.kept = crew, advance, decide, enough, kept
         self.outcomes: dict[RunFolder, Outcome] = {}
@@ -56,7 +56,7 @@ class Dispatch:
         self._sent = 0
 
     def train(self, stacks: Sequence[Stack]) -> None:
-        """Train them all, or until there have been enough failures; then what is being trained is ended.
+        """Train all stacks. After `enough` failures, end those that are being trained.
 
         Raises:
             UserError: a folder cannot be written; finished runs stay.
@@ -75,7 +75,7 @@ class Dispatch:
                     looked = time.monotonic()
                     self._look_at_held()
                 if self._flying or self._held:
-                    time.sleep(LOOK_S * max(1, len(self._flying) / 4))  # thousands of tasks are not asked all the time
+                    time.sleep(LOOK_S * max(1, len(self._flying) / 4))  # check thousands of tasks less often
             if not self._enough():
                 broken_off.pop_all()
 
@@ -89,7 +89,7 @@ class Dispatch:
             self._flying.append(_Flying(stack, one, Reader(stack), sends + 1))
 
     def _placed(self, stack: Stack, board: Path | None) -> Stack:
-        """The stack with a place of its own on the board: what it left there before is not read as its word."""
+        """Give the stack a new place on the board, so that messages from an earlier attempt are not read."""
         if board is None:
             return stack
         self._sent += 1
@@ -104,7 +104,7 @@ class Dispatch:
             one.reader.answer(self.decide)
             if one.sent.over():
                 self._flying.remove(one)
-                self.advance(-one.reader.epochs * len(one.stack.jobs), 0)  # what has ended is counted as a whole
+                self.advance(-one.reader.epochs * len(one.stack.jobs), 0)  # ended stacks are counted as a whole
                 try:
                     outcomes = one.sent.outcomes()
                 except Lost as lost:
@@ -130,7 +130,7 @@ class Dispatch:
         self._held += held
 
     def _send_again(self, one: _Flying, why: str) -> None:
-        """Find out what a lost stack has finished, and send the rest again: as it is, or its runs one by one."""
+        """Note what a lost stack has finished, and send the rest again: as one stack, or run by run."""
         done = [(job, ended(job)) for job in one.stack.jobs]
         over = [(job, outcome) for job, outcome in done if outcome is not None and outcome.status is not Status.FAILED]
         for job, _ in over:
@@ -157,7 +157,7 @@ class Dispatch:
         self._note(replace(stack, jobs=(job,)), [Outcome(Status.FAILED, {}, f"ProcessLost: {why}")])
 
     def _look_at_held(self) -> None:
-        """Those that have ended by now, and those that nobody trains any more."""
+        """Note held runs that have ended, and queue those that no process trains any more."""
         held, self._held = self._held, []
         for stack, job in held:
             lock = job.folder.claim()

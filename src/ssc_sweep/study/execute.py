@@ -1,8 +1,8 @@
-"""Train a stack: the one way a run is trained, alone or with others, in this process, a worker's or a cluster's.
+"""Train a stack. Every run is trained here, alone or with others, in this process, a worker or a cluster task.
 
-A stack knows nothing of its neighbours. It loads and splits its own data, writes its own run folders, and leaves alone
-what is done or is being trained by somebody else. A run's result does not depend on those beside it, so how runs are
-put into stacks is a matter of speed alone.
+Stacks are independent. Each loads and splits its own data, writes its own run folders, and skips runs that are done or
+that another process is training. A run's result does not depend on the runs beside it, so how runs are grouped into
+stacks affects speed alone.
 """
 
 import faulthandler
@@ -41,20 +41,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Failure:
-    """What a run raised, as text: the exception itself would keep alive all that was in memory when it was raised."""
+    """What a run raised, as text: the exception itself would keep everything in its frames in memory."""
 
     error: str
     trace: str
 
 
 def run_stack(sent: Stack, channel: Channel | None = None) -> list[Outcome]:
-    """Train the runs of a stack that have not ended yet; how each ended, in order.
+    """Train the runs of a stack that have not ended yet; return how each ended, in order.
 
-    A run that another process is training is HELD; what has ended before is told as it ended. If the stack fails with
-    several runs, each is tried alone, so that only the guilty one fails.
+    A run that another process is training is HELD; one that ended before has its earlier outcome. If a stack of several
+    runs fails, each is tried alone, so that only the faulty one fails.
 
     Args:
-        channel: None: the stack's place on a board, which another process looks at.
+        channel: None: the stack's place on a board, which another process reads.
 
     Raises:
         CannotWrite: a folder cannot be written.
@@ -91,7 +91,7 @@ def run_stack(sent: Stack, channel: Channel | None = None) -> list[Outcome]:
 
 @contextmanager
 def _crashes_noted(place: Place) -> Iterator[None]:
-    """Where native code breaks the process, let it leave a trace of Python's calls in a file."""
+    """Write the Python traceback to a file if native code crashes the process."""
     with writing(place.crash):
         file = place.crash.open("w")
     with file:
@@ -103,7 +103,7 @@ def _crashes_noted(place: Place) -> Iterator[None]:
 
 
 def _attempt(work: Callable[[], T]) -> T | _Failure:
-    """Do the work, or say how it failed: whatever a model raises is a failure of its run, and of nothing else."""
+    """Do the work, or return how it failed: whatever a model raises fails its own run and nothing else."""
     try:
         return work()
     except CannotWrite:
@@ -168,21 +168,20 @@ def _train(jobs: list[Job], device: torch.device, channel: Channel) -> list[Resu
     ]
 
 
-# The rows of the last stack that this process has trained, and what was forecast on them: the next one has the same, as
-# a rule.
+# Rows and forecasts of the last stack that this process trained: the next stack usually has the same.
 _last = Data()
 _foretold: dict[tuple[str, str], Forecast | None] = {}
 
 
 def _rows(configs: list[RunConfig]) -> list[DataSplit]:
-    """The rows of each run. What the last stack had is not loaded again, and what this one has not is let go."""
+    """Return the rows of each run. Rows of the last stack are reused; those that this one does not need are freed."""
     global _last
     _last = _last.only(configs)
     return [_last.split(config) for config in configs]
 
 
 def _forecasts(configs: list[RunConfig], splits: list[DataSplit]) -> list[Forecast | None]:
-    """What is forecast of each run; known from the last stack where it had the same model and rows."""
+    """Return the forecast for each run, reusing the last stack's where model and rows are the same."""
     global _foretold
     keys = [(model_name(config.model), _last.key(config)) for config in configs]
     now: dict[tuple[str, str], Forecast | None] = {}
@@ -194,7 +193,7 @@ def _forecasts(configs: list[RunConfig], splits: list[DataSplit]) -> list[Foreca
 
 
 def _foretold_of(forecast: Forecast | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What was forecast of a run, and what came of it."""
+    """Return what was forecast for a run, and whether it failed."""
     if forecast is None:
         return {"p_fail": None}
     stopped = metrics["status"] is Status.PRUNED
@@ -220,12 +219,12 @@ def _measured(answers: Answers, run: int, rows: Rows, data: DataSplit) -> Measur
 
 
 def _digest(rows: Rows) -> str:
-    """What tells these rows from others: runs are compared in pairs only where they were measured on the same ones."""
+    """Return a hash that identifies these rows: runs are paired only if they were measured on the same rows."""
     return hashlib.sha256(rows.row.tobytes() + rows.y.tobytes()).hexdigest()[:16]
 
 
 def _metrics(job: Job, data: DataSplit, run: int, trained: Trained) -> dict[str, Any]:
-    """What is said of a run: how it ended, its scores, what it was made of."""
+    """Return the metrics of a run: how it ended, its scores, what it was made of."""
     history, config = trained.history, job.config
     bad = history.bad[run]
     status = Status.DIVERGED if bad is not None else Status.PRUNED if history.stopped else Status.FINISHED
@@ -234,7 +233,7 @@ def _metrics(job: Job, data: DataSplit, run: int, trained: Trained) -> dict[str,
     val = _measured(trained.val, run, data.val, data)
     own_values, failed = measure_own(val, own)
     scores = measure(val) | own_values
-    # What is known of the rows alone, a lost run has too.
+    # An unfinished run keeps these: they depend on the rows alone.
     scores = {name: value if finished or name in OF_THE_ROWS else None for name, value in scores.items()}
     train_rmse = trained.train_rmse[run]
     scores["train_rmse"] = train_rmse if finished and math.isfinite(train_rmse) else None

@@ -1,4 +1,4 @@
-"""A planted fault as the study knows it: its name, and the hypotheses that ought to name it."""
+"""A planted fault of a study: its name, and the hypotheses that should detect it."""
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
@@ -8,17 +8,17 @@ from ssc_sweep.schema import Section
 
 
 class Fault(Section):
-    """What a YAML in conf/fault says of itself; what it plants stands in the groups of a run."""
+    """The description in a YAML of conf/fault; what it plants is in a run's config groups."""
 
     name: str = Field(description="of the YAML")
     named_by: list[str] = Field(description="hypotheses of which any names it; []: nothing is planted")
 
 
 def read_fault(cfg: DictConfig) -> Fault | None:
-    """The fault of a composed config; None where it has none.
+    """Read the fault of a composed config; None if it has none.
 
     Raises:
-        UserError: it does not say which hypotheses name it.
+        UserError: it does not say which hypotheses should detect it.
     """
     if cfg.get("fault") is None:
         return None
@@ -28,7 +28,7 @@ def read_fault(cfg: DictConfig) -> Fault | None:
 
 
 def note(faults: dict[str, Fault], control: str, fault: Fault | None) -> None:
-    """Note the fault of the point of a grid that has this control.
+    """Record the fault of the grid point with this control.
 
     Raises:
         UserError: a point with another fault has the same config.

@@ -4,8 +4,8 @@
     <outputs>/<study>/<arm>/seed=<n>/config.yaml overrides.yaml history.csv metrics.json predictions.csv
                                      model.safetensors run.log DONE        (FAILED instead of DONE: a traceback)
 
-Every file is written beside its place and moved there in one step, DONE last: a folder with DONE is whole. Names that
-begin with a dot are of processes that work there, and go when these end.
+Every file is written beside its place and moved there in one step, DONE last: a folder with DONE is complete. Files
+whose names begin with a dot belong to running processes, and are removed when these end.
 """
 
 import json
@@ -23,18 +23,18 @@ from filelock import FileLock, Timeout
 from ssc_sweep.errors import CannotRead, UserError
 from ssc_sweep.writing import write_text, writing
 
-# Arms of a search begin with one of these: a configuration's own seeds, and the fresh ones that confirm it.
+# Names of a search's arms begin with one of these: a trial's own seeds, or the fresh seeds that confirm it.
 TRIAL, CONFIRM = "trial=", "confirm="
 
 
 def of_search(kind: str, number: int) -> str:
-    """Name of the arm that belongs to a trial of a search; `kind` is TRIAL or CONFIRM."""
+    """Return the name of the arm of a search trial; `kind` is TRIAL or CONFIRM."""
     return f"{kind}{number:04d}"
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """What is read there, and a refusal of the machine told in one line. That nothing is there is no refusal.
+    """Turn an OSError while reading `path` into a one-line error; FileNotFoundError passes through.
 
     Raises:
         CannotRead: the path cannot be read.
@@ -49,7 +49,7 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock on this file; wait where another process does. It goes when the process goes, however that ends.
+    """Hold the lock on this file; wait if another process holds it. It is released however the process ends.
 
     Raises:
         CannotWrite: its folder cannot be written.
@@ -60,12 +60,12 @@ def locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
+        path.unlink(missing_ok=True)  # while it is held: waiting processes check again
         lock.release()
 
 
 def yaml_text(content: object) -> str:
-    # libyaml's: ten times faster, same text.
+    # libyaml's dumper: ten times faster, same text.
     return str(yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=120))
 
 
@@ -74,7 +74,7 @@ def write_yaml(path: Path, content: object) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    # NaN is not JSON; a number that does not exist is written as null by whoever calls this.
+    # NaN is not JSON; the caller must write a missing number as null.
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
@@ -126,11 +126,11 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """What the process that trains this run holds."""
+        """Lock held while training this run."""
         return self.path / ".lock"
 
     def claim(self) -> FileLock | None:
-        """Take the run for this process until the lock is released, or the process ends; None where another has it.
+        """Claim the run until the lock is released or the process ends; None if another process has it.
 
         Raises:
             CannotWrite: the folder cannot be made or written.
@@ -146,42 +146,42 @@ class RunFolder:
         return lock
 
     def holder(self) -> str:
-        """Who trains this run, as its lock says."""
+        """Return which process trains this run, as its lock says."""
         try:
             return self.lock.read_text() or "another process"
         except OSError:
             return "another process"
 
     def release(self, lock: FileLock) -> None:
-        """Give the run back, and leave nothing behind but what was trained."""
+        """Release the run, and leave only the files of the run."""
         try:
             self.clear()
             with writing(self.lock):
-                self.lock.unlink(missing_ok=True)  # while it is held: whoever waits for it looks again
+                self.lock.unlink(missing_ok=True)  # while it is held: waiting processes check again
         finally:
             lock.release()
 
     def tidy(self) -> None:
-        """Remove what a process has left that was killed when it had written this run, and was about to go."""
+        """Remove leftovers of a process that was killed after it had written this run."""
         if self.lock.exists() and (lock := self.claim()) is not None:
             self.release(lock)
 
     def clear(self) -> None:
-        """Remove what a process that worked here has left, but for its lock."""
+        """Remove leftovers of a process that worked here, except its lock."""
         with writing(self.path):
             for path in self.path.glob(".*"):
                 if path != self.lock:
                     path.unlink(missing_ok=True)
 
     def is_done(self, content: Callable[[], dict[str, Any]], text: str | None = None) -> bool:
-        """Whether this run was finished before, with this config.
+        """Return whether this run was finished before, with this config.
 
         Args:
-            content: gives the config.
-            text: what a config.yaml with it holds; where it does, nothing need be parsed.
+            content: returns the config.
+            text: config.yaml as written for it; if the file equals it, nothing need be parsed.
 
         Raises:
-            UserError: a run of another config was finished here, or nobody can tell; it is not overwritten.
+            UserError: a run of another or an unknown config was finished here; it is not overwritten.
         """
         if not self.done.exists():
             return False
@@ -210,7 +210,7 @@ class RunFolder:
                 ) from error
 
     def read_failure(self) -> str:
-        """The last line of FAILED: what the run raised."""
+        """Return the last line of FAILED: what the run raised."""
         lines = self.failed.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else "no message"
 
@@ -260,7 +260,7 @@ class StudyFolder:
         return RunFolder(self.path / arm / f"seed={seed}")
 
     def runs(self) -> list[RunFolder]:
-        """Every folder that a run has begun or ended in, or that is named like one, sorted by path."""
+        """Return every folder in which a run has begun or ended, or that is named like one, sorted by path."""
         found = {path.parent for name in ("DONE", "FAILED", "config.yaml") for path in self.path.glob(f"**/{name}")}
         found |= {path for path in self.path.glob("**/seed=*") if path.is_dir()}
         return [RunFolder(path) for path in sorted(found)]

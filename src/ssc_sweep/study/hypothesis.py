@@ -16,13 +16,13 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.schema import Section
 from ssc_sweep.study.crossing import Changed, Levels, check_factors, cross, levels_text
 
-# A folder's name may have 255 bytes on most file systems.
+# Most file systems allow folder names of 255 bytes.
 LONGEST_NAME = 200
 CONTROL = "control"
 
 
 class Reference(Section):
-    """A number that others have published, shown beside the arm that it belongs to."""
+    """A published number, shown beside its arm."""
 
     arm: str = Field(description="label of the arm, with its point of a grid, as the table has it; or an estimator")
     score: str = Field(description="name of the score it is compared with")
@@ -54,7 +54,7 @@ class HypothesisConf(Section):
 
     @property
     def changed(self) -> list[Changed]:
-        """What every arm changes."""
+        """Return what each arm changes."""
         return cross(self.factors) if self.factors else [Changed((), arm) for arm in self.arms]
 
 
@@ -62,8 +62,8 @@ def read_hypothesis(name: str, node: Any) -> HypothesisConf:
     """Check the content of conf/hypothesis/<name>.yaml.
 
     Raises:
-        UserError: a field is missing, unknown or of the wrong type; no arms, an empty one, one that is there twice;
-            factors that do not make a crossing.
+        UserError: a field is missing, unknown or of the wrong type; there are no arms, or an empty or repeated one;
+            factors cannot be crossed.
     """
     plain = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
     conf = HypothesisConf.read(_with_names(plain) if plain is not None else {}, f"hypothesis.{name}")
@@ -86,7 +86,7 @@ def read_hypothesis(name: str, node: Any) -> HypothesisConf:
 
 
 def _with_names(plain: Any) -> Any:
-    """The same with names of factors and levels that YAML reads as numbers, such as 32 or 1e-4, as text."""
+    """Turn names of factors and levels that YAML reads as numbers, such as 32 or 1e-4, into text."""
     factors = plain.get("factors") if isinstance(plain, dict) else None
     if not isinstance(factors, dict):
         return plain
@@ -104,8 +104,8 @@ class Arm:
     """A list of overrides that a study trains with every seed.
 
     Attributes:
-        folder: where its runs are, relative to the study; two arms of equal config share one.
-        label: its overrides as people read them; "control" for none.
+        folder: of its runs, relative to the study; arms of equal config share one.
+        label: its overrides for display; "control" for none.
         hypothesis: name of the hypothesis it tests; None for a control or a point of a plain grid.
         control: folder of the arm it is compared with; None for a control or a point of a plain grid.
         overrides: in Hydra's grammar.
@@ -121,9 +121,9 @@ class Arm:
 
 
 def value_text(value: object) -> str:
-    """A value as people write it: 1e-4 rather than 0.0001, null rather than None, true rather than True."""
+    """Write a value as in a config: 1e-4 rather than 0.0001, null rather than None, true rather than True."""
     if isinstance(value, float) and value and not 1e-3 <= abs(value) < 1e6:
-        # Imported here: --help, which loads this module too, should not wait for numpy.
+        # Imported here, so that --help, which loads this module too, need not wait for numpy.
         import numpy as np
 
         return str(np.format_float_scientific(value, trim="-", exp_digits=1))
@@ -139,7 +139,7 @@ def as_override(key: str, value: Any) -> str:
 
 
 def canonical(overrides: Sequence[str]) -> list[str]:
-    """The overrides with their values as they were read, so that one value has one name however it is written.
+    """Return the overrides in canonical form, so that a value has one name however it is written.
 
     >>> canonical(["optimizer.lr=0.0001", "optimizer.lr=1e-4"])
     ['optimizer.lr=1e-4', 'optimizer.lr=1e-4']
@@ -156,7 +156,7 @@ def _canonical(override: Override) -> str:
 
 
 def folder_name(overrides: Sequence[str]) -> str:
-    """A name for these overrides that is safe on every file system and tells different overrides apart."""
+    """Return a name for these overrides that is unique and safe on every file system."""
     text = ",".join(overrides)
     safe = re.sub(r"[^\w.,=+-]", "_", text)
     if safe == text and len(safe.encode()) <= LONGEST_NAME:
@@ -172,11 +172,11 @@ def arms_at(
     alone: str,
     unlisted: Sequence[str] = (),
 ) -> list[Arm]:
-    """The arms at one point of the grid: the point itself, which is the control, then those of each hypothesis.
+    """Return the arms at one grid point: the point itself, which is the control, then those of each hypothesis.
 
     Args:
-        alone: name of the one point of a study without hypotheses and grid.
-        unlisted: groups whose keys no YAML lists, so that an override of one is an addition.
+        alone: name of the only point of a study without hypotheses and grid.
+        unlisted: groups whose keys no YAML lists, so that overriding one adds it.
     """
     prefix = folder_name(point) if point else ""
     base = (*fixed, *point)
@@ -198,11 +198,11 @@ def arms_at(
 
 
 def check_cells(arms: Sequence[Arm]) -> None:
-    """Check that arms change something, once equal configs share a folder.
+    """Check that arms change something, after equal configs were given one folder.
 
     Raises:
-        UserError: two combinations of the levels of factors are the same, so that a level changes nothing; or no arm
-            differs from its control.
+        UserError: two combinations of levels have the same config, so that a level changes nothing; or no arm differs
+            from its control.
     """
     seen: dict[tuple[str | None, str | None, str | None], Levels] = {}
     for arm in arms:

@@ -1,6 +1,6 @@
-"""A job is a run to be trained, a stack the jobs that are trained together, an outcome how one ended.
+"""A job is a run to be trained; a stack, jobs that are trained together; an outcome, how a job ended.
 
-All of them can be pickled: a stack goes to whatever process trains it. Kept apart from `execute`, which needs torch.
+All can be pickled: a stack is sent to the process that trains it. Kept apart from `execute`, which needs torch.
 """
 
 import json
@@ -41,11 +41,11 @@ class Job:
     """A run to be trained.
 
     Attributes:
-        overrides: those that made the config.
+        overrides: that made the config.
         study: the study it belongs to.
-        scores: names of scores of the user's own, measured beside ours.
+        scores: names of the user's own scores, measured beside ours.
         weights: whether its weights are kept.
-        retry: whether it is trained again where it has failed before.
+        retry: whether it is trained again if it has failed before.
     """
 
     config: RunConfig
@@ -62,10 +62,10 @@ class Stack:
     """Jobs that are trained together, and how.
 
     Attributes:
-        device: "cpu", "cuda", or "auto" where whoever trains it is to decide.
+        device: "cpu", "cuda", or "auto": the process that trains it decides.
         asks: whether it asks after each epoch whether to go on.
-        place: where it leaves word; None: nobody looks.
-        admitted: packages of the user's own that its configs may name.
+        place: where it reports its progress; None: nowhere.
+        admitted: the user's own packages that its configs may name.
     """
 
     jobs: tuple[Job, ...]
@@ -86,7 +86,7 @@ GoOn = Callable[[Sequence[Job], int, Sequence[float | None]], bool]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: metrics where it finished or diverged, the error, one line, where it failed."""
+    """How a job ended: its metrics if it finished or diverged, or its error in one line if it failed."""
 
     status: Status
     metrics: dict[str, Any]
@@ -100,7 +100,7 @@ class Outcome:
 
 
 def config_text(config: RunConfig) -> str:
-    """What config.yaml holds. The seeds of an arm have their text in common, but for its last line."""
+    """Return the text of config.yaml. For the seeds of an arm it differs only in the last line."""
     return _arm_text(json.dumps(without_seed(config.content()))) + f"seed: {config.seed}\n"
 
 
@@ -110,7 +110,7 @@ def _arm_text(content: str) -> str:
 
 
 def ended(job: Job) -> Outcome | None:
-    """How a job has ended, as its folder says; None: it has not.
+    """Read from its folder how a job has ended; None: it has not.
 
     Raises:
         UserError: the folder holds a run of another config, or cannot be read.
@@ -134,7 +134,7 @@ def ended(job: Job) -> Outcome | None:
 def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
     """Make the job of a composed config; `overrides` are those that composed it.
 
-    Where no sweeper has named the arm, its folder is named after the overrides.
+    If no sweeper has named the arm, its folder is named after the overrides.
 
     Raises:
         UserError: the config is wrong.
@@ -150,7 +150,7 @@ def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
 
 
 def own_scores(cfg: DictConfig) -> tuple[str, ...]:
-    """The scores of the user's own that a config names.
+    """Return the user's own scores that a config names.
 
     Raises:
         UserError: it holds no list of names.
@@ -160,13 +160,13 @@ def own_scores(cfg: DictConfig) -> tuple[str, ...]:
 
 
 def run_overrides(arm: Arm, seed: int, study: StudyFolder) -> list[str]:
-    """The overrides of one run of a study: those of its arm, its place and its seed."""
+    """Return the overrides of one run of a study: those of its arm, its folder and its seed."""
     place = {"outputs": str(study.path.parent), "study": study.path.name, "arm": arm.folder}
     return [*arm.overrides, *(as_override(key, value) for key, value in place.items()), f"seed={seed}"]
 
 
 def describe(jobs: Sequence[Job], rule: Rule, settings: dict[str, Any] | None = None) -> None:
-    """Add to study.yaml this start, and the arms and seeds that no sweeper of ours has planned."""
+    """Add this start to study.yaml, and arms and seeds that none of our sweepers has planned."""
     study = jobs[0].study
     before = read_plan(study) if study.study.exists() else None
     known = {(arm.folder, seed) for arm in before.arms for seed in before.seeds} if before else set()
@@ -181,10 +181,10 @@ def describe(jobs: Sequence[Job], rule: Rule, settings: dict[str, Any] | None = 
 
 
 def raise_failures(jobs: Sequence[Job], outcomes: Sequence[Outcome | None]) -> None:
-    """Name the runs that failed.
+    """Report the runs that failed.
 
     Raises:
-        RunsFailed: there are some.
+        RunsFailed: some did.
     """
     failed = [(job, one) for job, one in zip(jobs, outcomes, strict=True) if one and one.status is Status.FAILED]
     say(f"failed: {job.folder.path}: {one.error}" for job, one in failed[:SHOWN])

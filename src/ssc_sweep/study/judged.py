@@ -1,4 +1,4 @@
-"""From the runs of a study to its verdicts, for the findings and for a study that asks whether it may stop."""
+"""Derive the verdicts of a study from its runs, for the findings and for a study that decides whether to stop."""
 
 import math
 from collections import Counter
@@ -27,9 +27,9 @@ class Seen:
     """A run that counts.
 
     Attributes:
-        rmse: as the rule wants it (`Rule.scaled`); NaN for a run that diverged.
-        val_rows: what tells its validation rows from others; None for a run of a version that did not say so.
-        over_mean: RMSE over that of predicting the mean on the same rows; NaN for a run that diverged, or where that is
+        rmse: scaled as the rule asks (`Rule.scaled`); NaN for a run that diverged.
+        val_rows: identifies its validation rows; None for a run of a version that did not record it.
+        over_mean: RMSE divided by that of predicting the mean on the same rows; NaN if the run diverged or that is
             not known.
     """
 
@@ -42,15 +42,15 @@ SMALLEST = float(np.finfo(np.float64).tiny)  # an RMSE of exactly 0 has no logar
 
 
 def seen(rmse: float | None, mean: float | None, val_rows: object, rule: Rule) -> Seen:
-    """What a run that came to its end says of its model.
+    """Return a run that ended, as the verdicts use it.
 
     Args:
-        rmse: None or NaN of a run that diverged.
-        mean: RMSE of predicting the mean; None or NaN where it is not known.
-        val_rows: as its metrics have it.
+        rmse: None or NaN if the run diverged.
+        mean: RMSE of predicting the mean; None or NaN if not known.
+        val_rows: as in its metrics.
     """
     value, baseline = _number(rmse), _number(mean)
-    # Of an outcome without any spread the mean predicts all, and nothing can be said relative to it.
+    # The mean predicts a constant outcome exactly, so no RMSE can be taken relative to it.
     over_mean = value / baseline if baseline > 0 else math.nan
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = float(rule.scaled(np.float64(value), np.float64(baseline)))
@@ -69,19 +69,19 @@ def _above_zero(value: float) -> float:
     return value if math.isnan(value) else max(value, SMALLEST)
 
 
-# Folder of an arm -> seed -> run. Runs that failed or have not ended are not there.
+# Folder of an arm -> seed -> run. Runs that failed or have not ended are left out.
 Runs = Mapping[str, Mapping[int, Seen]]
 # A hypothesis and the folder of its control: one for each point of a grid.
 Test = tuple[str, str]
 
 
 def comparison(arm: Arm) -> str:
-    """Name of an arm beside its control: equal configs share a folder, which may then have several controls."""
+    """Return a name for an arm and its control: a folder shared by equal configs may have several controls."""
     return f"{arm.folder} against {arm.control}"
 
 
 def compared(arms: Sequence[Arm]) -> dict[str, tuple[str, str]]:
-    """What is judged -> (folder of the arm, folder of its control)."""
+    """Return comparison -> (folder of the arm, folder of its control)."""
     return {
         comparison(arm): (arm.folder, arm.control)
         for arm in arms
@@ -90,10 +90,10 @@ def compared(arms: Sequence[Arm]) -> dict[str, tuple[str, str]]:
 
 
 def judge_arms(arms: Sequence[Arm], runs: Runs, rule: Rule, most: int | None = None) -> dict[str, Judgement]:
-    """Judge every arm that has a control; by `comparison`.
+    """Judge every arm that has a control; keyed by `comparison`.
 
     Args:
-        most: seeds that the study may have.
+        most: seeds that the study may have at most.
 
     Raises:
         UserError: an RMSE is 0 or negative.
@@ -104,7 +104,7 @@ def judge_arms(arms: Sequence[Arm], runs: Runs, rule: Rule, most: int | None = N
 
 
 def claims_in(arms: Sequence[Arm], rule: Rule) -> dict[str, int]:
-    """By control: how many claims share alpha with those on its arms. A contrast is a claim, too."""
+    """Return for each control how many claims share alpha with those on its arms. A contrast is a claim, too."""
     contrasts = Counter[str]()
     for (_, control), found in contrasts_in(arms).items():
         contrasts[control] += len(found)
@@ -112,7 +112,7 @@ def claims_in(arms: Sequence[Arm], rule: Rule) -> dict[str, int]:
 
 
 def cells_in(arms: Sequence[Arm]) -> dict[Test, dict[Cell, str]]:
-    """The combinations of levels of every hypothesis with factors, the control's too -> folder of the arm."""
+    """Return level combination -> folder of the arm for every hypothesis with factors, control included."""
     found: dict[Test, dict[Cell, str]] = {}
     for arm in arms:
         if arm.levels and arm.hypothesis is not None and arm.control is not None:
@@ -121,7 +121,7 @@ def cells_in(arms: Sequence[Arm]) -> dict[Test, dict[Cell, str]]:
 
 
 def contrasts_in(arms: Sequence[Arm]) -> dict[Test, list[Contrast]]:
-    """Main effects and interactions of every hypothesis with factors; of one that lacks an arm there are none."""
+    """Return main effects and interactions of every hypothesis with factors; none if it lacks an arm."""
     return {test: contrasts_of(cells) for test, cells in cells_in(arms).items() if is_complete(cells)}
 
 
@@ -130,12 +130,12 @@ def judge_contrasts(
 ) -> dict[Test, list[JudgedContrast]]:
     """Judge all contrasts of these arms.
 
-    RMSE is compared as the rule wants it. Where a contrast weighs runs of one set of validation rows against those of
-    another, it is taken over that of predicting the mean: that a set is harder is then no effect.
+    RMSE is scaled as the rule asks. If a contrast compares runs on different validation rows, RMSE is divided by that
+    of predicting the mean, so that a harder set of rows does not count as an effect.
 
     Args:
         claims: by control, how many share alpha with its contrasts.
-        most: seeds that the study may have.
+        most: seeds that the study may have at most.
     """
     rmse = {folder: {seed: one.rmse for seed, one in mine.items()} for folder, mine in runs.items()}
     over_mean = {
@@ -157,7 +157,7 @@ def _lost(run: Seen) -> bool:
 
 
 def _across_rows(contrast: Contrast, runs: Runs) -> bool:
-    """Whether the weights of the runs with the same validation rows do not cancel, at some seed."""
+    """Return whether at some seed the weights of runs with the same validation rows do not cancel."""
     members = [runs.get(folder, {}) for folder in contrast.weights]
     for seed in set(members[0]).intersection(*members[1:]):
         weights: dict[str | None, float] = {}
@@ -169,7 +169,7 @@ def _across_rows(contrast: Contrast, runs: Runs) -> bool:
 
 
 def apart(against: Mapping[str, tuple[str, str]], runs: Runs) -> list[str]:
-    """Those whose arm and control were measured on different validation rows at some seed."""
+    """Return the comparisons whose arm and control have different validation rows at some seed."""
     return [name for name, (arm, control) in against.items() if _differ(runs.get(arm, {}), runs.get(control, {}))]
 
 
@@ -183,7 +183,7 @@ def _differ(arm: Mapping[int, Seen], control: Mapping[int, Seen]) -> bool:
 def conclusions(
     arms: Sequence[Arm], judged: Mapping[str, Judgement], expects: Mapping[str, str]
 ) -> Iterator[tuple[str, str, Cause]]:
-    """(hypothesis, folder of the control, verdict) of every hypothesis at every point of a grid with a judged arm.
+    """Yield (hypothesis, folder of the control, verdict) for every hypothesis at every grid point with a judged arm.
 
     Args:
         expects: what each hypothesis expects of its change.

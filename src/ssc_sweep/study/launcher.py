@@ -1,6 +1,6 @@
 """Hydra launcher: trains a batch of jobs in stacks on all cores, and returns as if it had trained them one by one.
 
-Whatever sweeper hands it jobs - hypotheses, a grid, Optuna - gains the speed without knowing.
+Any sweeper - hypotheses, a grid, Optuna - gains the speed without changes.
 """
 
 import re
@@ -82,7 +82,7 @@ class StackLauncher(Launcher):
         return conduct(jobs, running, ThisMachine(), begin, self.go_on, self.tally)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
-        """Compose a job's config. The seeds of an arm share one composition, which is what takes the time."""
+        """Compose a job's config. The seeds of an arm share one composition, which is slow."""
         assert self.config is not None and self.hydra_context is not None
         seeds = [text for text in overrides if SEED.fullmatch(text)]
         shared = tuple(text for text in overrides if text not in seeds)
@@ -96,7 +96,7 @@ class StackLauncher(Launcher):
 
 
 def _distinct(jobs: Sequence[Job]) -> list[Job]:
-    """The first job of each folder: a sampler may propose one point twice in a batch.
+    """Return the first job of each folder: a sampler may propose a point twice in a batch.
 
     Raises:
         UserError: jobs of different configs share a folder.
@@ -112,7 +112,7 @@ def _distinct(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _job_return(job: Job, outcome: Outcome | None) -> JobReturn:
-    """What a sweeper is told of a job: its RMSE, or the error that ended it."""
+    """Return a job's result for the sweeper: its RMSE, or the error that ended it."""
     error = None
     if outcome is None:
         error = RunFailed("it was not trained")

@@ -1,4 +1,4 @@
-"""The table of a study that adds seeds by itself, while it trains."""
+"""The table of a study with seeds=auto, shown while it trains."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from ssc_sweep.study.rounds import Progress
 
 @contextmanager
 def live_table(arms: Sequence[Arm], max_seeds: int) -> Iterator[Callable[[Progress], None]]:
-    """Show on stderr where a study stands, and give a function that is told after each round.
+    """Show on stderr where a study stands; yield a function to call after each round.
 
-    A terminal has a table that is drawn anew, a file or a pipe gets a line a round.
+    A terminal shows a table that is redrawn; a file or a pipe gets one line per round.
     """
-    # Imported here: --help, which loads this module too, should not wait for it.
+    # Imported here, so that --help, which loads this module too, need not wait for it.
     from rich.live import Live
 
     console = stderr_console()
@@ -27,7 +27,7 @@ def live_table(arms: Sequence[Arm], max_seeds: int) -> Iterator[Callable[[Progre
 
 
 def in_a_line(progress: Progress) -> str:
-    """Where the study stands, in a line."""
+    """Return where the study stands, in one line."""
     left = f"{len(progress.open)} of {len(progress.judged)} arms open" if progress.open else "no arm open"
     if progress.contrasts:
         unsettled = sum(not one.settled and not one.hopeless for one in progress.contrasts)
@@ -36,7 +36,7 @@ def in_a_line(progress: Progress) -> str:
 
 
 def table(arms: Sequence[Arm], progress: Progress, max_seeds: int):  # type: ignore[no-untyped-def]
-    """Every arm's two answers, its interval, its seeds, and what is still open."""
+    """Return a table of every arm's two answers, interval and seeds, and what is still open."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table

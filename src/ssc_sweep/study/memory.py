@@ -1,4 +1,4 @@
-"""How much memory a stack takes, and how much there is: what the size of stacks is cut to."""
+"""How much memory a stack takes and how much is free, to limit the size of stacks."""
 
 import resource
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from ssc_sweep.data.splitting import DataSplit, same_rows_for_all_seeds
 from ssc_sweep.training.measure import ROWS_AT_ONCE
 from ssc_sweep.training.stack import SHUFFLED_AT_ONCE
 
-# Fitted to the measured peaks of eleven kinds of stack: `python -m tests.bench.peak`. Copies of the weights (gradients
-# and moments come one after another, the first memory to be freed is used again); numbers that are alive for each
-# output of a layer and row that is measured; what any stack takes.
+# Fitted to the measured peaks of eleven kinds of stack: `python -m tests.bench.peak`. In order: copies of the weights
+# (gradients and moments are made one after another and reuse freed memory); numbers alive for each layer output and
+# measured row; the fixed part of any stack.
 COPIES, ACTIVE, ANY_STACK = 2.8, 0.8, 15 * 2**20
 
 
@@ -25,7 +25,7 @@ def bytes_of_a_number(config: RunConfig) -> int:
 def of_stack(
     config: RunConfig, data: DataSplit, parameters: Sequence[Tensor], every_treatment: bool
 ) -> tuple[int, int]:
-    """Bytes that (each run of a stack, all of its runs together) take.
+    """Return the bytes taken by (each run of a stack, all of its runs together).
 
     Args:
         parameters: those of a model of one run.
@@ -39,7 +39,7 @@ def of_stack(
     columns = data.train.x.shape[1] + data.train.y.shape[1] + 1
     rows = sum(len(part.t) for part in (data.train, data.val, data.test) if part is not None) * columns
     shuffled = len(data.train.t) * columns
-    # As they were split, in double precision, and as the model has them.
+    # Rows as they were split, in double precision, and as the model has them.
     loaded = rows * (8 + size)
     each, once = size * (weights * COPIES + active), ANY_STACK
     each += size * min(shuffled, SHUFFLED_AT_ONCE)
@@ -51,7 +51,7 @@ def of_stack(
 
 
 def free_memory() -> int:
-    """Bytes that this process and those it starts can still take: of the machine, its control group, their limit."""
+    """Return the bytes that this process and its children can still take: machine, control group and own limit."""
     free = [psutil.virtual_memory().available]
     group = Path("/sys/fs/cgroup")
     limit, used = (_number(group / name) for name in ("memory.max", "memory.current"))

@@ -1,4 +1,4 @@
-"""What a study and an arm may be called: their names are folders."""
+"""Check the names of studies and arms, which are folder names."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from ssc_sweep.study.hypothesis import LONGEST_NAME
 
 
 def study_folder(outputs: object, study: object) -> StudyFolder:
-    """The folder of a study; a name that YAML reads as a number is a name all the same.
+    """Return the folder of a study; a name that YAML reads as a number is valid.
 
     Raises:
         UserError: there is no name, or it leads out of `outputs`.
@@ -22,10 +22,10 @@ def study_folder(outputs: object, study: object) -> StudyFolder:
 
 
 def arm_name(arm: object, study: object) -> str | None:
-    """The folder of an arm that was named by hand; None where it was not.
+    """Return the folder of an arm that was named by hand; None if it was not.
 
     Raises:
-        UserError: it is no name, or leads out of the study.
+        UserError: the name is invalid, or leads out of the study.
     """
     if arm is None or arm == "":
         return None
@@ -36,10 +36,10 @@ def arm_name(arm: object, study: object) -> str | None:
 
 
 def _name(key: str, value: object, what: str) -> str:
-    """A value as a folder's name.
+    """Return a value as a folder name.
 
     Raises:
-        UserError: it is empty, no text and no number, or too long for a file system.
+        UserError: it is empty, neither text nor number, or too long for a file system.
     """
     if value is None or not str(value).strip():
         raise UserError(f"{key}={shown(value)} is empty: give {what}, e.g. {key}=mine.")
@@ -57,5 +57,5 @@ def _name(key: str, value: object, what: str) -> str:
 
 
 def leads_out(name: str) -> bool:
-    """Whether a folder of this name may lie outside the one it is put in."""
+    """Return whether a folder of this name may lie outside its parent."""
     return Path(name).is_absolute() or ".." in Path(name).parts

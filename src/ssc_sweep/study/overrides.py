@@ -1,4 +1,4 @@
-"""What the overrides of a sweep say: the last word on a key, the points of a grid, the seeds that are named."""
+"""Read the overrides of a sweep: the last value of each key, the points of a grid, the seeds that are named."""
 
 import itertools
 import math
@@ -9,26 +9,26 @@ from hydra.core.override_parser.types import Override
 
 from ssc_sweep.errors import UserError
 
-MOST_RUNS = 1_000_000  # of a study; every one of them is composed and checked before the first trains
+MOST_RUNS = 1_000_000  # of a study; all are composed and checked before the first one trains
 
 
 def values_of(override: Override) -> list[str]:
-    """The values of a sweep, or the one value of a plain override, as they stand in an override."""
+    """Return the values of a sweep, or the one value of a plain override, as written in an override."""
     if override.is_sweep_override():
         if not override.is_discrete_sweep():
             raise UserError(f"{override.input_line} is a range without steps: name its values, e.g. a,b,c.")
-        # One more than are allowed: a range may have any number.
+        # Take one more than is allowed: a range may have any number.
         return list(itertools.islice(override.sweep_string_iterator(), MOST_RUNS + 1))
     value = override.value()
-    # Hydra's own way to choose several of a group, hypothesis=[lr,ema], means the same here.
+    # Hydra's own syntax for several choices of a group, hypothesis=[lr,ema], means the same here.
     return [str(item) for item in value] if isinstance(value, list) else [override.get_value_element_as_str()]
 
 
 def last_words(overrides: Sequence[Override]) -> list[Override]:
-    """The last override of each key, as everywhere on a command line; an experiment's come first.
+    """Return the last override of each key, which wins on a command line; those of an experiment come first.
 
     Raises:
-        UserError: the last one takes a sweep back, or puts another in its place.
+        UserError: the last one undoes or replaces a sweep.
     """
     last: dict[str, Override] = {}
     for override in overrides:
@@ -47,7 +47,7 @@ def too_many(what: str) -> UserError:
 
 
 def axis_values(override: Override, loader: ConfigLoader) -> list[str]:
-    """The values of a key that a grid varies.
+    """Return the values of a key that a grid varies.
 
     Raises:
         UserError: there are none.
@@ -61,10 +61,10 @@ def axis_values(override: Override, loader: ConfigLoader) -> list[str]:
 
 
 def named_seeds(override: Override) -> tuple[int, ...]:
-    """The seeds of seed=0,1,2, each once.
+    """Return the seeds of seed=0,1,2, each once.
 
     Raises:
-        UserError: there are none, too many, or one is no seed.
+        UserError: there are none or too many, or one is no seed.
     """
     seeds = values_of(override)
     if len(seeds) > MOST_RUNS:
@@ -78,7 +78,7 @@ def named_seeds(override: Override) -> tuple[int, ...]:
 
 
 def points_of(axes: Sequence[Override], loader: ConfigLoader) -> list[tuple[str, ...]]:
-    """Every combination of the values of these keys, as overrides; one without any where there are no keys.
+    """Return every combination of the values of these keys, as overrides; without keys, one empty combination.
 
     Raises:
         UserError: a key has no values, or there are too many points.

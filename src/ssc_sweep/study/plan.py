@@ -26,7 +26,7 @@ from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.writing import remove_leftovers
 
 STARTED = datetime.now().astimezone().isoformat(timespec="seconds")  # this process
-_begun: set[str] = set()  # folders of the studies that this command has started, or gone on with
+_begun: set[str] = set()  # folders of the studies that this command has started or resumed
 _PROCESS = uuid.uuid4().hex
 PROVENANCE = ("command", "id", "started", "git", "versions", "machine")
 PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", "optuna", "causaldata")
@@ -36,14 +36,14 @@ PACKAGES = ("ssc_sweep", "torch", "numpy", "pandas", "hydra-core", "omegaconf", 
 class Plan:
     """What a study trains: every arm with every seed.
 
-    Hypotheses, arms and the rule that judges them are fixed before the first run starts; the rule is None only in the
-    findings of a study.yaml that has none that can be used.
+    Hypotheses, arms and the rule that judges them are fixed before the first run starts. The rule is None only in the
+    findings, when study.yaml has no usable one.
 
     Attributes:
-        settings: what all runs have in common before an arm or a grid changes it; None where each arm is named by
-            itself, as in a search.
+        settings: what all runs share before an arm or a grid changes it; None if each arm is named on its own, as in
+            a search.
         varied: keys and groups that a grid varies.
-        faults: what is planted at each point of a grid, by the folder of its control.
+        faults: what is planted at each grid point, by the folder of its control.
     """
 
     seeds: tuple[int, ...]
@@ -56,12 +56,12 @@ class Plan:
 
     @property
     def compares(self) -> bool:
-        """Whether an arm of it has a control."""
+        """Return whether any arm has a control."""
         return any(arm.control is not None for arm in self.arms)
 
 
 def _git_commit() -> str | None:
-    """The commit of the checkout that runs, with "+changes" where files differ from it; None for an installed wheel."""
+    """Return the commit of this checkout, plus "+changes" if files differ from it; None for an installed wheel."""
     root = PACKAGE.parents[1]
     if not (root / ".git").exists():
         return None
@@ -75,7 +75,7 @@ def _git_commit() -> str | None:
 
 
 def without_password(text: str) -> str:
-    """An address, or any text with one in it, without the password: scheme://user:***@host, host/base?password=***."""
+    """Mask the password of an address in any text: scheme://user:***@host, host/base?password=***."""
     text = re.sub(r"([?&]\w*(?:password|passwd)=)[^&\s]*", r"\1***", text, flags=re.IGNORECASE)
     return re.sub(r"(://[^:/\s]*):\S*@", r"\1:***@", text)
 
@@ -86,13 +86,13 @@ def _start() -> dict[str, Any]:
 
 
 def _command() -> str:
-    """What tells this command, with all of its processes, from every other: never a time, which clocks may repeat."""
+    """Return an ID of this command, shared by all of its processes: never a time, which clocks may repeat."""
     return os.environ.get(UNNAMED_STUDY, _PROCESS)
 
 
 def provenance() -> dict[str, Any]:
-    """Where a study comes from: command, time, commit, versions, machine, and the starts that followed."""
-    # Imported here: who only reads plans needs no torch. Sums may depend on how many threads it has.
+    """Return a study's provenance: command, time, commit, versions, machine, and the starts that followed."""
+    # Imported here, as reading plans needs no torch. Sums may depend on torch's number of threads.
     import torch
 
     return _start() | {
@@ -109,7 +109,7 @@ def provenance() -> dict[str, Any]:
 
 
 def write_plan(folder: StudyFolder, plan: Plan) -> None:
-    """Write study.yaml. A study that is started again keeps its provenance; it gains that start, and what it lacks.
+    """Write study.yaml. A study that is started again keeps its provenance; this start and missing parts are added.
 
     Raises:
         UserError: it was started under another rule or with other settings, or the folder cannot be written.
@@ -129,12 +129,12 @@ def new_command() -> None:
 
 
 def begun_here(folder: StudyFolder) -> bool:
-    """Whether this command has written the study's study.yaml, whatever became of it."""
+    """Return whether this command has written the study's study.yaml, whatever happened to the file since."""
     return os.path.realpath(folder.path) in _begun
 
 
 def check_rule(folder: StudyFolder, rule: Rule) -> None:
-    """Check that a study which is started again is judged by the rule that it had before.
+    """Check that a study which is started again has the same rule as before.
 
     Raises:
         UserError: it was started under another rule.
@@ -144,10 +144,10 @@ def check_rule(folder: StudyFolder, rule: Rule) -> None:
 
 
 def check_settings(folder: StudyFolder, settings: dict[str, Any] | None, varied: Sequence[str] = ()) -> None:
-    """Check that a study which is started again has the settings that it had before, but for what a grid varies.
+    """Check that a study which is started again has the same settings as before, except what a grid varies.
 
     Raises:
-        UserError: it has others; two different commands must not share a name.
+        UserError: settings differ; two different commands must not share a name.
     """
     if folder.study.exists():
         _same_settings(folder, _read(folder), settings, varied)
@@ -178,7 +178,7 @@ def _varied(content: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _same_rule(folder: StudyFolder, before: Plan, rule: Rule, compares: bool) -> None:
-    """Check a rule against the one that the study had. How seeds are chosen matters where arms are compared alone."""
+    """Check a rule against the study's earlier one. How seeds are chosen matters only where arms are compared."""
     had = before.rule
     if had is not None and not (before.compares and compares):
         had = had.model_copy(update={"sequential": rule.sequential})
@@ -199,7 +199,7 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
         content = _read(folder)
         before, origin = _plan(folder, content), _origin(content)
         _same_rule(folder, before, rule, plan.compares)
-        # A search adds seeds by itself; hypotheses that are tested on its winner may have a fixed number.
+        # A search adds seeds by itself; hypotheses tested on its winner may have a fixed number.
         rule = before.rule if before.rule is not None and not plan.compares else rule
         _same_settings(folder, content, settings, varied)
         settings = before.settings if before.settings is not None else settings
@@ -239,13 +239,13 @@ def _plan(folder: StudyFolder, content: dict[str, Any]) -> Plan:
         return Plan(
             seeds=tuple(content["seeds"]),
             arms=tuple(
-                # What an older version did not write is not there.
+                # Older versions did not write this.
                 Arm(**arm | {"overrides": tuple(arm["overrides"]), "levels": tuple(arm.get("levels", {}).items())})
                 for arm in content["arms"]
             ),
             rule=Rule.read(content["rule"], "rule"),
             hypotheses={name: HypothesisConf.read(conf, name) for name, conf in content["hypotheses"].items()},
-            # What an older version did not write is not compared.
+            # Do not compare what an older version did not write.
             settings=dict(settings) if (settings := content.get("settings")) is not None else None,
             varied=_varied(content),
             faults={control: Fault.read(fault, "fault") for control, fault in content.get("faults", {}).items()},
@@ -271,7 +271,7 @@ def _read(folder: StudyFolder) -> dict[str, Any]:
 
 
 def _origin(content: dict[str, Any]) -> dict[str, Any]:
-    """What study.yaml says of where the study comes from: PROVENANCE, and the starts that followed under "later"."""
+    """Return the provenance in study.yaml: PROVENANCE, and the later starts under "later"."""
     later = content.get("later")
     starts = [start for start in later if isinstance(start, dict)] if isinstance(later, list) else []
     return {key: content.get(key) for key in PROVENANCE} | {"later": starts}
@@ -282,7 +282,7 @@ def _names_this_command(origin: dict[str, Any]) -> bool:
 
 
 def started_here(folder: StudyFolder) -> bool:
-    """Whether this command has started the study, or has gone on with it.
+    """Return whether this command has started or resumed the study.
 
     Raises:
         UserError: study.yaml is damaged.
@@ -291,7 +291,7 @@ def started_here(folder: StudyFolder) -> bool:
 
 
 def how_to_resume(folder: StudyFolder) -> list[str]:
-    """For a study that was given no name, a line that says how to go on with it."""
+    """Return a line that says how to resume a study that was given no name."""
     if folder.path.name != os.environ.get(UNNAMED_STUDY):
         return []
     return [f"study {folder.path.name}; to go on after a break: the same command with study={folder.path.name}"]

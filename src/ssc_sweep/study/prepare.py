@@ -1,4 +1,4 @@
-"""Check jobs against their data and folders, and group them into stacks; the last stop before anything trains."""
+"""Check jobs against their data and folders, and group them into stacks: the last step before training."""
 
 import json
 import math
@@ -30,15 +30,15 @@ MOST_WARNINGS = 3  # lines about forecasts
 
 
 def shared(optimizer: dict[str, Any]) -> dict[str, Any]:
-    """The part of an optimiser's config in which the runs of a stack must agree."""
+    """Return the part of an optimiser's config that must be equal for all runs of a stack."""
     return {key: value for key, value in optimizer.items() if key not in ("lr", "weight_decay")}
 
 
 def optimizer_of(node: dict[str, Any]) -> "partial[Optimizer]":
-    """The optimiser that a config names; it lacks parameters, lr and weight_decay.
+    """Return the optimiser that a config names, without parameters, lr and weight_decay.
 
     Raises:
-        UserError: it is not admitted, is no optimiser, or does not take these arguments.
+        UserError: it is not admitted, is no optimiser, or rejects these arguments.
     """
     cls, arguments = admission.target("optimizer", shared(node))
     if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
@@ -50,30 +50,31 @@ def optimizer_of(node: dict[str, Any]) -> "partial[Optimizer]":
 
 
 def check_targets(config: RunConfig) -> None:
-    """Check what model and optimiser are made of; this needs no data.
+    """Check the targets and arguments of model and optimiser; this needs no data.
 
     Raises:
-        UserError: one of their arguments is unknown, missing or out of bounds, or a target is not what it must be.
+        UserError: an argument is unknown, missing or out of bounds, or a target is of the wrong kind.
     """
     choose(config.model)
     optimizer_of(config.optimizer)
 
 
 def sizes_of(data: DataSplit) -> Sizes:
-    """What a model is told of the data."""
+    """Return the sizes of the data that a model is given."""
     return Sizes(data.train.x.shape[1], data.train.y.shape[1], len(data.cohort.treatments))
 
 
 def stack_key(config: RunConfig, data: DataSplit) -> str:
-    """Runs with equal keys can share a stack: same model, shapes, batches, epochs, precision, labels hidden or not.
+    """Return a key. Runs with equal keys can share a stack.
 
-    Seeds, rows, learning rate, weight decay and statistics mode may differ.
+    They have the same model, shapes, batches, epochs, precision, and labels hidden or not. Seeds, rows, learning rate,
+    weight decay and statistics mode may differ.
     """
     return _of_config(config) + _of_rows(data)
 
 
 def _of_config(config: RunConfig) -> str:
-    """The part of a stack's key that the runs of an arm have in common."""
+    """Return the part of a stack's key that the runs of an arm share."""
     check_targets(config)
     alone = "" if choose(config.model).stacks else repr(config)
     schedule = (config.batch, config.epochs, config.clip_norm, config.precision, config.probes)
@@ -81,7 +82,7 @@ def _of_config(config: RunConfig) -> str:
 
 
 def _of_rows(data: DataSplit) -> str:
-    """The part that depends on rows."""
+    """Return the part that depends on rows."""
     tested = None if data.test is None else data.test.x.shape
     shapes = (data.train.x.shape, data.val.x.shape, tested, data.train.y.shape[1], len(data.cohort.treatments))
     return f"{shapes} {bool((data.train.t_seen == HIDDEN).any())}"
@@ -89,15 +90,15 @@ def _of_rows(data: DataSplit) -> str:
 
 @dataclass(frozen=True)
 class Group:
-    """Jobs, by number, that may share stacks, and what training one of them takes.
+    """Jobs, by number, that may share stacks, and the cost of training one of them.
 
     Attributes:
         alone: whether each must be a stack of its own.
         steps: updates of one run.
-        load: numbers that one step touches, relative to other groups' a measure of its time.
-        bytes_each, bytes_once: memory of one run, and of what all runs of a stack share.
+        load: numbers that one step touches, a measure of its time relative to other groups.
+        bytes_each, bytes_once: memory of one run, and memory that all runs of a stack share.
         weights: bytes of the weights of one run.
-        rows_val: rows that each predicts.
+        rows_val: rows that each run predicts.
     """
 
     jobs: tuple[int, ...]
@@ -112,11 +113,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Jobs that have been checked: the outcomes of those that have ended before, groups of the others.
+    """Checked jobs: outcomes of those that ended before, and groups of the others.
 
     Attributes:
-        notes: what the user should know before anything trains: how the data were read, and what is forecast to fail;
-            a line each.
+        notes: lines to show the user before training: how the data were read, and what is forecast to fail.
     """
 
     ended: dict[int, Outcome]
@@ -125,7 +125,7 @@ class Prepared:
 
 
 def _same_arm(job: Job, arms: dict[Path, str]) -> None:
-    """Check that all runs of an arm are of one config, those that lie there from before included.
+    """Check that all runs of an arm have one config, including runs of earlier starts.
 
     Raises:
         UserError: its folder holds runs of another config.
@@ -152,7 +152,7 @@ def _without_seed(text: str) -> str:
 
 
 def prepare(jobs: Sequence[Job]) -> Prepared:
-    """Check every job against its data and its folder, and group those that are to be trained.
+    """Check every job against its data and its folder, and group those to be trained.
 
     Raises:
         UserError: a config does not fit its data, or a folder holds a run of another config.
@@ -189,7 +189,7 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
 
 
 def _warnings(configs: Iterable[RunConfig], data: Data) -> list[str]:
-    """A line for each model and kind of rows that is likely to fail, the first few of them."""
+    """Return a line for each of the first few models and kinds of rows that are likely to fail."""
     found = [foretell(config, data.split(config)) for config in configs]
     lines = list(dict.fromkeys(one.warning for one in found if one is not None and one.warning))
     more = len(lines) - MOST_WARNINGS

@@ -1,4 +1,4 @@
-"""What a command would train: dry_run=true. Trains a few steps of each kind of run to time them, and keeps nothing."""
+"""Show what a command would train: dry_run=true. Trains a few steps of each kind of run to time it; keeps nothing."""
 
 import time
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from ssc_sweep.training.loop import subnormals_are_zero, train
 from ssc_sweep.training.stack import StackRows, assemble
 
 TIMED_RUNS, TIMED_STEPS = 4, 10
-# Bytes of a run's folder beside its weights: of every step and epoch that history.csv has a row for, of every row
-# predicted, of the small files. Measured on finished runs.
+# Bytes of a run's folder besides its weights: per step and epoch in history.csv, per row predicted, and for the small
+# files. Measured on finished runs.
 HISTORY_ROW, PREDICTED_ROW, SMALL_FILES = 600, 45, 5_000
 
 
 def show(jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers: int, device: str) -> None:
-    """Print arms, runs, stacks, what is there already, expected time and disk."""
+    """Print arms, runs, stacks, what has been done already, expected time and disk space."""
     console = Console()
     table = Table("arm", "runs", "finished", "failed", "to train", box=None, header_style="bold")
     arms: dict[str, list[int]] = {}
@@ -61,7 +61,7 @@ def _duration(seconds: float) -> str:
 
 
 def _seconds(jobs: Sequence[Job], group: Group) -> float:
-    """Time of one thread for all runs of a group, from the first steps of a few of them."""
+    """Return the time that one thread needs for all runs of a group, from the first steps of a few of them."""
     some = [jobs[i].config for i in group.jobs[: 1 if group.alone else TIMED_RUNS]]
     data = Data()
     splits = [data.split(config) for config in some]
@@ -77,7 +77,7 @@ def _seconds(jobs: Sequence[Job], group: Group) -> float:
 
 
 def _timed(some: Sequence[RunConfig], data: DataSplit, rows: StackRows, n: int) -> float:
-    """Seconds that a stack takes to learn from its first n rows, once, and to be measured on as many."""
+    """Return the seconds that a stack takes to train once on its first n rows, and to be measured on as many."""
     parts = (replace(part, x=part.x[:, :n], t=part.t[:, :n], y=part.y[:, :n]) for part in (rows.train, rows.val))
     trainer = make_trainer(some, data, torch.device("cpu"))
     once = replace(trainer.schedule, epochs=1, drop_last=False, probes=False)

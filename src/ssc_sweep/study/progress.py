@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
-MOST_SILENT = 500  # of more than so many it takes seconds
+MOST_SILENT = 500  # more than this many take seconds
 
 
 @cache
 def stderr_console(quiet: bool = False) -> "Console":
-    """The one console on stderr, so that a bar and a table can be shown below each other."""
+    """Return the one console on stderr, so that a bar and a table can be shown together."""
     # Imported here: --help, which loads this module too, should not wait for it.
     from rich.console import Console
 
@@ -29,10 +29,10 @@ def say(lines: Iterable[str]) -> None:
 
 
 def passing(items: Sequence[T], what: str) -> Iterator[T]:
-    """The items one by one; where there are many, what passes is shown on stderr.
+    """Yield the items one by one; if there are many, show a count on stderr.
 
     Args:
-        what: is done to how many, such as "runs checked".
+        what: label of the count, such as "runs checked".
     """
     if len(items) <= MOST_SILENT:
         yield from items
@@ -50,11 +50,11 @@ def passing(items: Sequence[T], what: str) -> Iterator[T]:
 
 @contextmanager
 def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr and give a function advance(epochs, runs) that moves it.
+    """Show a bar on stderr; yield a function advance(epochs, runs) that moves it.
 
     Args:
         total: how many runs there are.
-        epochs: the sum of their epochs; the bar and the time left follow it.
+        epochs: sum of their epochs, which the bar and the time left follow.
         quiet: show nothing.
     """
     # Imported here: --help, which loads this module too, should not wait for them.
@@ -75,7 +75,7 @@ def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Calla
     def advance(epochs: int, runs: int) -> None:
         nonlocal done
         done += runs
-        # Started by the first call, which follows the checks: wrong input is answered with one line and no bar.
+        # The first call starts it, after the checks: wrong input gets one line and no bar.
         if runs and not progress.live.is_started:
             progress.console.print(f"{runs} of {total} runs were finished before", highlight=False)
         progress.start()

@@ -1,4 +1,4 @@
-"""The one writer of run folders."""
+"""Write run folders; nothing else does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from ssc_sweep.writing import write_bytes, write_file, write_text
 
 @dataclass(frozen=True)
 class Result:
-    """What training one run left behind. Arrays: outcome (n, d_y), treatment_log_prob (n, K)."""
+    """The result of training one run. Arrays: outcome (n, d_y), treatment_log_prob (n, K)."""
 
     metrics: dict[str, Any]
     history: list[Row]
@@ -32,7 +32,7 @@ class Result:
 
 
 def predictions_table(result: Result) -> pd.DataFrame:
-    """One line a validation row: its place in the cohort, treatment and outcomes, true and predicted, in this order."""
+    """Return a line per validation row: place in the cohort, treatment and outcomes, true and predicted, in order."""
     cohort, val = result.cohort, result.val
     columns: dict[str, Any] = {"row": val.row, "t": val.t}
     columns |= {f"p(t={k})": np.exp(result.treatment_log_prob[:, k]) for k in range(len(cohort.treatments))}
@@ -42,7 +42,7 @@ def predictions_table(result: Result) -> pd.DataFrame:
 
 
 def outcome_columns(outcomes: Sequence[str]) -> list[str]:
-    """What predictions.csv calls the outcomes: their names, or y[name] for all where one is like a column of ours.
+    """Return column names of the outcomes in predictions.csv: their names, or y[name] for all if one clashes with ours.
 
     >>> outcome_columns(["weight"]), outcome_columns(["t", "weight"])
     (['weight'], ['y[t]', 'y[weight]'])
@@ -57,7 +57,7 @@ def _write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def _log_text(result: Result) -> str:
-    """A line an epoch with what is watched first, then how it ended; history.csv has the rest."""
+    """Return a line per epoch with the main quantities, then how the run ended; history.csv has the rest."""
     watched = ("epoch", "step", ".loss", ".gradient_norm", "val_rmse", "val_accuracy")
     lines = [
         " ".join(f"{name}={value:.6g}" for name, value in row.items() if name.endswith(watched))
@@ -78,7 +78,7 @@ def _log_text(result: Result) -> str:
 
 
 def write_start(job: Job) -> None:
-    """Write what a run is made of, before it is trained.
+    """Write the config and overrides of a run before it is trained.
 
     Raises:
         CannotWrite: the folder cannot be written.
@@ -88,13 +88,13 @@ def write_start(job: Job) -> None:
 
 
 def write_run(job: Job, result: Result) -> None:
-    """Write a run that came to its end, diverged ones included; DONE last. `write_start` came before.
+    """Write a run that ended, also one that diverged; DONE last. Call `write_start` first.
 
     Raises:
         CannotWrite: the folder cannot be written.
     """
     folder = job.folder
-    if not (folder.config.exists() and folder.overrides.exists()):  # somebody has removed the folder meanwhile
+    if not (folder.config.exists() and folder.overrides.exists()):  # the folder was removed meanwhile
         write_start(job)
     _write_csv(
         folder.history,
@@ -110,7 +110,7 @@ def write_run(job: Job, result: Result) -> None:
 
 
 def write_failure(job: Job, trace: str) -> None:
-    """Write a run that raised, or whose process ended before it: its config and the reason; no metrics, no DONE.
+    """Write a run that raised, or whose process died: its config and the reason; no metrics, no DONE.
 
     Raises:
         CannotWrite: the folder cannot be written.

@@ -26,11 +26,11 @@ from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_share
 from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.verdicts.sequential import fewest
 
-MORE = 2  # seeds of the first round beyond the fewest that can decide
-GROWTH = 0.25  # of the seeds so far, that a round adds at least
-RUNS_A_ROUND = 16  # that a round has at least: fewer leave stacks half empty
+MORE = 2  # seeds of the first round beyond the minimum that can decide
+GROWTH = 0.25  # share of the seeds so far that a round adds at least
+RUNS_A_ROUND = 16  # least runs of a round: fewer leave stacks half empty
 
-# (folder of an arm, seed) -> how that run ended; None: it was not begun.
+# (folder of an arm, seed) -> how that run ended; None: not begun.
 Outcomes = Mapping[tuple[str, int], Outcome | None]
 
 
@@ -39,9 +39,9 @@ class Progress:
     """Where a study stands after a round.
 
     Attributes:
-        seeds: that the round went up to.
-        judged: of the arms of this command, by `comparison`.
-        open: folders of the arms that get more seeds for answers of their own, controls left out.
+        seeds: number that the round went up to.
+        judged: verdicts on the arms of this command, by `comparison`.
+        open: folders of the arms that need more seeds for their own answers, without controls.
         seconds: since the first round began.
         contrasts: of the factors of this command.
     """
@@ -54,7 +54,7 @@ class Progress:
 
 
 def fewest_seeds(arms: Sequence[Arm], rule: Rule) -> int:
-    """The fewest seeds at which a study of these arms can decide whether one matters."""
+    """Return the fewest seeds with which a study of these arms can decide whether one matters."""
     return fewest(rule.level(max(claims_in(arms, rule).values(), default=0)))
 
 
@@ -83,14 +83,14 @@ def until_decided(
 ) -> None:
     """Train rounds of seeds until nothing is open.
 
-    An arm is open until it has both answers, is out of reach of max_seeds, or most of its runs fail. A control is open
-    as long as one of its arms is, or as it is not known whether it works. The arms of a contrast go on until it is
-    settled too.
+    An arm is open until it has both answers, cannot get them within max_seeds, or most of its runs fail. A control is
+    open while one of its arms is, or while it is not known whether it works. The arms of a contrast stay open until
+    the contrast is settled.
 
     Args:
         arms: of this command.
-        family: all arms of the study: with those of earlier commands they share the chance of a false claim.
-        train: trains these runs, or says how they ended before.
+        family: all arms of the study, also of earlier commands: together they share the chance of a false claim.
+        train: trains these runs, or returns how they ended before.
         show: called after each round.
     """
     start, runs, done = time.monotonic(), dict[str, dict[int, Seen]](), set[tuple[str, int]]()
@@ -130,7 +130,7 @@ def until_decided(
 
 
 def _of_open_contrasts(contrasts: Mapping[Test, Sequence[JudgedContrast]], broken: set[str]) -> list[str]:
-    """Folders of the arms that contrasts need which are not settled and not out of reach."""
+    """Return the folders of the arms in contrasts that are neither settled nor out of reach."""
     return [
         folder
         for members in contrasts.values()
@@ -148,7 +148,7 @@ def _still_open(
     most: int,
     rule: Rule,
 ) -> tuple[list[str], list[str]]:
-    """(folders of open arms, folders that get more seeds: those and the controls that they need)."""
+    """Return (folders of open arms, folders that get more seeds: these and the controls that they need)."""
     open_arms, wanted = dict[str, None](), dict[str, None]()
     for arm in arms:
         one = judged.get(comparison(arm))
@@ -160,5 +160,5 @@ def _still_open(
         seeds = seeds_for_share(one.control, one.level, rule, hopeful=True)
         if one.control.answer is Works.OPEN and not out_of_reach(seeds, one.control.n, most):
             wanted[arm.control] = None
-    # An arm that is itself the control of others may be settled as an arm and still be needed.
+    # An arm that is also a control may be settled as an arm and still be needed as a control.
     return [folder for folder in open_arms if folder not in controls or folder in wanted], list(wanted)

@@ -1,4 +1,4 @@
-"""How the runs of a study are trained: by whom, within what memory, and what happens when one fails."""
+"""How the runs of a study are trained: by which workers, in how much memory, and what happens when one fails."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,12 +10,12 @@ from ssc_sweep.schema import Count, Section
 
 GIB = 2**30
 AUTO = "auto"
-Seeds = Literal["auto"] | Count  # of an arm; auto: as many as it takes
-MANY = 100  # a study of more runs keeps no weights unless it is told to
+Seeds = Literal["auto"] | Count  # per arm; auto: as many as needed
+MANY = 100  # a study of more runs keeps no weights by default
 
 
 class Running(Section):
-    """Keys of the config that change how runs are trained, and none of their numbers."""
+    """Config keys that change how runs are trained, but not their results."""
 
     workers: int | None = Field(
         ge=0, description="processes that train, one thread each; null: one a core; 0: this process, with all threads"
@@ -35,17 +35,17 @@ class Running(Section):
 
     @property
     def enough(self) -> int | None:
-        """The number of failures that ends a study."""
+        """Return the number of failures that ends a study."""
         return 1 if self.fail_fast else self.max_failures
 
     def weights(self, runs: int) -> str:
-        """Whose weights are kept in a study of this many runs."""
+        """Return which runs' weights are kept in a study of this many runs."""
         return self.save_weights or ("all" if runs <= MANY else "none")
 
 
 @dataclass
 class Tally:
-    """How many runs of a command have failed, in all of its parts: rounds of seeds, batches of a search."""
+    """How many runs of a command have failed, over all rounds of seeds and batches of a search."""
 
     failures: int = 0
 
@@ -59,7 +59,7 @@ class Limits(Section):
 
 
 def read_limits(cfg: DictConfig) -> Limits:
-    """The keys of a composed config that limit a study.
+    """Read the keys of a composed config that limit a study.
 
     Raises:
         UserError: a value is out of bounds.
@@ -71,7 +71,7 @@ KEYS = tuple(Running.model_fields)
 
 
 def read_running(cfg: DictConfig) -> Running:
-    """The keys of a composed config that say how to train.
+    """Read the keys of a composed config that say how to train.
 
     Raises:
         UserError: a value is out of bounds.

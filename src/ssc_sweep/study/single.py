@@ -36,7 +36,7 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
         cfg = compose(hydra.job.config_name, overrides)
     job = make_job(cfg, overrides)
     running = read_running(cfg)
-    # An arm that was named by hand may differ from the others.
+    # An arm named by hand may differ from the others.
     settings = shared_settings(cfg) if cfg.arm is None else None
     alone = hydra.mode != RunMode.MULTIRUN
     if alone:

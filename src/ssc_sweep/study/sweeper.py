@@ -55,8 +55,8 @@ ONE_FOR_ALL = (
 class HypothesisSweeperConf:
     """Config of `hydra/sweeper=hypothesis`.
 
-    `params` are overrides in front of those of the command line. `grids` are several grids, of which the study has all
-    points; a key that the command line gives is left out of each.
+    `params` are overrides placed before those of the command line. `grids` are several grids; the study has the points
+    of all. A key given on the command line is left out of each.
     """
 
     _target_: str = "ssc_sweep.study.sweeper.HypothesisSweeper"
@@ -76,9 +76,9 @@ class HypothesisSweeper(Sweeper):
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
         self.launcher: Launcher | None = None
-        self.configs: dict[str, RunConfig] = {}  # of each arm's folder
-        self.faults: dict[str, Fault] = {}  # that are planted, by the folder of the control
-        self.steering: list[str] = []  # words that say how to train
+        self.configs: dict[str, RunConfig] = {}  # by folder of the arm
+        self.faults: dict[str, Fault] = {}  # planted faults, by folder of the control
+        self.steering: list[str] = []  # overrides that say how to train
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config, self.hydra_context = config, hydra_context
@@ -87,7 +87,7 @@ class HypothesisSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
-        """Expand, check, launch.
+        """Expand, check and launch the study.
 
         Raises:
             UserError: a config is wrong; nothing has been trained.
@@ -101,7 +101,7 @@ class HypothesisSweeper(Sweeper):
         typed = parser.parse_overrides(with_best(self.config, arguments))
         said = {override.get_key_element().lstrip("+") for override in typed}
         brought = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
-        # The command line wins over what an experiment brings.
+        # The command line wins over the experiment.
         brought = [override for override in brought if override.get_key_element().lstrip("+") not in said]
         self._take_over(brought)
         plan = self.plan(last_words([*brought, *typed]))
@@ -116,11 +116,11 @@ class HypothesisSweeper(Sweeper):
         return []
 
     def _train(self, jobs: Sequence[Job], begin: "Callable[[Prepared], None]") -> Sequence[Outcome | None]:
-        """Train jobs by whatever launcher Hydra was told to use."""
+        """Train jobs with the launcher that Hydra was told to use."""
         assert self.launcher is not None
         if isinstance(self.launcher, StackLauncher):
             return self.launcher.train(jobs, begin)
-        # Imported here: torch takes a second that --help and wrong overrides should not cost.
+        # Imported here, so that --help and wrong overrides need not wait a second for torch.
         from ssc_sweep.study.prepare import prepare
 
         begin(prepare(jobs))
@@ -135,7 +135,7 @@ class HypothesisSweeper(Sweeper):
             UserError: the study cannot decide anything.
             RunsFailed: some runs raised; the others are finished.
         """
-        # Imported here: statistics take a second that --help and wrong overrides should not cost.
+        # Imported here, so that --help and wrong overrides need not wait a second for statistics.
         from ssc_sweep.study.judged import comparison
         from ssc_sweep.study.live import live_table
         from ssc_sweep.study.rounds import check_limits, until_decided
@@ -147,7 +147,7 @@ class HypothesisSweeper(Sweeper):
         check_limits(family, plan.rule, limits)
         running = read_running(self.config)
         arms = {arm.folder: arm for arm in reversed(plan.arms)}
-        # A round is a part of the study: what it keeps must not depend on how many runs the round has.
+        # Which weights a round keeps must depend on the study, not on how many runs the round has.
         OmegaConf.update(self.config, "save_weights", running.weights(len(arms) * limits.max_seeds))
         known: dict[RunFolder, tuple[Job, Outcome | None]] = {}
 
@@ -156,7 +156,7 @@ class HypothesisSweeper(Sweeper):
             part = replace(plan, seeds=tuple(sorted({seed for _, seed in wanted})))
             first = not known
             outcomes: Sequence[Outcome | None] = [ended(job) for job in jobs]
-            # A round that an earlier command has trained needs no word.
+            # A round trained by an earlier command needs no message.
             if first or running.retry is not None or None in outcomes:
                 outcomes = self._train(jobs, lambda prepared: self.begin(part, folder, prepared, first))
             known.update((job.folder, (job, outcome)) for job, outcome in zip(jobs, outcomes, strict=True))
@@ -176,9 +176,9 @@ class HypothesisSweeper(Sweeper):
         return Job(config, folder.run(arm.folder, seed), overrides, folder, own_scores(self.config))
 
     def begin(self, plan: Plan, folder: StudyFolder, prepared: "Prepared", first: bool = True) -> None:
-        """Write down the study and say what is to be known: the last step before the first run of each round.
+        """Write the study's files and print its notes: the last step before the first run of each round.
 
-        A study that cannot be written is refused in one line, so nothing is said before.
+        Nothing is printed before that, as a study that cannot be written ends with one line.
         """
         assert self.config is not None
         estimates = self.effects() if first and checked("effects", bool, self.config.effects) else None
@@ -189,21 +189,21 @@ class HypothesisSweeper(Sweeper):
             say([*prepared.notes, *how_to_resume(folder)])
 
     def _take_over(self, brought: Sequence[Override]) -> None:
-        """Put what an experiment brings for the whole study where the command line would have put it."""
+        """Apply an experiment's settings for the whole study as if given on the command line."""
         assert self.config is not None
         for override in brought:
             key = override.get_key_element().lstrip("+")
-            # What a YAML says of `admit` counts for nothing.
+            # `admit` in a YAML is ignored.
             if key.split(".")[0] in ONE_FOR_ALL and key != "admit" and not override.is_sweep_override():
                 OmegaConf.update(self.config, key, override.value(), merge=False)
 
     def effects(self) -> str:
-        """What classical estimators say of the study's data, as CSV.
+        """Return classical estimates of the effects in the study's data, as CSV.
 
         Raises:
             UserError: the arms have different data, or there is no estimate.
         """
-        # Imported here: statistics take a second that a study without them should not cost.
+        # Imported here, so that a study without estimates need not wait a second for statistics.
         from ssc_sweep.study.classical import effects_csv
 
         configs = list(self.configs.values())
@@ -246,7 +246,7 @@ class HypothesisSweeper(Sweeper):
         if runs > MOST_RUNS:
             raise too_many(f"this study would have {runs:,} runs or more")
         arms: list[Arm] = []
-        # Groups whose target is the user's own: Hydra has not seen their keys in any YAML.
+        # Groups with a target of the user's own: no YAML known to Hydra lists their keys.
         unlisted = tuple(group for group, choice in self.config.hydra.runtime.choices.items() if choice == "own")
         for point in dict.fromkeys(points):
             arms.extend(arms_at(fixed, point, hypotheses, str(self.config.arm or CONTROL), unlisted))
@@ -254,7 +254,7 @@ class HypothesisSweeper(Sweeper):
         return Plan(
             seeds=seeds,
             arms=self._merge_equal(arms),
-            # The winner of a search brings its rule along.
+            # The winner of a search has its own rule.
             rule=read_rule(common, auto),
             hypotheses=hypotheses,
             settings=shared_settings(common) if self.config.arm is None else None,
@@ -263,19 +263,19 @@ class HypothesisSweeper(Sweeper):
         )
 
     def _grids(self, said: Collection[str]) -> list[list[Override]]:
-        """The keys that an experiment's grids vary, without those of which other words say what they are."""
+        """Return the keys that an experiment's grids vary, without those that other overrides set."""
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         words = [[f"{key}={values}" for key, values in grid.items() if key not in said] for grid in self.grids]
         return [parser.parse_overrides(grid) for grid in words]
 
     def jobs(self, plan: Plan, folder: StudyFolder) -> list[Job]:
-        """Every run; arms that share a folder are trained once."""
+        """Return every run; arms that share a folder are trained once."""
         arms = {arm.folder: arm for arm in reversed(plan.arms)}
         return [self._job(arm, seed, folder) for arm in reversed(arms.values()) for seed in plan.seeds]
 
     def _hypothesis_names(self, override: Override | None) -> list[str]:
-        """Names on the command line, or the one that an experiment has chosen; none for a plain grid."""
+        """Return the names on the command line, or the one that an experiment chooses; none for a plain grid."""
         assert self.config is not None and self.hydra_context is not None
         if override is None:
             chosen = self.config.hydra.runtime.choices.get("hypothesis")
@@ -287,10 +287,10 @@ class HypothesisSweeper(Sweeper):
         return names
 
     def _brought_by_experiments(self, overrides: Sequence[Override]) -> dict[str, HypothesisConf]:
-        """The arms of its own that the chosen experiment brings, by its name; empty where it brings none.
+        """Return the chosen experiment's own arms, by its name; empty if it has none.
 
         Raises:
-            UserError: several experiments are chosen, and one of them brings arms.
+            UserError: several experiments are chosen, and one of them has arms.
         """
         assert self.config is not None
         choice = self.config.hydra.runtime.choices.get("experiment")
@@ -298,7 +298,7 @@ class HypothesisSweeper(Sweeper):
         found = {}
         for name in chosen:
             composed = self._compose([f"experiment={name}"])
-            # One that chooses a hypothesis of conf/hypothesis brings none of its own.
+            # An experiment that chooses a hypothesis of conf/hypothesis has no arms of its own.
             if "hypothesis" in composed and composed.hydra.runtime.choices.get("hypothesis") is None:
                 found[name] = read_hypothesis(name, composed.hypothesis)
         if found and len(chosen) > 1:
@@ -309,10 +309,10 @@ class HypothesisSweeper(Sweeper):
         return found
 
     def _auto(self, own: dict[str, Override], study_of_hypotheses: bool) -> bool:
-        """Whether seeds are added until the answers are there.
+        """Return whether to add seeds until the questions are answered.
 
         Raises:
-            UserError: that was asked for, and there is no question to answer.
+            UserError: that was asked for, but there is no question to answer.
         """
         assert self.config is not None
         checked("seeds", Seeds, self.config.seeds)
@@ -326,7 +326,7 @@ class HypothesisSweeper(Sweeper):
         return study_of_hypotheses
 
     def _seeds(self, own: dict[str, Override], study_of_hypotheses: bool, auto: bool) -> tuple[int, ...]:
-        """The seeds; of seeds=auto the first, for the rounds choose them."""
+        """Return the seeds; for seeds=auto only the first, as the rounds add the others."""
         assert self.config is not None
         if "seed" in own:
             return named_seeds(own["seed"])
@@ -349,12 +349,12 @@ class HypothesisSweeper(Sweeper):
     def _read(self, name: str) -> HypothesisConf:
         assert self.config is not None
         choice = self.config.hydra.runtime.choices.get("experiment")
-        # An experiment has configured Hydra's sweeper, which must stay as it is.
+        # Keep the experiment: it has configured Hydra's sweeper, which must not change.
         experiment = [] if choice is None else [f"experiment={choice}"]
         return read_hypothesis(name, self._compose([*experiment, f"hypothesis={name}"]).hypothesis)
 
     def _merge_equal(self, arms: Sequence[Arm]) -> tuple[Arm, ...]:
-        """Check every arm's config and give arms of equal configs the folder of the first of them."""
+        """Check every arm's config, and give arms with equal configs the folder of the first."""
         folders: dict[str, str] = {}
         trained_in: dict[str, str] = {}
         merged = []
@@ -367,7 +367,7 @@ class HypothesisSweeper(Sweeper):
                 note(self.faults, folder, read_fault(composed))
             trained_in[arm.folder] = folder
             self.configs[folder] = config
-            # The control comes before its arms, and may itself be trained in the folder of an earlier arm.
+            # The control comes before its arms, and may share the folder of an earlier arm.
             control = trained_in[arm.control] if arm.control else None
             merged.append(replace(arm, folder=folder, control=control))
         check_cells(merged)
@@ -375,10 +375,10 @@ class HypothesisSweeper(Sweeper):
 
 
 def _outcome(job: Job, returned: JobReturn) -> Outcome:
-    """How a job ended under a launcher of Hydra's, which keeps what it raised.
+    """Return how a job ended under one of Hydra's launchers, which store what the job raised.
 
     Raises:
-        UserError: that is what it raised.
+        UserError: the job raised it.
     """
     error = returned._return_value
     if isinstance(error, UserError):

@@ -1,4 +1,4 @@
-"""What trains the runs of a stack, made from their configs: model, optimiser and schedule."""
+"""Make model, optimiser and schedule of a stack from the configs of its runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Trainer:
     """See the module.
 
     Attributes:
-        name: of the model, as people read it.
-        make_optimizer: lacks the parameters.
+        name: of the model, for display.
+        make_optimizer: makes the optimiser from the parameters.
     """
 
     name: str
@@ -33,9 +33,9 @@ class Trainer:
 
 
 def make_trainer(configs: Sequence[RunConfig], data: DataSplit, device: torch.device) -> Trainer:
-    """Make it for runs that share a stack, `data` being the rows of the first."""
+    """Make the trainer of runs that share a stack; `data` are the rows of the first."""
     first = configs[0]
-    # Only a model that does not stack draws from torch's global generator; it is always alone.
+    # Only models that cannot be stacked draw from torch's global generator; they are always alone.
     torch.manual_seed(int(stream(first.seed, "torch").integers(2**63)))
     choice, sizes = choose(first.model), sizes_of(data)
     model = choice.build(sizes, [config.seed for config in configs], [config.stats_mode for config in configs])
@@ -49,6 +49,6 @@ def make_trainer(configs: Sequence[RunConfig], data: DataSplit, device: torch.de
 
 
 def dtype_of(config: RunConfig) -> torch.dtype:
-    """The precision that a run trains in."""
+    """Return the precision that a run trains in."""
     dtype: torch.dtype = getattr(torch, config.precision.dtype)
     return dtype

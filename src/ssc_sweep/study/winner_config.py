@@ -1,4 +1,4 @@
-"""The winner of a search as a file, and what experiment=best study=<name> makes of it."""
+"""Write the winner of a search to best.yaml, and apply it with experiment=best study=<name>."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,10 +22,10 @@ def best_path(folder: StudyFolder) -> Path:
 
 
 def standing_alone(overrides: Sequence[str], composed: RunConfig, job: str) -> list[str]:
-    """Overrides that make a trial's config without its experiment and search space, as experiment=best applies them.
+    """Return overrides that rebuild a trial's config without its experiment and search space, for experiment=best.
 
     Args:
-        overrides: of the trial; what its experiment sets besides is put into explicit ones.
+        overrides: of the trial; the values that its experiment sets become explicit overrides.
         composed: the trial's config.
         job: name of the primary config.
     """
@@ -40,19 +40,19 @@ def standing_alone(overrides: Sequence[str], composed: RunConfig, job: str) -> l
 def write_best(
     folder: StudyFolder, trial: int, overrides: Sequence[str], worth: Mapping[str, Any], leaks: Mapping[str, str]
 ) -> None:
-    """Write best.yaml: the overrides that make the winner, and what it is worth.
+    """Write best.yaml: the winner's overrides and how well it did.
 
     Args:
-        worth: seeds it was confirmed on, with one of which experiment=best repeats that very run; RMSE on them, in the
+        worth: seeds that confirmed it (experiment=best with one of them repeats that run); RMSE on them, in the
             outcome's unit; whether it holds the target.
-        leaks: covariates that it uses and that give the answer away, with what they do.
+        leaks: covariates that it uses and that leak the answer, with what each does.
     """
     content = {"trial": trial, "overrides": list(overrides), **worth, "leaks": dict(leaks)}
     write_yaml(best_path(folder), content)
 
 
 def with_best(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:
-    """Put the winner's overrides in front of these, which win over them, where experiment=best is among them.
+    """Put the winner's overrides first if experiment=best is among `overrides`, which win over them.
 
     Raises:
         UserError: the study has no best.yaml.
@@ -69,7 +69,7 @@ def with_best(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:
 
 
 def _overrides(path: Path) -> list[str]:
-    """The winner's overrides.
+    """Read the winner's overrides.
 
     Raises:
         UserError: the file cannot be read, or holds none.

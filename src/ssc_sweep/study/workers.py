@@ -1,9 +1,9 @@
-"""Who trains stacks: worker processes of this machine, or this very process. Clusters: see `clusters`.
+"""Train stacks in worker processes of this machine, or in this process. Clusters: see `clusters`.
 
-Each worker is a pool of one process (concurrent.futures). A pool of many breaks as a whole when one of its processes
-is killed, and takes down what the others were training; here a dead worker costs its own stack, and is replaced.
-Workers come from a server that has loaded torch before (multiprocessing's forkserver), so that one starts within
-milliseconds and shares its memory. A worker ends when the process that started it ends, however that happens.
+Each worker is a pool of one process (concurrent.futures). A pool of several breaks as a whole when one of its processes
+is killed, and loses what the others were training; here a dead worker costs only its own stack, and is replaced.
+Workers are forked from a server that has loaded torch (multiprocessing's forkserver), so they start within milliseconds
+and share its memory. A worker ends when the process that started it ends, however that happens.
 """
 
 import multiprocessing
@@ -28,32 +28,32 @@ PRELOADED = ["ssc_sweep.__main__", "ssc_sweep.study.execute", "scipy.stats"]
 
 
 class Lost(Exception):
-    """The worker that trained a stack is gone; the message says what is known."""
+    """The worker that trained a stack has died; the message says what is known."""
 
 
 class Sent(Protocol):
-    """A stack that somebody is training."""
+    """A stack that is being trained."""
 
     def over(self) -> bool:
-        """Whether it has come to its end, or got lost."""
+        """Return whether it has ended or got lost."""
 
     def outcomes(self) -> list[Outcome]:
-        """How its runs ended.
+        """Return how its runs ended.
 
         Raises:
-            Lost: nobody knows, the folders say what is finished.
+            Lost: that is not known; the folders say which runs are finished.
             UserError: a folder cannot be written.
         """
 
 
 class Crew(Protocol):
-    """Those who train stacks.
+    """The workers that train stacks.
 
     Attributes:
         slots: how many stacks are trained at the same time.
-        resends: how often a stack that got lost is sent again as it is, before its runs are tried one by one.
+        resends: how often a lost stack is sent again as it is, before its runs are tried one by one.
         asks: whether a stack can ask whether to go on.
-        apart: whether other processes train, which leave word on a board.
+        apart: whether other processes train, and report on a board.
     """
 
     slots: int
@@ -62,19 +62,19 @@ class Crew(Protocol):
     apart: bool
 
     def send(self, stacks: Sequence[Stack]) -> list[Sent]:
-        """Begin to train these, at most as many as there are free slots."""
+        """Begin to train these stacks, at most one per free slot."""
 
     def stop(self) -> None:
-        """End whatever is being trained, at once."""
+        """End all training at once."""
 
     def tidy(self) -> None:
-        """Leave nothing behind but logs, once all stacks have ended."""
+        """Remove everything but logs, after all stacks have ended."""
 
 
 @contextmanager
 def _spared() -> Iterator[None]:
-    """What starts meanwhile takes no notice of Ctrl-C, which goes to all processes of a terminal."""
-    resource_tracker.ensure_running()  # it is started with them, and would let Ctrl-C through again
+    """Make processes started inside ignore Ctrl-C, which goes to all processes of a terminal."""
+    resource_tracker.ensure_running()  # else it starts inside, and unblocks Ctrl-C again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -83,7 +83,7 @@ def _spared() -> Iterator[None]:
 
 
 def start_server() -> None:
-    """Begin to load torch in the server that workers come from, while this process does other things."""
+    """Begin to load torch in the server that workers are forked from, while this process goes on."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
     with _spared():
         forkserver.ensure_running()
@@ -92,12 +92,12 @@ def start_server() -> None:
 
 
 def end_server() -> None:
-    """End the server, whatever it does: a process that it would only start now finds nobody to work for."""
+    """End the server, whatever it is doing: a worker that it started now would have no work."""
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):
             if "multiprocessing.forkserver" in " ".join(child.cmdline()):
                 child.kill()
-                # Whoever starts it again looks for its end himself.
+                # WNOWAIT: multiprocessing reaps it when it starts the server again.
                 os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
 
 
@@ -108,12 +108,12 @@ class _Worker:
         self.pool = ProcessPoolExecutor(
             1, multiprocessing.get_context("forkserver"), initializer=_begin, initargs=(threads,)
         )
-        with _spared():  # the server is started again here, should somebody have killed it
+        with _spared():  # restarts the server if it was killed
             self.pid: Future[int] = self.pool.submit(os.getpid)
 
     def end(self) -> None:
-        """End the process; whatever it does, nothing of it is half-written under its final name."""
-        with suppress(BrokenProcessPool, ProcessLookupError):  # it is gone
+        """End the process at once; no file is half-written under its final name."""
+        with suppress(BrokenProcessPool, ProcessLookupError):  # it has ended
             os.kill(self.pid.result(), signal.SIGKILL)
 
     def kill(self) -> None:
@@ -144,7 +144,7 @@ class _Local:
 
 
 class Workers:
-    """Processes of this machine, started when they are first needed and kept."""
+    """Processes of this machine, started when first needed and then kept."""
 
     resends = 0
     asks = True
@@ -160,14 +160,14 @@ class Workers:
         return [self._send(stack) for stack in stacks]
 
     def _send(self, stack: Stack) -> Sent:
-        # Imported here: the parent need not load what workers do.
+        # Imported here: the parent need not load what workers need.
         from ssc_sweep.study.execute import run_stack
 
         while True:
             worker = self._idle.pop() if self._idle else self._start()
             try:
                 return _Local(worker, worker.pool.submit(run_stack, stack), self._give_back)
-            except BrokenProcessPool:  # it was killed while it had nothing to do
+            except BrokenProcessPool:  # it was killed while idle
                 self._give_back(worker, False)
 
     def _start(self) -> _Worker:
@@ -185,7 +185,7 @@ class Workers:
     def stop(self) -> None:
         if not all(worker.pid.done() for worker in self._all):
             end_server()
-        # All at once: a process needs a moment to go.
+        # All at once: a process takes a moment to end.
         for worker in self._all:
             worker.end()
         for worker in self._all:
@@ -200,21 +200,21 @@ _hired: list[Workers] = []
 
 
 def hire(slots: int) -> Workers:
-    """Worker processes of this machine, kept for later stacks of this command."""
+    """Return worker processes of this machine, kept for later stacks of this command."""
     if not _hired or _hired[-1].slots != slots:
         _hired.append(Workers(slots))
     return _hired[-1]
 
 
 def dismiss() -> None:
-    """End the workers that this process has hired. Whoever hires, sees to it that this is called."""
+    """End the workers that this process has hired. Who calls `hire` must see to it that this is called."""
     for workers in _hired:
         workers.stop()
     _hired.clear()
 
 
 def _begin(threads: int) -> None:
-    """What a worker does first. Ctrl-C goes to all processes of a terminal, and is the parent's to answer."""
+    """Set up a worker. Ctrl-C goes to all processes of a terminal, and only the parent handles it."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -230,7 +230,7 @@ def _end_with_parent() -> None:
 
 
 class _Here:
-    """A stack that was trained before anybody could ask."""
+    """A stack that has been trained already."""
 
     def __init__(self, outcomes: list[Outcome]) -> None:
         self.found = outcomes
@@ -260,7 +260,7 @@ class ThisProcess:
         for stack in stacks:
             channel = Direct(stack, self.advance, self.decide)
             sent.append(_Here(run_stack(stack, channel)))
-            self.advance(-channel.epochs * len(stack.jobs))  # whoever sent it counts what has ended
+            self.advance(-channel.epochs * len(stack.jobs))  # the sender counts ended stacks
         return sent
 
     def stop(self) -> None:

@@ -1,1 +1,1 @@
-"""Wing 3: the one training loop, its optimisers, and what is measured. Knows nothing of folders or studies."""
+"""The one training loop, its optimisers and the measurements (wing 3). Independent of folders and studies."""

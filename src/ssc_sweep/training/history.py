@@ -1,10 +1,9 @@
-"""What is recorded while a stack trains: history rows for each run, and the first step at which it turned bad.
+"""Record the training of a stack: history rows for each run, and the first step at which it became NaN or Inf.
 
 A run's history has one row for each of the first FIRST_STEPS steps and one for each epoch, or a single one of kind
-"solved" where its model descends nothing. Most of it costs nothing:
-tensors that a step makes anyway are kept and reduced once an epoch. What has to be computed - the model's own probes,
-predictions for the validation rows - is computed between steps, from no training stream, so a probed run equals an
-unprobed one bit for bit.
+"solved" if its model is solved. Most of it is free: tensors that a step makes anyway are kept and reduced once per
+epoch. The model's own probes and the predictions for validation rows are computed between steps, without drawing from
+a training stream, so a probed run equals an unprobed one bit for bit.
 
 Columns: kind (step | epoch | solved), epoch, step; then for each objective
     <objective>.<part>            mean over rows and steps of a part of the loss
@@ -12,10 +11,10 @@ Columns: kind (step | epoch | solved), epoch, step; then for each objective
     <objective>.gradient_norm[.<module>]        before clipping, mean over steps
     <objective>.clipped_norm[.<module>]         after clipping
     <objective>.clipped_share                   share of steps that were clipped
-then the model's own probes, declared in its `probes` (in the row of an epoch those that are taken by row, as ll_x is,
-of `loop.EPOCH_ROWS` training rows drawn for the run; in that of a step within an epoch of its batch), and val_rmse,
-val_accuracy, val_clamped (share of predictions at the model's clamp): on `loop.STEP_ROWS` validation rows drawn for
-the run after a step, on `loop.EPOCH_ROWS` after an epoch, after the last epoch on all.
+then the model's own probes, declared in its `probes` (probes by row, such as ll_x, use `loop.EPOCH_ROWS` training rows
+drawn for the run in the row of an epoch, and the batch in the row of a step within an epoch), and val_rmse,
+val_accuracy, val_clamped (share of predictions at the model's clamp): on validation rows drawn for the run,
+`loop.STEP_ROWS` after a step and `loop.EPOCH_ROWS` after an epoch; on all after the last epoch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,7 @@ FIRST_STEPS = 50
 
 @dataclass(frozen=True)
 class Bad:
-    """The first NaN or Inf of a run: step counted from 1, and the tensor it was seen in."""
+    """The first NaN or Inf of a run: the step, counted from 1, and the tensor."""
 
     step: int
     tensor: str
@@ -44,7 +43,7 @@ class Bad:
 
 @dataclass(frozen=True)
 class _Step:
-    """What one step leaves behind: tensors by name, (R,) or (R, B), and gradient norms by parameter, (R, P)."""
+    """The records of one step: tensors by name, (R,) or (R, B), and gradient norms by parameter, (R, P)."""
 
     tensors: dict[str, Tensor]
     norms: dict[str, Tensor]
@@ -66,7 +65,7 @@ class History:
     rows: list[list[Row]] = field(init=False)
     bad: list[Bad | None] = field(init=False)
     step: int = 0
-    # Parameters that no step has given a gradient so far, by objective: their indices.
+    # Indices of parameters without a gradient in any step so far, by objective.
     unused: dict[str, set[int]] = field(default_factory=dict)
     stopped: int | None = None  # the epoch after which training was stopped early
     _steps: list[_Step] = field(default_factory=list)
@@ -77,7 +76,7 @@ class History:
 
     @property
     def wants_probes(self) -> bool:
-        """Whether the step that was just taken gets a row of its own."""
+        """Return whether the last step gets its own row."""
         return self.step <= FIRST_STEPS
 
     @property
@@ -85,7 +84,7 @@ class History:
         return all(bad is not None for bad in self.bad)
 
     def newest(self, name: str) -> list[float | None]:
-        """This column in each run's newest row; None for a run that is bad or lacks it."""
+        """Return this column of each run's newest row; None for a run that is bad or lacks it."""
         values = [rows[-1].get(name) if bad is None else None for rows, bad in zip(self.rows, self.bad, strict=True)]
         return [float(value) if isinstance(value, float) else None for value in values]
 
@@ -94,18 +93,18 @@ class History:
         self._steps.append(_Step({}, {}, {}))
 
     def record(self, objective: str, loss: Loss, norms: Tensor) -> None:
-        """Note one objective of the step: its loss, and its gradient norms before clipping by parameter, (R, P)."""
+        """Record one objective of the step: its loss, and gradient norms before clipping by parameter, (R, P)."""
         step = self._steps[-1]
         step.tensors.update({f"{objective}.{name}": part for name, part in loss.parts.items()})
         step.tensors[f"{objective}.loss"] = loss.total.detach()
         step.norms[objective] = norms
 
     def without_gradient(self, objective: str, parameters: set[int]) -> None:
-        """Note which parameters, by index, had no gradient in this step."""
+        """Record which parameters, by index, had no gradient in this step."""
         self.unused[objective] = self.unused.get(objective, parameters) & parameters
 
     def probe(self, found: Mapping[str, Tensor | Floats]) -> None:
-        """Note what was measured after the step that was just taken: the model's own probes, validation scores."""
+        """Record what was measured after the last step: the model's own probes, validation scores."""
         self._steps[-1].probes.update({name: torch.as_tensor(values) for name, values in found.items()})
 
     def close_epoch(self, epoch: int) -> None:
@@ -131,13 +130,13 @@ class History:
                     self.rows[run].append({"kind": "step", "epoch": epoch, "step": first + i, **one, **found})
             if good:
                 row = {name: _over_steps(name, values[:good]) for name, values in mine.items()}
-                # A run that turned bad within the epoch was not probed at its last good step.
+                # A run that became bad within the epoch was not probed at its last good step.
                 found = {name: float(values[0, run]) for name, values in after_epoch.items()}
                 row |= found if good == len(steps) else {}
                 self.rows[run].append({"kind": "epoch", "epoch": epoch, "step": first + good - 1, **row})
 
     def solved(self, found: Mapping[str, Tensor]) -> None:
-        """Give each run the one row of a model that was solved, not descended, with the model's own probes."""
+        """Give each run the only row of a solved model, with the model's own probes."""
         columns = _reduce([{name: torch.as_tensor(values) for name, values in found.items()}])
         for run in range(self.runs):
             mine = {name: float(values[0, run]) for name, values in columns.items()}
@@ -146,7 +145,7 @@ class History:
     def measured(self, found: dict[str, Floats], final: bool) -> None:
         """Add validation scores, (R,) each, to the newest row of every run that is still good.
 
-        A prediction that is NaN or Inf has no scores; after the last epoch (`final`) it makes the run a bad one.
+        A run with a NaN or Inf prediction has no scores; after the last epoch (`final`) it becomes bad.
         """
         for run in range(self.runs):
             if self.bad[run] is not None:
@@ -159,11 +158,11 @@ class History:
 
 
 def _reduce(steps: Sequence[dict[str, Tensor]]) -> dict[str, Floats]:
-    """Name -> (steps, R). A tensor by row, (R, B), becomes its mean and, as columns of their own, sd, min and max."""
+    """Return name -> (steps, R). A tensor by row, (R, B), becomes separate columns of mean, sd, min and max."""
     columns: dict[str, Floats] = {}
     for name in steps[0] if steps else ():
         series = [step[name] for step in steps]
-        # Steps of one shape are reduced together; the last batch of an epoch may be smaller.
+        # Reduce steps of one shape together; the last batch of an epoch may be smaller.
         parts = [torch.stack(list(same)) for _, same in groupby(series, key=lambda values: values.shape)]
         if series[0].ndim == 1:
             columns[name] = _cat(parts)
@@ -185,7 +184,7 @@ def _norm_columns(objective: str, modules: Sequence[str], norms: Floats, limit: 
     square, owner = norms**2, np.array(modules)
     total = np.sqrt(square.sum(axis=2))
     factor = np.minimum(1.0, limit / np.maximum(total, np.finfo(np.float64).tiny))
-    # np.compress keeps a run's norms side by side, so that they are summed in one order for any number of runs.
+    # np.compress keeps a run's norms contiguous, so they are summed in the same order for any number of runs.
     mine = {m: np.compress(owner == m, square, axis=2) for m in dict.fromkeys(modules)}
     parts = {"": total} | {f".{m}": np.sqrt(of_module.sum(axis=2)) for m, of_module in mine.items()}
     columns = {f"{objective}.gradient_norm{name}": norm for name, norm in parts.items()}
@@ -195,14 +194,14 @@ def _norm_columns(objective: str, modules: Sequence[str], norms: Floats, limit: 
 
 
 def _over_steps(name: str, values: Floats) -> float:
-    """One number for the steps of an epoch: the extreme of extremes, the mean of everything else."""
+    """Return one number for the steps of an epoch: the extreme of extremes, the mean of everything else."""
     if name.endswith("_min"):
         return float(values.min())
     return float(values.max() if name.endswith("_max") else values.mean())
 
 
 def _first_bad(columns: dict[str, Floats], first: int) -> Bad | None:
-    """Find the first step at which any of these series (steps,) is not finite; `first` is the number of its first."""
+    """Find the first step at which any series (steps,) is not finite; `first` is the number of their first step."""
     found: Bad | None = None
     for name, values in columns.items():
         bad = np.flatnonzero(~np.isfinite(values))

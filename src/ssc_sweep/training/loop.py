@@ -1,4 +1,4 @@
-"""The one training loop. Models supply objectives; a stack of any size, R = 1 included, goes through here."""
+"""The one training loop. Models supply objectives; stacks of any size, R = 1 included, are trained here."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from ssc_sweep.training.stack import Batches, StackRows, draw_rows, extremes
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and in what portions: see the config of the same names."""
+    """How long to train and in what batches: see the config keys of the same names."""
 
     epochs: int
     batch_size: int
@@ -26,18 +26,18 @@ class Schedule:
 
 
 # While a run trains it is measured on few validation rows, drawn once for it: this many after each of the first steps,
-# and this many between epochs. On all of them it would cost more than a third of the training.
+# and this many between epochs. Measuring on all rows would take more than a third of the training time.
 STEP_ROWS, EPOCH_ROWS = 16, 64
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training a stack left behind.
+    """The result of training a stack.
 
     Attributes:
-        val, test: what the models say of their validation and test rows; test is None without test rows.
-        train_rmse: RMSE on the training rows whose treatment the run has seen, one a run.
-        unused: names of parameters that no step has given a gradient.
+        val, test: the models' answers for their validation and test rows; test is None without test rows.
+        train_rmse: RMSE on the training rows whose treatment the run has seen, one per run.
+        unused: names of parameters that had no gradient in any step.
     """
 
     history: History
@@ -48,23 +48,22 @@ class Trained:
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
-    """Euclidean norm of each parameter's gradient in each run: P tensors (R, size) -> (R, P)."""
-    # A run's norms side by side: sums along the first axis are taken in another order where there is one run.
+    """Return the Euclidean norm of each parameter's gradient in each run: P tensors (R, size) -> (R, P)."""
+    # Keep a run's norms contiguous: sums along the first axis have another order for a single run.
     return torch.stack([torch.linalg.vector_norm(gradient, dim=1) for gradient in gradients], dim=1)
 
 
 def descend(objective: Objective, optimizer: Optimizer, batch: Batch, history: History) -> None:
-    """Step every run down the gradient of its own loss, as often as the objective asks; the last step is recorded.
+    """Update every run by the gradient of its own loss, as often as the objective asks; record the last step.
 
-    The gradients die with each step: those of the next are then written to the same memory, which the processor still
-    has at hand.
+    Gradients are freed after each step, so the next ones are written to the same memory, which is still in the cache.
     """
     for _ in range(objective.steps):
         loss = objective.loss(batch)
         found = torch.autograd.grad(loss.total, objective.parameters, torch.ones_like(loss.total), allow_unused=True)
         unused = {i for i, gradient in enumerate(found) if gradient is None}
         gradients = [
-            # The optimiser's kernels take contiguous memory for granted, which the gradient of a sum is not.
+            # The optimiser's kernels require contiguous memory, which the gradient of a sum is not.
             (torch.zeros_like(parameter) if gradient is None else gradient).contiguous().view(history.runs, -1)
             for gradient, parameter in zip(found, objective.parameters, strict=True)
         ]
@@ -76,16 +75,16 @@ def descend(objective: Objective, optimizer: Optimizer, batch: Batch, history: H
 
 
 def to_the_end(epoch: int, rmse: list[float | None]) -> bool:  # noqa: ARG001
-    """Train every epoch."""
+    """Never stop early."""
     return True
 
 
 @contextmanager
 def subnormals_are_zero() -> Iterator[None]:
-    """Let numbers closer to 0 than the smallest normal one (1e-38 in single precision) count as 0.
+    """Flush subnormal numbers (below 1e-38 in single precision) to 0.
 
-    The moments that Adam keeps of a unit that died shrink by a tenth a step, and processors are slow with what they
-    become. Threads take this over from the one that starts them: enter before the first tensor is made.
+    Adam's moments of a dead unit shrink by a tenth per step until they are subnormal, which processors handle slowly.
+    Threads inherit this setting from the thread that starts them: enter before the first tensor is made.
     """
     torch.set_flush_denormal(True)
     try:
@@ -105,9 +104,9 @@ def train(
     """Train all runs of a stack: a Learner step by step, a Solver in one go.
 
     Args:
-        after_epoch: told of every epoch that has come to its end.
-        go_on: told the epoch and each run's RMSE on the rows measured between epochs (None for a bad run); False
-            stops the training there, and the history then knows where.
+        after_epoch: called after every epoch.
+        go_on: called with the epoch and each run's RMSE on the rows measured between epochs (None for a bad run);
+            False stops the training there, which the history records.
     """
     limit = float("inf") if schedule.clip_norm is None else schedule.clip_norm
     if isinstance(model, Solver):
@@ -142,10 +141,10 @@ def _learn(
     after_epoch: Callable[[], None],
     go_on: Callable[[int, list[float | None]], bool],
 ) -> tuple[History, tuple[str, ...]]:
-    """Descend, batch by batch.
+    """Train batch by batch.
 
-    A run that turns NaN goes on beside the others, which it cannot touch; its history ends at its last good step. The
-    loop ends early when every run has turned bad, or when `go_on` says so.
+    A run that becomes NaN continues beside the others, without affecting them; its history ends at its last good step.
+    The loop ends early if every run is bad, or if `go_on` returns False.
     """
     batches = Batches(rows.train, model.seeds, schedule.batch_size, schedule.drop_last)
     few, some = (draw_rows(rows.val, model.seeds, size) for size in (STEP_ROWS, EPOCH_ROWS))

@@ -1,4 +1,4 @@
-"""What a stack predicts for rows it is measured on. Draws nothing from a training stream, changes nothing."""
+"""Predict with a stack for the rows it is measured on. Draws nothing from a training stream, changes nothing."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,18 +13,18 @@ from ssc_sweep.models.contract import Batch, Predictor
 from ssc_sweep.training.metrics import accuracy, rmse
 from ssc_sweep.training.scores import LEVELS
 
-# Rows of each run that are measured at once, so that activations stay small. Not a function of R: where a prediction
-# averages samples, each piece draws them from the start of the run's stream.
+# Rows of each run that are measured at once, to keep activations small. Must not depend on R: if a prediction averages
+# samples, each piece draws them from the start of the run's stream.
 ROWS_AT_ONCE = 256
 
 
 @contextmanager
 def measuring(model: Predictor) -> Iterator[None]:
-    """Eval mode, no gradient, and torch's global generator as it was before: measuring leaves no trace.
+    """Enter eval mode without gradients; then restore the modes and torch's global generator.
 
-    Modules that draw while they predict draw the same each time.
+    Modules that draw while they predict draw the same numbers each time.
     """
-    # Each module's own: a user may have frozen a part of a model in eval mode.
+    # Each module's own mode: a user may have frozen a part of a model in eval mode.
     modes = [(module, module.training) for module in model.modules()]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -46,12 +46,12 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Answers:
-    """All that a stack says of rows. A row without a known treatment is predicted at treatment 0, and scored nowhere.
+    """All that a stack predicts for rows. A row without a known treatment is predicted at treatment 0, but not scored.
 
     Attributes:
         density: log p(y | x, t), (R, n); None without a density.
-        quantiles: of the outcomes at LEVELS, (R, n, d_y, 4); None without.
-        effects: E[Y | x, k] - E[Y | x, 0], mean over rows, (R, K-1, d_y); None where the treatment is not used.
+        quantiles: of the outcomes at LEVELS, (R, n, d_y, 4); None without quantiles.
+        effects: E[Y | x, k] - E[Y | x, 0], mean over rows, (R, K-1, d_y); None if the treatment is not used.
     """
 
     predictions: Predictions
@@ -75,14 +75,14 @@ def _where_known(parts: Sequence[Tensor | None]) -> Floats | None:
 
 
 def predict(model: Predictor, rows: Batch) -> Predictions:
-    """Predict for all rows, some at a time."""
+    """Predict for all rows, in pieces."""
     with measuring(model):
         outcome, treatment = zip(*(model.predict(*piece) for piece in _pieces(rows)), strict=True)
         return Predictions(_numpy(outcome), _numpy(treatment))
 
 
 def ask(model: Predictor, rows: Batch, predictions: Predictions | None = None) -> Answers:
-    """Everything that scores are made of; `predictions` for the same rows where they are there already."""
+    """Return everything that scores need; give `predictions` for the same rows if already made."""
     found = predict(model, rows) if predictions is None else predictions
     with measuring(model):
         levels = torch.tensor(LEVELS, dtype=torch.float64)
@@ -97,13 +97,13 @@ def _effects(model: Predictor, rows: Batch) -> Floats:
     for x, t, _ in _pieces(rows):
         for k in range(model.sizes.treatments):
             means = model.outcome_mean(x, torch.full_like(t, k)).double().cpu().numpy()
-            # Run by run: a sum over several runs adds in another order than a sum over one.
+            # Run by run: a sum over several runs has another order than a sum over one.
             totals[:, k] += np.stack([mine.sum(axis=0) for mine in means])
     return (totals[:, 1:] - totals[:, :1]) / rows.t.shape[1]
 
 
 def seen_rmse(model: Predictor, rows: Batch) -> list[float]:
-    """RMSE of each run on those of the rows whose treatment it may see."""
+    """Return the RMSE of each run on the rows whose treatment it may see."""
     with measuring(model):
         outcome = _numpy([model.outcome_mean(x, t) for x, t, _ in _pieces(rows)])
     seen = (rows.t != HIDDEN).cpu().numpy()
@@ -113,11 +113,11 @@ def seen_rmse(model: Predictor, rows: Batch) -> list[float]:
 
 
 def validation(predictions: Predictions, rows: Batch, limit: float) -> dict[str, Floats]:
-    """Scores by name, one number a run (R,): val_rmse, val_accuracy, val_clamped. NaN without a known treatment.
+    """Return scores by name, one per run (R,): val_rmse, val_accuracy, val_clamped. NaN without a known treatment.
 
     Args:
         predictions: for `rows`.
-        limit: predictions are clamped to +- this, in the unit of the outcome; val_clamped is their share.
+        limit: predictions are clamped to +- this, in the outcome's unit; val_clamped is the share at the clamp.
     """
     y, t = rows.y.double().cpu().numpy(), rows.t.cpu().numpy()
     runs = range(len(y))

@@ -1,4 +1,4 @@
-"""Metrics: pure functions of arrays. Pooled over all rows, in the unit of what they compare; NaN in, NaN out.
+"""Metrics: pure functions of arrays. Pooled over all rows, in the unit of their input; NaN in, NaN out.
 
 Shapes: n rows, d_y outcomes, K treatments, Q levels. `log_prob` is log P(T=k | x, y).
 """
@@ -14,7 +14,7 @@ def rmse(y: Floats, prediction: Floats) -> float:
 
 
 def rmse_per_batch(y: Floats, prediction: Floats, size: int) -> float:
-    """Mean of the RMSEs of successive batches of `size` rows. Never above the pooled RMSE where batches are equal."""
+    """Mean RMSE of successive batches of `size` rows. Never above the pooled RMSE if batches are of equal size."""
     starts = range(0, len(y), size)
     return float(np.mean([rmse(y[i : i + size], prediction[i : i + size]) for i in starts]))
 
@@ -22,7 +22,7 @@ def rmse_per_batch(y: Floats, prediction: Floats, size: int) -> float:
 def skill(error: float, reference: float) -> float:
     """Skill score 1 - error^2 / reference^2 (Murphy 1988, Mon. Weather Rev. 116:2417): 1 perfect, 0 the reference.
 
-    NaN where the reference makes no error.
+    NaN if the reference has no error.
     """
     return 1 - (error / reference) ** 2 if reference > 0 else float("nan")
 
@@ -42,7 +42,7 @@ def majority_share(t: Ints, treatments: int) -> float:
 def auroc(t: Ints, log_prob: Floats) -> float:
     """Area under the ROC curve: P(a treated row scores above an untreated one), ties half; NaN with one treatment.
 
-    Of more than two treatments the mean over pairs (Hand & Till 2001, Mach. Learn. 45:171).
+    With more than two treatments, the mean over pairs (Hand & Till 2001, Mach. Learn. 45:171).
     """
     present = np.unique(t)
     if len(present) < 2 or np.isnan(log_prob).any():
@@ -54,10 +54,10 @@ def auroc(t: Ints, log_prob: Floats) -> float:
 def _above(t: Ints, log_prob: Floats, low: int, high: int) -> float:
     """P(score of `high` is larger in a row of `high` than in one of `low`), by ranks (Mann & Whitney)."""
     rows = (t == low) | (t == high)
-    # Imported here: scipy.stats takes most of a second, which the first run should not wait for.
+    # Imported here, so that the first run need not wait most of a second for scipy.stats.
     from scipy.stats import rankdata
 
-    # Log probabilities underflow at neither end where their difference is taken.
+    # The difference of log probabilities underflows at neither end.
     score = log_prob[rows, high] if log_prob.shape[1] > 2 else log_prob[rows, high] - log_prob[rows, low]
     mine = t[rows] == high
     ranks, positives = rankdata(score), mine.sum()
@@ -81,7 +81,7 @@ def nll(log_prob: Floats) -> float:
 
 
 def coverage(y: Floats, low: Floats, high: Floats) -> float:
-    """Share of the outcomes that lie in their intervals: (n, d_y) each."""
+    """Share of the outcomes in their intervals: (n, d_y) each."""
     return float(np.mean((low <= y) & (y <= high)))
 
 

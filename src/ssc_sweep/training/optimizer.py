@@ -1,12 +1,12 @@
-"""Optimisers for a stack: one update rule, but a learning rate and a weight decay for each run.
+"""Optimisers for a stack: one update rule, with a learning rate and a weight decay for each run.
 
-The arithmetic is torch's own fused kernels - those behind torch.optim.Adam(fused=True) - called once a run on that
-run's slices of the parameters. They divide the gradients by `grad_scale` as they read them, so that clipping costs no
-pass over memory of its own. They are called directly, because torch's functions around them count the steps of every
-tensor one by one, which takes longer than a small network's arithmetic.
+The arithmetic is torch's own fused kernels - those behind torch.optim.Adam(fused=True) - called once per run on that
+run's slices of the parameters. They divide the gradients by `grad_scale` as they read them, so clipping needs no
+extra pass over memory. They are called directly, because torch's wrappers count the steps of every tensor one by one,
+which takes longer than the arithmetic of a small network.
 
-On a GPU a call a run would leave it waiting: there all runs of a parameter are updated by one chain of operations, with
-the same arithmetic.
+On a GPU one call per run would leave it idle: there one chain of operations updates all runs of a parameter, with the
+same arithmetic.
 """
 
 from abc import ABC, abstractmethod
@@ -25,13 +25,13 @@ Slices = list[list[Tensor]]
 
 
 def by_run(tensors: Sequence[Tensor], runs: int) -> Slices:
-    """Split tensors (R * members, ...) into the views of each run: result[r][i] is run r's part of tensors[i]."""
+    """Split tensors (R * members, ...) into views of each run: result[r][i] is run r's part of tensors[i]."""
     return _transpose([tensor.view(runs, -1) for tensor in tensors])
 
 
 def _transpose(tensors: Sequence[Tensor]) -> Slices:
     if len(tensors[0]) == 1:
-        return [list(tensors)]  # a run by itself is told apart from nobody
+        return [list(tensors)]  # a single run needs no split
     return [list(parts) for parts in zip(*(tensor.unbind(0) for tensor in tensors), strict=True)]
 
 
@@ -40,9 +40,9 @@ class Optimizer(ABC):
 
     Args:
         parameters: leaves whose leading axis is R or a multiple of it, run after run.
-        lr, weight_decay: one number a run.
+        lr, weight_decay: one number per run.
 
-    Further arguments of the constructor are those of its YAML.
+    Its YAML gives the further arguments of the constructor.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], lr: Sequence[float], weight_decay: Sequence[float]) -> None:
@@ -50,7 +50,7 @@ class Optimizer(ABC):
         self.whole = [p.detach().view(self.runs, -1) for p in parameters]
         self.parameters = by_run(self.whole, self.runs)
         self.together = self.whole[0].device.type != "cpu"
-        # One number a run, (R, 1), where the parameters are.
+        # One number per run, (R, 1), on the parameters' device.
         self.rates, self.decays = (self.whole[0].new_tensor(values).unsqueeze(1) for values in (lr, weight_decay))
 
     @property
@@ -58,7 +58,7 @@ class Optimizer(ABC):
         return len(self.lr)
 
     def zeros(self) -> list[Tensor]:
-        """A moment of every parameter, (R, size) each."""
+        """Return a zero moment for every parameter, (R, size) each."""
         return [torch.zeros_like(whole) for whole in self.whole]
 
     def step(self, gradients: Sequence[Tensor], divisor: Tensor) -> None:
@@ -67,7 +67,7 @@ class Optimizer(ABC):
             self.update_together([gradient / divisor.unsqueeze(1) for gradient in gradients])
             return
         if divisor.dtype == torch.float64:
-            # The kernels read grad_scale in float32: a float64 run would lose half of its digits.
+            # The kernels read grad_scale in float32, so a float64 run would lose half of its digits.
             for gradient in gradients:
                 gradient.div_(divisor.unsqueeze(1))
             divisor = torch.ones_like(divisor, dtype=torch.float32)
@@ -103,7 +103,7 @@ class Adam(Optimizer):
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.moments = self.zeros(), self.zeros()
         self.first, self.second = (by_run(moment, self.runs) for moment in self.moments)
-        # One counter for all tensors of all runs: they take their steps together.
+        # One counter for all tensors of all runs: they step together.
         self.count = torch.zeros((), dtype=torch.float32, device=parameters[0].device)
 
     def step(self, gradients: Sequence[Tensor], divisor: Tensor) -> None:
@@ -137,7 +137,7 @@ class Adam(Optimizer):
                 gradient = gradient + self.decays * values
             first.lerp_(gradient, 1 - self.beta1)
             second.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
-            # The shares are numbers without a dimension: they do not make float32 float64.
+            # The shares are 0-dimensional, so they do not promote float32 to float64.
             values.sub_(self.rates * (first / first_share) / ((second / second_share).sqrt() + self.eps))
 
 

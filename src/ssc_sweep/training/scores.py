@@ -1,7 +1,7 @@
 """Scores: what is measured on rows at the end of a run. Each is declared once, with its name, unit and title.
 
-A new one is a function of `Measured` and a line in SCORES; tables, summary.csv and the report take it from there. One
-of your own needs no change here: `scores=[my_package.MY_SCORE]`, with admit=my_package, where MY_SCORE is a `Score`.
+A new score is a function of `Measured` and a line in SCORES; tables, summary.csv and the report then show it. Your own
+score needs no change here: `scores=[my_package.MY_SCORE]`, with admit=my_package, where MY_SCORE is a `Score`.
 """
 
 import math
@@ -16,26 +16,26 @@ from ssc_sweep.data.cohort import HIDDEN, Floats, Ints
 from ssc_sweep.errors import UserError
 from ssc_sweep.training import metrics
 
-# Levels of the quantiles that intervals are made of: 50% and 90%.
+# Levels of the quantiles that bound the 50% and 90% intervals.
 LEVELS = (0.05, 0.25, 0.75, 0.95)
-# Rows of a batch for `rmse_per_batch`: those of the plan, whatever a run trains with.
+# Batch size of `rmse_per_batch`: that of the plan, whatever a run trains with.
 BATCH = 10
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run says of rows whose treatment is known, and the truth.
+    """A run's predictions for rows whose treatment is known, and the truth.
 
     Attributes:
         y, outcome: true and predicted outcomes, shape (n, d_y), in the outcome's unit.
         t: treatments, shape (n,), codes 0 ... K-1.
         treatment_log_prob: log P(T=k | x, y), shape (n, K).
-        density: log p(y | x, t), shape (n,); None where the model has none.
-        quantiles: of the outcomes at LEVELS, shape (n, d_y, 4); None where the model has none.
-        effects: E[Y | x, k] - E[Y | x, 0] for k = 1 ... K-1, mean over rows, shape (K-1, d_y); None where the model
-            does not use the treatment.
+        density: log p(y | x, t), shape (n,); None if the model has none.
+        quantiles: of the outcomes at LEVELS, shape (n, d_y, 4); None if the model has none.
+        effects: E[Y | x, k] - E[Y | x, 0] for k = 1 ... K-1, mean over rows, shape (K-1, d_y); None if the model does
+            not use the treatment.
         y_train: outcomes of the training rows, shape (n_train, d_y).
-        effect: what a step of the treatment truly adds to each outcome; None where nobody knows.
+        effect: true effect of one step of the treatment on each outcome; None if unknown.
     """
 
     y: Floats
@@ -49,7 +49,7 @@ class Measured:
     effect: float | None
 
     def take(self, rows: np.ndarray) -> "Measured":
-        """Only these rows; the effects stay those of all."""
+        """Return only these rows; the effects stay those of all rows."""
         density = None if self.density is None else self.density[rows]
         quantiles = None if self.quantiles is None else self.quantiles[rows]
         return Measured(
@@ -59,18 +59,18 @@ class Measured:
 
     @property
     def floor(self) -> float:
-        """RMSE of predicting the training rows' mean."""
+        """Return the RMSE of predicting the training rows' mean."""
         return metrics.mean_predictor_rmse(self.y_train, self.y)
 
 
 @dataclass(frozen=True)
 class Score:
-    """A number for a run, from what it says of rows.
+    """A number for a run, computed from its predictions.
 
     Attributes:
         name: column of summary.csv.
-        of: computes it; None (or NaN) where there is no such number.
-        title: what people read.
+        of: computes it; returns None (or NaN) if there is no such number.
+        title: for display.
         unit: "y" stands for the outcome's unit; "" for a pure number.
         better: which way is better; None: neither.
     """
@@ -94,12 +94,12 @@ def _covers(low: int, high: int) -> Callable[[Measured], float | None]:
 
 
 def _effect(m: Measured) -> float | None:
-    """Of the last treatment against the first, mean over outcomes."""
+    """Return the effect of the last treatment against the first, mean over outcomes."""
     return None if m.effects is None else float(m.effects[-1].mean())
 
 
 def _effect_error(m: Measured) -> float | None:
-    """Largest deviation from the known effects, over treatments and outcomes."""
+    """Return the largest deviation from the known effects, over treatments and outcomes."""
     if m.effects is None or m.effect is None:
         return None
     true = m.effect * np.arange(1, len(m.effects) + 1)[:, None]
@@ -140,12 +140,12 @@ RESERVED = (
     "stack", "unused", "probes", "own_scores", "failed_scores", "arm", "seed", "overrides", "folder", "left_out",
     "first_bad_step", "first_bad_tensor",
 )  # fmt: skip
-# These say something of the rows, whatever the model predicts.
+# These depend on the rows alone, not on the model.
 OF_THE_ROWS = ("mean_predictor_rmse", "majority_share")
 
 
 def measure(found: Measured, scores: Sequence[Score] = SCORES) -> dict[str, float | None]:
-    """Every score on the rows whose treatment is known; None where there is no finite number."""
+    """Return every score on the rows whose treatment is known; None if there is no finite number."""
     known = found.take(found.t != HIDDEN)
     if not len(known.t):
         return {score.name: None for score in scores}
@@ -155,7 +155,7 @@ def measure(found: Measured, scores: Sequence[Score] = SCORES) -> dict[str, floa
 
 
 def measure_own(found: Measured, scores: Sequence[Score]) -> tuple[dict[str, float | None], dict[str, str]]:
-    """(scores of the user's own, what went wrong by name): one that raises costs its number, not the run."""
+    """Return (the user's own scores, errors by name): a score that raises loses its number, not the run."""
     values: dict[str, float | None] = {}
     failed: dict[str, str] = {}
     for score in scores:
@@ -167,7 +167,7 @@ def measure_own(found: Measured, scores: Sequence[Score]) -> tuple[dict[str, flo
 
 
 def of_your_own(names: Sequence[str]) -> tuple[Score, ...]:
-    """The scores that a config names beside ours.
+    """Return the user's own scores that a config names.
 
     Raises:
         UserError: one is not admitted, is no Score, or has a name that is taken.

@@ -1,4 +1,4 @@
-"""The rows of a stack: the data splits of R runs as tensors with a leading run axis."""
+"""The rows of a stack: the data splits of R runs, as tensors with a leading run axis."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,15 +11,15 @@ from ssc_sweep.data.splitting import DataSplit, Rows
 from ssc_sweep.models.contract import Batch
 from ssc_sweep.streams import stream
 
-# Rows of an epoch that are brought into its order at once, in numbers of all runs together: 64 MB in single precision.
+# How much of an epoch is shuffled at once, in numbers over all runs: 64 MB in single precision.
 SHUFFLED_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
 class StackRows:
-    """Training, validation and test rows of R runs; test is None where no rows were held back.
+    """Training, validation and test rows of R runs; test is None if no rows were held back.
 
-    Rows that all runs share are in memory once: their run axis has stride 0.
+    Rows that all runs share are stored once: their run axis has stride 0.
     """
 
     train: Batch
@@ -28,13 +28,13 @@ class StackRows:
 
 
 def _stacked(arrays: Sequence[np.ndarray], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """(n, ...) of each run -> (R, n, ...)."""
+    """Stack (n, ...) of each run into (R, n, ...)."""
     if all(array is arrays[0] for array in arrays):
-        # A copy in any case: a model may write into its rows, and the next stack has the same.
+        # Always copy: a model may write into its rows, and the next stack may have the same ones.
         return (
             torch.from_numpy(arrays[0]).to(device, dtype, copy=True).unsqueeze(0).expand(len(arrays), *arrays[0].shape)
         )
-    # One run after another: their rows in double precision need not be side by side.
+    # One run after another, so that the double-precision rows of all need not be in memory at once.
     stacked = torch.empty((len(arrays), *arrays[0].shape), dtype=dtype, device=device)
     for run, array in enumerate(arrays):
         stacked[run].copy_(torch.from_numpy(array))
@@ -42,7 +42,7 @@ def _stacked(arrays: Sequence[np.ndarray], dtype: torch.dtype, device: torch.dev
 
 
 def _batch(rows: Sequence[Rows], seen: bool, dtype: torch.dtype, device: torch.device) -> Batch:
-    """`seen`: with the treatments that a model may see, otherwise with all that are known."""
+    """Make a batch of all rows: with the treatments that a model may see if `seen`, else with all known ones."""
     t = [r.t_seen if seen else r.t for r in rows]
     return Batch(
         x=_stacked([r.x for r in rows], dtype, device),
@@ -53,7 +53,7 @@ def _batch(rows: Sequence[Rows], seen: bool, dtype: torch.dtype, device: torch.d
 
 
 def assemble(splits: Sequence[DataSplit], dtype: torch.dtype, device: torch.device) -> StackRows:
-    """Put the data of R runs side by side; all must have the same shapes."""
+    """Stack the data of R runs; all must have the same shapes."""
     tests = [s.test for s in splits if s.test is not None]
     train = _batch([s.train for s in splits], True, dtype, device)
     row = torch.arange(train.t.shape[1], device=device).expand(len(splits), -1)
@@ -65,7 +65,7 @@ def assemble(splits: Sequence[DataSplit], dtype: torch.dtype, device: torch.devi
 
 
 def draw_rows(batch: Batch, seeds: Sequence[int], size: int) -> Batch:
-    """For each run, `size` rows drawn from its stream "probe", or all where there are no more."""
+    """Draw `size` rows for each run from its stream "probe", or all if there are no more."""
     n = batch.x.shape[1]
     if n <= size:
         return batch
@@ -74,7 +74,7 @@ def draw_rows(batch: Batch, seeds: Sequence[int], size: int) -> Batch:
 
 
 def extremes(batch: Batch) -> Batch:
-    """Two rows for each run that hold the smallest and the largest value of every column; treatments do not matter."""
+    """Return two rows for each run: the smallest and the largest value of every column; treatments do not matter."""
     x, y = (_extremes(each) for each in (batch.x, batch.y))
     return replace(batch, x=x, t=batch.t[:, :2], y=y)
 
@@ -86,14 +86,14 @@ def _extremes(values: torch.Tensor) -> torch.Tensor:
 
 
 def _take(batch: Batch, rows: torch.Tensor) -> Batch:
-    """For each run, its rows at the positions `rows`, (R, m)."""
+    """Return each run's rows at the positions `rows`, (R, m)."""
     runs = torch.arange(len(rows), device=rows.device).unsqueeze(1)
     row = None if batch.row is None else batch.row[runs, rows]
     return replace(batch, x=batch.x[runs, rows], t=batch.t[runs, rows], y=batch.y[runs, rows], row=row)
 
 
 class Batches:
-    """The batches of each epoch: every run walks through its rows in an order of its own stream, anew each epoch."""
+    """The batches of each epoch: each run's rows in a new order, drawn from its own stream."""
 
     def __init__(self, train: Batch, seeds: Sequence[int], size: int, drop_last: bool) -> None:
         self.train, self.size = train, size
@@ -106,7 +106,7 @@ class Batches:
         """Yield the batches of the next epoch; the last one may be smaller."""
         rows, size = self.train.x.shape[1], self.size
         order = torch.from_numpy(np.stack([draw.permutation(rows) for draw in self.draws])).to(self.train.x.device)
-        # Small data are brought into the epoch's order in one go, which is fastest; large data some batches at a time.
+        # Shuffle small data at once, which is fastest; large data some batches at a time.
         row = len(order) * (self.train.x.shape[2] + self.train.y.shape[2] + 1)
         portion = max(1, SHUFFLED_AT_ONCE // (row * size)) * size
         for first in range(0, self.starts.stop, portion):

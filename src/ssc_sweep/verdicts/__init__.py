@@ -1,1 +1,1 @@
-"""Verdicts: what runs say, and how surely. Arrays in, records out; nothing here reads a file or trains."""
+"""Verdicts: what runs show, and how certainly. Arrays in, records out; nothing here reads a file or trains."""

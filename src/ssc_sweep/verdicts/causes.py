@@ -1,4 +1,4 @@
-"""The verdict on a hypothesis: what its arms say together of what it suspects."""
+"""The verdict on a hypothesis: what its arms together show about the suspected cause."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -24,11 +24,11 @@ class Cause(StrEnum):
 
 
 def conclude(arms: Sequence[Judgement], expect: str, of: int | None = None) -> Cause | None:
-    """Judge a hypothesis by its arms against one control; None where none of its arms was judged.
+    """Judge a hypothesis by its arms against one control; None if none of its arms was judged.
 
-    A claim that a change does something is not tested where every arm has the control's results to the last digit: a
-    code for missing values that no cell holds, for example. Else, of a claim that it improves (`expect`), the first
-    line that holds:
+    A claim that a change has an effect is not tested if every arm equals the control to the last digit: for example a
+    missing-value code that no cell holds. Otherwise, for a claim that it improves (`expect`), the first line that
+    applies:
 
     1. The control works -> nothing to explain.
     2. An arm makes it work -> the cause.
@@ -37,12 +37,12 @@ def conclude(arms: Sequence[Judgement], expect: str, of: int | None = None) -> C
     5. Every arm fails, is worse or makes no difference -> not the cause by itself.
     6. Else -> open.
 
-    A claim that it worsens, or makes no difference, holds if every arm does so, and does not if one does otherwise.
+    A claim that it worsens, or makes no difference, holds if every arm does so, and fails if one does otherwise.
 
     Args:
-        arms: those that were judged.
-        of: how many arms it has; None: these. One whose runs all crashed is not judged, and what is said of every arm
-            is not said without it.
+        arms: that were judged.
+        of: how many arms it has; None: these. An arm whose runs all crashed is not judged, and no line about every arm
+            then applies.
     """
     if not arms:
         return None

@@ -1,23 +1,23 @@
-"""Contrasts of a factorial study: what each factor does, and what two of them do together.
+"""Contrasts of a factorial study: main effects and two-way interactions.
 
-An arm is a cell of the crossing, named by its changes from the control; every factor has one level that is the
-control's. Let y(C) be the log RMSE of cell C at one seed. With the mean over the cells R of the other factors,
+An arm is a cell of the crossing, named by its changes from the control, which has one level of every factor. Let y(C)
+be the log RMSE of cell C at one seed. With the mean over the cells R of the other factors,
 
     main effect of the change a       mean over R of  y(R + a) - y(R)
     interaction of the changes a, b   mean over R of  y(R + a + b) - y(R + a) - y(R + b) + y(R)
 
-so that a factor with several levels has a main effect for each level but the first, against the first. exp of a main
-effect is a ratio: RMSE with the change over RMSE without. exp of an interaction is the ratio of two ratios: RMSE with
-both changes over what the two effects, multiplied, would give. (The convention of Box, Hunter & Hunter 2005, Statistics
-for Experimenters, ch. 5, halves an interaction. Its exp is the square root of this one; the test is the same.)
+so a factor with several levels has a main effect for each level but the first, against the first. exp of a main effect
+is a ratio: RMSE with the change over RMSE without. exp of an interaction is a ratio of ratios: RMSE with both changes
+over the product of the two effects. (The convention of Box, Hunter & Hunter 2005, Statistics for Experimenters, ch. 5,
+halves an interaction. Its exp is the square root of this one; the test is the same.)
 
-A contrast is one number a seed, so it is judged as a paired difference is: `evidence.difference` is exact where the
+A contrast is one number per seed, so it is judged like a paired difference: `evidence.difference` is exact if the
 numbers are symmetric about their centre. A change that does nothing makes R + a and R exchangeable, so its main effect
-is symmetric about 0; so is an interaction where at least one of the two changes only shifts log RMSE.
+is symmetric about 0; so is an interaction if at least one of the two changes only shifts log RMSE.
 
-A run that diverged stands for one RMSE beyond all others. If the weights of the diverged runs of a seed sum to more
-than 0, the contrast is +inf there, if to less it is -inf; where they cancel, so does that RMSE, and the other cells say
-what is left. For two cells that is how pairs are treated. A run that failed leaves its seed out.
+Every diverged run has the same RMSE, beyond all others. If the weights of the diverged runs of a seed sum to more than
+0, the contrast is +inf there; if to less, -inf; if they cancel, so does that RMSE, and the contrast is that of the
+other cells. With two cells this is how pairs are treated. A run that failed excludes its seed.
 """
 
 import math
@@ -32,8 +32,8 @@ from ssc_sweep.verdicts.paired import EQUAL, Floats
 from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_difference
 from ssc_sweep.verdicts.rule import Rule
 
-Change = tuple[str, str]  # a factor, and a level of it that is not the control's
-Cell = tuple[Change, ...]  # where an arm differs from the control, factors in one order; () is the control
+Change = tuple[str, str]  # (factor, level other than the control's)
+Cell = tuple[Change, ...]  # an arm's changes from the control, in factor order; () is the control
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ class Contrast:
 
 @dataclass(frozen=True)
 class JudgedContrast:
-    """A contrast and what its seeds say.
+    """A contrast and what its seeds show.
 
     Attributes:
-        level: chance of being wrong that its interval has.
-        seen: its numbers. Of an interaction BETTER means that both changes give less than their effects multiplied.
-        relative: its cells have other validation rows, so that each RMSE is taken over that of predicting the mean.
-        seeds: how many in total would give an answer that is open (80% power); None where that cannot be said.
-        hopeless: whether an open answer is out of reach of the seeds that a study may have at most.
+        level: error probability of its interval.
+        seen: its numbers. BETTER for an interaction: both changes give a lower RMSE than the product of their effects.
+        relative: its cells have different validation rows, so each RMSE is divided by that of predicting the mean.
+        seeds: how many in total would settle an open answer (80% power); None if unknown.
+        hopeless: whether an open answer is out of reach with the most seeds that the study may have.
     """
 
     contrast: Contrast
@@ -81,7 +81,7 @@ class JudgedContrast:
         return self.seen.answer is not Matters.OPEN
 
     def row(self) -> dict[str, Any]:
-        """All fields in one flat dict: a row of contrasts.csv. lost_alone: seeds at which it is +inf."""
+        """Return all fields in one flat dict: a row of contrasts.csv. lost_alone: seeds at which it is +inf."""
         return {
             "contrast": self.contrast.name,
             "kind": "interaction" if self.contrast.is_interaction else "main effect",
@@ -94,10 +94,10 @@ class JudgedContrast:
 
 
 def contrasts_of(arms: Mapping[Cell, str]) -> list[Contrast]:
-    """All main effects, then all two-way interactions.
+    """Return all main effects, then all two-way interactions.
 
     Args:
-        arms: the arm of every cell, the control's too; none may lack.
+        arms: the arm of every cell, control included; none may be missing.
     """
     changes = changes_of(arms)
     wanted: list[Cell] = [(change,) for change in changes]
@@ -106,14 +106,14 @@ def contrasts_of(arms: Mapping[Cell, str]) -> list[Contrast]:
 
 
 def changes_of(arms: Mapping[Cell, str]) -> list[Change]:
-    """Every change, by factor."""
+    """Return every change, by factor."""
     order = [factor for factor, _ in max(arms, key=len)]
     found = dict.fromkeys(change for cell in arms for change in cell)
     return sorted(found, key=lambda change: order.index(change[0]))
 
 
 def is_complete(arms: Mapping[Cell, str]) -> bool:
-    """Whether every cell of the crossing has an arm."""
+    """Return whether every cell of the crossing has an arm."""
     levels: dict[str, int] = {}
     for factor, _ in {change for cell in arms for change in cell}:
         levels[factor] = levels.get(factor, 1) + 1
@@ -124,7 +124,7 @@ def _weights(of: Cell, arms: Mapping[Cell, str]) -> dict[str, float]:
     full = [cell for cell in arms if set(of) <= set(cell)]
     weights: dict[str, float] = {}
     for cell in full:
-        # Every change of the contrast is taken back or not; each one taken back turns the sign.
+        # Each change of the contrast is kept or undone; each undone one flips the sign.
         parts = [cell]
         for change in of:
             parts += [tuple(one for one in part if one != change) for part in parts]
@@ -135,7 +135,7 @@ def _weights(of: Cell, arms: Mapping[Cell, str]) -> dict[str, float]:
 
 
 def log_contrast(contrast: Contrast, rmse: Mapping[str, Runs]) -> Floats:
-    """The contrast of log RMSE at every seed that all of its arms have, in their order, shape (n,).
+    """Return the contrast of log RMSE at every seed that all of its arms have, in seed order, shape (n,).
 
     Args:
         rmse: of each arm, by seed; above 0, NaN for a run that diverged.
@@ -163,8 +163,8 @@ def judge_contrast(
     """Judge a contrast at 1 - `level`.
 
     Args:
-        rmse: of each arm, by seed, as `log_contrast` wants it; over that of predicting the mean if `relative`.
-        most: seeds that the study may have; None: any number.
+        rmse: of each arm, by seed, as for `log_contrast`; divided by that of predicting the mean if `relative`.
+        most: seeds that the study may have at most; None: no limit.
     """
     seen = difference(log_contrast(contrast, rmse), level, rule)
     is_open = seen.answer is Matters.OPEN
@@ -175,7 +175,7 @@ def judge_contrast(
         level=level,
         seen=seen,
         relative=relative,
-        # Those that are there did not do.
+        # The seeds so far were not enough.
         seeds=max(needed, seen.n + 1) if is_open and needed is not None else None,
         hopeless=is_open and beyond,
     )

@@ -1,7 +1,7 @@
 """The numbers behind the two answers about an arm: how many of its runs work, and how it compares with its control.
 
-Runs that failed - raised, ran out of memory, were killed - say something of the machine and are left out before. A run
-that diverged has no RMSE (NaN) but says something of the model: it does not work, and is worse than any that has one.
+Runs that failed - raised, ran out of memory, were killed - reflect the machine, and are left out beforehand. A run that
+diverged has no RMSE (NaN) but reflects the model: it does not work, and is worse than any run with an RMSE.
 """
 
 import math
@@ -27,7 +27,7 @@ class Works(StrEnum):
 
 
 class Matters(StrEnum):
-    """Does it matter? APART: arm and control have other validation rows, so that their RMSE cannot be compared."""
+    """Does it matter? APART: arm and control have different validation rows, so their RMSE cannot be compared."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -41,9 +41,9 @@ class Share:
     """How many of an arm's runs work.
 
     Attributes:
-        works, n: runs below the target, of those that count.
+        works, n: runs below the target, and all runs that count.
         low, high: interval of the share of runs that work, at the study's level.
-        answer: YES where all of it lies above works_share, NO where all of it lies below.
+        answer: YES if the whole interval is above works_share, NO if it is all below.
     """
 
     works: int
@@ -62,13 +62,13 @@ class Difference:
         lost_alone, lost_alone_control: of these, seeds at which only the arm, or only the control, diverged.
         ratio: of a typical pair, exp of the centre of the log differences (fixed number of seeds: of their mean;
             seeds=auto: of their Hodges-Lehmann median); NaN without pairs.
-        low, high: its interval at the study's level; 0 and inf where there are too few pairs for one.
-        log_mean, log_sd: of the log differences; a pair with one lost side counts as the largest one seen, and as a
-            factor of e at least. NaN where there are too few.
-        d_z: log_mean / log_sd, the paired effect size; NaN where the sd is 0 or unknown.
+        low, high: its interval at the study's level; 0 and inf if there are too few pairs.
+        log_mean, log_sd: of the log differences; a pair with one lost side counts as the largest one seen, and at least
+            as a factor of e. NaN if there are too few.
+        d_z: log_mean / log_sd, the paired effect size; NaN if the sd is 0 or unknown.
         wins, ties, losses: seeds at which the arm is better, equal, worse.
-        p: of no difference, two-sided; not adjusted for other arms.
-        answer: what the interval says.
+        p: two-sided, of no difference; not adjusted for other arms.
+        answer: by the interval.
     """
 
     n: int
@@ -88,7 +88,7 @@ class Difference:
 
     @property
     def identical(self) -> bool:
-        """Whether no pair differs: the change changes no run, or none of its results."""
+        """Return whether no pair differs: the change alters no run, or no result."""
         return self.n > 0 and self.ties == self.n
 
 
@@ -101,8 +101,8 @@ def share_working(runs: Runs, level: float, rule: Rule) -> Share:
 
 
 def log_differences(arm: Runs, control: Runs) -> Floats:
-    """log(arm) - log(control) at the seeds of both, in their order; +inf where only the arm diverged, -inf where only
-    the control did, 0 where both did."""
+    """Return log(arm) - log(control) at the seeds of both, in seed order; +inf where only the arm diverged, -inf where
+    only the control did, 0 where both did."""
     seeds = sorted(set(arm) & set(control))
     mine = np.array([arm[seed] for seed in seeds], dtype=np.float64)
     other = np.array([control[seed] for seed in seeds], dtype=np.float64)
@@ -114,7 +114,7 @@ def log_differences(arm: Runs, control: Runs) -> Floats:
 
 
 def difference(x: Floats, level: float, rule: Rule) -> Difference:
-    """Weigh log differences x (n,), of an arm or of a contrast, at 1 - level."""
+    """Judge log differences x (n,) of an arm or a contrast, at 1 - level."""
     n, sized = len(x), capped(x)
     if rule.sequential:
         p, (low, high) = sequential.p_value(x), sequential.interval(x, level)
@@ -146,7 +146,8 @@ def difference(x: Floats, level: float, rule: Rule) -> Difference:
 
 
 def _answer(low: float, high: float, rule: Rule) -> Matters:
-    """What an interval of the log ratio says. One within the margin says so, also where it leaves out 0."""
+    """Return the answer of an interval of the log ratio. An interval within the margin means no difference, even
+    without 0."""
     if -rule.log_margin < low and high < rule.log_margin:
         return Matters.SAME
     if high < 0:
@@ -155,6 +156,6 @@ def _answer(low: float, high: float, rule: Rule) -> Matters:
 
 
 def _hodges_lehmann(x: Floats) -> float:
-    """The median of the means of all pairs, each value with itself included (Hodges & Lehmann 1963)."""
+    """Return the median of the means of all pairs, each value paired with itself too (Hodges & Lehmann 1963)."""
     i, j = np.triu_indices(len(x))
     return float(np.median((x[i] + x[j]) / 2))

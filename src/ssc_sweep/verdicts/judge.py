@@ -1,13 +1,13 @@
-"""Verdicts: what an arm's runs say against the control's. Pure: numbers in, records out.
+"""Verdicts: what an arm's runs show compared with the control's. Pure: numbers in, records out.
 
 Two questions are asked of every arm. Does it work: is the share of its runs below the target above or below
-`works_share`? Does it matter: is its RMSE, seed by seed, better or worse than the control's, or within the margin of
-it? Each is answered by an interval alone, and the sentence follows from the answers. A study of m arms and c controls
-makes 2 m + c claims; every interval has level alpha / (2 m + c), so that all of them hold with chance 1 - alpha
-(Bonferroni). Under `family: point` that holds for each point of a grid, with its one control, by itself.
+`works_share`? Does it matter: is its RMSE, seed by seed, better or worse than the control's, or within the margin?
+Each is answered by an interval alone, and the answers determine the sentence. A study of m arms and c controls makes
+2 m + c claims; every interval has level alpha / (2 m + c), so all hold together with probability 1 - alpha
+(Bonferroni). Under `family: point` this applies to each grid point, with its one control, separately.
 docs/VERDICTS.md has a worked example.
 
-report.html has the Python that recomputes the verdicts of a study from its summary.csv, with its rule and its claims.
+report.html has Python code that recomputes the verdicts of a study from its summary.csv, with its rule and claims.
 """
 
 import math
@@ -82,16 +82,16 @@ SENTENCES = {
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and all that led to it.
+    """A verdict and its evidence.
 
     Attributes:
         verdict: the sentence.
-        level: chance of being wrong that each interval has.
+        level: error probability of each interval.
         works, control: does the arm work, does its control.
         matters: the arm against its control.
-        seeds_work, seeds_matter: how many seeds in total would give an answer that is open, with 80% power, if what
-            was seen so far is typical; None where it is not open, or cannot be said.
-        hopeless: whether the answers still open are out of reach of the seeds that a study may have at most.
+        seeds_work, seeds_matter: how many seeds in total would settle an open answer, with 80% power, if the runs so
+            far are typical; None if it is not open, or unknown.
+        hopeless: whether the open answers are out of reach with the most seeds that the study may have.
     """
 
     verdict: Verdict
@@ -105,12 +105,12 @@ class Judgement:
 
     @property
     def settled(self) -> bool:
-        """Whether both questions have an answer."""
+        """Return whether both questions have an answer."""
         return Works.OPEN is not self.works.answer and Matters.OPEN is not self.matters.answer
 
     @property
     def advice(self) -> str:
-        """How many seeds an open answer takes, in a sentence that also says how far that can be trusted."""
+        """Return how many seeds an open answer takes and how reliable that is, in a sentence."""
         told = []
         if self.works.answer is Works.OPEN:
             told.append(_about(self.seeds_work, "whether it works"))
@@ -122,7 +122,7 @@ class Judgement:
         return f"Seeds to tell {', '.join(told)} (80% power{rough})."
 
     def row(self) -> dict[str, Any]:
-        """All fields in one flat dict: a row of verdicts.csv."""
+        """Return all fields in one flat dict: a row of verdicts.csv."""
         return {
             "verdict": self.verdict.value,
             "works": self.works.answer.value,
@@ -144,10 +144,10 @@ def _about(seeds: int | None, what: str) -> str:
 def claims_of(
     against: Mapping[str, tuple[str, str]], rule: Rule, more: Mapping[str, int] | None = None
 ) -> dict[str, int]:
-    """By control: how many claims share alpha with those on its arms. There are two an arm and one a control.
+    """Return for each control how many claims share alpha with those on its arms: two per arm and one per control.
 
     Args:
-        more: claims that each control has beside these, such as contrasts.
+        more: further claims of each control, such as contrasts.
     """
     arms = Counter(control for _, control in against.values())
     more = more or {}
@@ -156,7 +156,7 @@ def claims_of(
 
 
 def judge(arm: Runs, control: Runs, rule: Rule) -> Judgement:
-    """Judge one arm that is the only one of its study; `judge_study` says more."""
+    """Judge the only arm of a study; see `judge_study`."""
     return judge_study({"arm": arm, "control": control}, {"arm": ("arm", "control")}, rule)["arm"]
 
 
@@ -171,12 +171,12 @@ def judge_study(
     """Judge all arms of a study together.
 
     Args:
-        rmse: of each arm, by seed; in the outcome's unit, or over that of predicting the mean where the rule has no
+        rmse: of each arm, by seed; in the outcome's unit, or divided by that of predicting the mean if the rule has no
             target. NaN for a run that diverged. Leave out runs that failed or have not ended.
-        against: what is judged -> (arm, its control). One without runs is judged too: it stays a claim.
-        apart: of these, arm and control have other validation rows, so that only the share that works is judged.
-        claims: how many share alpha with those on the arms of each control; None: those of `against`.
-        most: seeds that the study may have; None: any number. Open answers beyond them are hopeless.
+        against: comparison -> (arm, its control). One without runs is judged too: it remains a claim.
+        apart: comparisons whose arm and control have different validation rows: only the share that works is judged.
+        claims: by control, how many share alpha with those on its arms; None: those of `against`.
+        most: seeds that the study may have at most; None: no limit. Open answers beyond them are hopeless.
 
     Raises:
         UserError: an RMSE is 0 or negative.
@@ -219,9 +219,9 @@ def _judgement(works: Share, control: Share, seen: Difference, level: float, rul
 
 
 def sentence(works: Share, control: Share, seen: Difference) -> Verdict:
-    """Both answers as a sentence.
+    """Return both answers as a sentence.
 
-    "Makes it work" takes an arm that works, a control that is shown not to, and no answer that says otherwise.
+    "Makes it work" requires an arm that works, a control shown not to, and no answer that contradicts it.
     """
     from_failing = works.answer is Works.YES and control.answer is Works.NO
     if from_failing and seen.answer in (Matters.BETTER, Matters.OPEN, Matters.APART):

@@ -1,4 +1,4 @@
-"""How many seeds an answer takes, if what was seen so far is typical."""
+"""Estimate how many seeds an answer takes, if the runs so far are typical."""
 
 import math
 from collections.abc import Callable
@@ -9,27 +9,27 @@ from ssc_sweep.verdicts.evidence import Difference, Matters, Share, Works
 from ssc_sweep.verdicts.paired import fewest
 from ssc_sweep.verdicts.rule import Rule
 
-ENOUGH_POWER = 0.8  # chance of an answer at the number of seeds that is called enough
-MOST_SEEDS = 100_000  # more than this is not called a number of seeds
-FEWEST_FOR_A_GUESS = 5  # from fewer pairs nothing is concluded about the spread
-# A number of seeds from fewer pairs than these is no more than a guess: docs/VERDICTS.md.
+ENOUGH_POWER = 0.8  # probability of an answer with a sufficient number of seeds
+MOST_SEEDS = 100_000  # larger estimates are not reported
+FEWEST_FOR_A_GUESS = 5  # fewer pairs give no estimate of the spread
+# An estimate from fewer pairs than this is only a guess: docs/VERDICTS.md.
 FEWEST_FOR_AN_ESTIMATE = 20
-# Under seeds=auto 80% of studies have their answer within so many times the seeds of a fixed test with 80% power, at
+# With seeds=auto, 80% of studies have their answer within this multiple of the seeds of a fixed test with 80% power, at
 # the effects of python -m tests.bench.verdicts.
 MORE_FOR_LOOKS = 1.45
-# How far, in standard errors, the truth may lie from what was seen before an answer is called out of reach.
+# How far, in standard errors, the truth may lie from the estimate before an answer is called out of reach.
 BENEFIT_OF_DOUBT = 1.645
 
 
 def seeds_for_difference(seen: Difference, level: float, rule: Rule, hopeful: bool = False) -> int | None:
-    """How many seeds in total would say whether the arm matters: power of t tests at the mean and sd seen so far.
+    """Return how many seeds in total would show whether the arm matters: power of t tests at the mean and sd so far.
 
     Args:
-        hopeful: let the truth lie farther from what is tested than what was seen, by BENEFIT_OF_DOUBT standard errors,
-            and looks cost nothing.
+        hopeful: assume that the truth lies BENEFIT_OF_DOUBT standard errors farther from the tested value than the
+            estimate, and that looks cost nothing.
 
     Returns:
-        None where nothing is known of the spread, or beyond MOST_SEEDS.
+        None if the spread is unknown, or beyond MOST_SEEDS.
     """
     if seen.answer is not Matters.OPEN:
         return seen.n
@@ -46,35 +46,35 @@ def _with_looks(n: int, rule: Rule) -> int:
 
 
 def _decides(n: int, far: float, near: float, sd: float, level: float, rule: Rule) -> bool:
-    """Whether n pairs have enough power for a difference of `far`, or to show that one of `near` does not matter."""
+    """Return whether n pairs have enough power to detect a difference `far`, or to show that `near` does not matter."""
     if sd == 0:
         return True
     threshold = stats.t.isf(level / 2, n - 1)
 
     def reached(shift: float) -> float:
-        # Beyond 37 standard errors the power is 1, and its computation unsafe.
+        # Beyond 37 standard errors the power is 1, and its computation unreliable.
         return float(stats.nct.sf(threshold, n - 1, min(math.sqrt(n) * shift / sd, 37.0)))
 
-    # Both sides of the margin are cleared at least this often (Bonferroni's inequality).
+    # Probability of clearing both sides of the margin is at least this (Bonferroni's inequality).
     within = rule.log_margin - near > 0 and reached(rule.log_margin - near) + reached(rule.log_margin + near) - 1
     return max(reached(far), float(within)) >= ENOUGH_POWER
 
 
 def seeds_for_share(seen: Share, level: float, rule: Rule, hopeful: bool = False) -> int | None:
-    """How many seeds in total would say whether the arm works: the normal approximation at the share seen so far.
+    """Return how many seeds in total would show whether the arm works: normal approximation at the share so far.
 
     Args:
         hopeful: as above.
 
     Returns:
-        None where there are too few runs, where the share is works_share itself, or beyond MOST_SEEDS.
+        None if there are too few runs, if the share equals works_share, or beyond MOST_SEEDS.
     """
     if seen.answer is not Works.OPEN:
         return seen.n
     if seen.n < FEWEST_FOR_A_GUESS:
         return None
-    # Some of each kind added, so that 0 of 10 does not mean never: half a one as in Jeffreys' prior for what is likely,
-    # two as in Agresti & Coull 1998 for how far the truth may lie from it.
+    # Add pseudo-counts to both kinds, so that 0 of 10 does not mean never: 1/2 as in Jeffreys' prior for the likely
+    # share, 2 as in Agresti & Coull 1998 for how far the truth may lie from it.
     added = 2.0 if hopeful else 0.5
     q = (seen.works + added) / (seen.n + 2 * added)
     away = hopeful * BENEFIT_OF_DOUBT * math.sqrt(q * (1 - q) / (seen.n + 4))
@@ -90,7 +90,7 @@ def seeds_for_share(seen: Share, level: float, rule: Rule, hopeful: bool = False
 
 
 def _smallest(enough: Callable[[int], bool], level: float) -> int | None:
-    """The smallest number of pairs that is enough, by bisection: power grows with it."""
+    """Return the smallest sufficient number of pairs, by bisection: power grows with it."""
     low = fewest(level) - 1
     high = low + 1
     while not enough(high):
@@ -104,5 +104,5 @@ def _smallest(enough: Callable[[int], bool], level: float) -> int | None:
 
 
 def out_of_reach(seeds: int | None, known: int, most: int) -> bool:
-    """Whether an answer that takes `seeds` cannot be had from at most `most`; not said before there is an estimate."""
+    """Return whether an answer that takes `seeds` needs more than `most`; False while too few are known."""
     return known >= FEWEST_FOR_AN_ESTIMATE and (seeds is None or seeds > most)

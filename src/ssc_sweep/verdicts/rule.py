@@ -1,4 +1,4 @@
-"""The rule a study is judged by. Fixed in study.yaml before the first run starts, so that no result can bend it."""
+"""The rule a study is judged by. Fixed in study.yaml before the first run starts, so that no result can change it."""
 
 import math
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", float, "pd.Series[float]")
 
-# Fields that stand elsewhere in a config than under `rule`.
+# Fields that are elsewhere in a config than under `rule`.
 ELSEWHERE = ("target", "sequential")
 
 
@@ -48,48 +48,48 @@ class Rule(Section):
 
     @property
     def log_margin(self) -> float:
-        """The margin on the log scale: the ratios 1 + margin and 1 / (1 + margin) lie equally far from none."""
+        """Return the margin on the log scale, where the ratios 1 + margin and 1 / (1 + margin) are symmetric."""
         return math.log1p(self.margin)
 
     @property
     def threshold(self) -> float:
-        """A run works if its RMSE, as `scaled` has it, lies below this."""
+        """Return the RMSE, as by `scaled`, below which a run works."""
         return 1 - self.beats_mean if self.target is None else self.target
 
     @property
     def working(self) -> str:
-        """Which RMSE works, in words: "below 15"."""
+        """Return which RMSE works, in words: "below 15"."""
         if self.target is None:
             return f"below {1 - self.beats_mean:.0%} of that of predicting the mean"
         return f"below {self.target:g}"
 
     @property
     def short(self) -> str:
-        """The same as the title of a column: "< 15"."""
+        """Return the same as a column title: "< 15"."""
         return f"beats mean by {self.beats_mean:.0%}" if self.target is None else f"< {self.target:g}"
 
     def scaled(self, rmse: T, mean_predictor_rmse: T) -> T:
-        """RMSE as the threshold wants it: as it is where there is a target, else over that of predicting the mean."""
+        """Return RMSE on the scale of the threshold: unchanged if there is a target, else over the mean's RMSE."""
         return rmse / mean_predictor_rmse if self.target is None else rmse
 
     @property
     def together(self) -> str:
-        """Whose claims share alpha, in words."""
+        """Return which claims share alpha, in words."""
         return "the study" if self.family == "study" else "a grid point"
 
     def level(self, claims: int) -> float:
-        """Chance of being wrong that each of `claims` intervals has, so that all of them hold with 1 - alpha.
+        """Return the error probability of each of `claims` intervals, so that all hold with probability 1 - alpha.
 
-        Bonferroni rather than Holm: the interval of a claim is then the whole of its reason.
+        Bonferroni rather than Holm, so that each claim depends on its own interval alone.
         """
         return self.alpha / max(1, claims)
 
 
 def read_rule(cfg: DictConfig, sequential: bool = False) -> Rule:
-    """The rule of a composed config: `target` and the values under `rule`.
+    """Read the rule of a composed config: `target` and the values under `rule`.
 
     Args:
-        sequential: whether its seeds are added until the answers are there.
+        sequential: whether seeds are added until the questions are answered.
 
     Raises:
         UserError: a value is missing or out of bounds.

@@ -1,8 +1,8 @@
-"""Do the verdicts name a planted fault, and only it? Pure: faults and what was named in, a score out.
+"""Score whether the verdicts name a planted fault, and only it. Pure: faults and named hypotheses in, a score out.
 
-A study, here one point of a grid, names a hypothesis if its verdict is "The cause": an arm of it is shown to work where
-the control is shown to fail. It is right if it names at least one of the fault's `named_by` and nothing else; where
-nothing is planted, if it names nothing. A study with an arm that has no verdict, since its runs crashed, is not right.
+A study, here one grid point, names a hypothesis if its verdict is "The cause": one of its arms is shown to work where
+the control is shown to fail. The study is right if it names at least one of the fault's `named_by` and nothing else; if
+nothing is planted, if it names nothing. A study with an arm without a verdict, as its runs crashed, is not right.
 Intervals are Clopper and Pearson's, at 95%.
 """
 
@@ -30,9 +30,9 @@ class Planted:
     """A study with a fault, and the hypotheses that it names as the cause.
 
     Attributes:
-        at: its point of the grid.
+        at: its grid point.
         fault: name of its YAML in conf/fault.
-        named_by: hypotheses of which any names it; none where nothing is planted.
+        named_by: hypotheses, any of which names the fault; none if nothing is planted.
         judged: whether every arm has a verdict.
     """
 
@@ -44,7 +44,7 @@ class Planted:
 
     @property
     def naming(self) -> Naming:
-        """What was named. Of a faultless study nothing can be named right."""
+        """Return what was named. In a faultless study nothing can be named rightly."""
         if not self.named:
             return Naming.NOTHING if self.judged else Naming.UNJUDGED
         wanted = set(self.named_by)
@@ -59,7 +59,7 @@ class Planted:
 
 @dataclass(frozen=True)
 class Share:
-    """So many of so many, with the 95% interval of the share; 0 to 1 of none."""
+    """A count out of a total, with the 95% interval of the share; 0 to 1 for a total of none."""
 
     count: int
     of: int
@@ -73,7 +73,7 @@ class Share:
 
     @property
     def text(self) -> str:
-        """95% of which it is: "39 of 40 (98%, interval 87% to 100%)"."""
+        """Return the share and its 95% interval: "39 of 40 (98%, interval 87% to 100%)"."""
         low, high = self.interval
         share = f"{self.count / self.of:.0%}, " if self.of else ""
         return f"{self.count} of {self.of} ({share}interval {low:.0%} to {high:.0%})"
@@ -81,19 +81,19 @@ class Share:
 
 @dataclass(frozen=True)
 class Score:
-    """How well the verdicts of these studies name what was planted."""
+    """How well the verdicts of these studies name the planted faults."""
 
     studies: tuple[Planted, ...]
 
     @property
     def planted(self) -> Share:
-        """Faults that were named, and only they."""
+        """Return the share of faults that were named, and nothing else with them."""
         mine = [one for one in self.studies if one.named_by]
         return Share(sum(one.is_right for one in mine), len(mine))
 
     @property
     def faultless(self) -> Share:
-        """Faultless studies that named anything, of those that have verdicts."""
+        """Return the share of faultless studies with verdicts that named anything."""
         mine = [one for one in self.studies if not one.named_by and one.naming is not Naming.UNJUDGED]
         return Share(sum(bool(one.named) for one in mine), len(mine))
 
@@ -108,7 +108,7 @@ class Score:
 
     @property
     def table(self) -> list[tuple[str, dict[Naming, int]]]:
-        """(fault, how many of its studies named what), faults in the order in which they came."""
+        """Return (fault, how many of its studies named what), faults in order of appearance."""
         found: dict[str, Counter[Naming]] = {}
         for one in self.studies:
             found.setdefault(one.fault, Counter())[one.naming] += 1

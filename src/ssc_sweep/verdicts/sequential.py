@@ -1,27 +1,27 @@
-"""A confidence sequence for the centre of paired differences: valid however often one looks, whenever one stops.
+"""A confidence sequence for the centre of paired differences: valid however often one looks and whenever one stops.
 
-Model. x_1, x_2, ... are differences that come one after the other, each symmetric about one centre theta, whatever its
-spread and tails. For a candidate centre d, bet on the sign of each x_i - d before it is seen:
+Model. x_1, x_2, ... are successive differences, each symmetric about one centre theta, with any spread and tails. For
+a candidate centre d, bet on the sign of each x_i - d before it is seen:
 
     wealth_t(d) = mean over bets (b, c) of  prod_{i <= t} (1 + b tanh(c (x_i - d) / s_i))
 
 with stakes b and slopes c from BETS; s_i is known from x_1 ... x_{i-1}. If theta <= d, the expected factor is at most
-1, because tanh is odd and rises: the wealth is a nonnegative supermartingale that starts at 1, so the chance that it
-ever reaches 1/a is at most a (Ville 1939; Ramdas, Grunwald, Vovk & Shafer 2023, Stat. Sci. 38:576). Bets on the other
-side are the same with -x. The centres that neither side has ever rejected at a/2 are a confidence sequence at level
-1 - a: it holds theta at all times at once (Howard et al. 2021, Ann. Stat. 49:1055; bets as in Waudby-Smith & Ramdas
-2024, JRSS B 86:1). Wealth falls as d rises, so these centres are an interval, and its ends are found by bisection.
+1, because tanh is odd and increasing: the wealth is a nonnegative supermartingale that starts at 1, so the probability
+that it ever reaches 1/a is at most a (Ville 1939; Ramdas, Grunwald, Vovk & Shafer 2023, Stat. Sci. 38:576). Bets on the
+other side are the same with -x. The centres that neither side has ever rejected at a/2 are a confidence sequence at
+level 1 - a: it covers theta at all times at once (Howard et al. 2021, Ann. Stat. 49:1055; bets as in Waudby-Smith &
+Ramdas 2024, JRSS B 86:1). Wealth falls as d rises, so these centres are an interval, whose ends bisection finds.
 
-s_i is a median absolute deviation of the earlier differences and of two guesses. It sets how fast the interval narrows,
-not whether it is right. A difference of +-inf, where one side has no number, is a bet won or lost on the sign alone.
+s_i is a median absolute deviation of the earlier differences and of two guesses. It affects how fast the interval
+narrows, not its validity. For a difference of +-inf, where one side has no number, only the sign decides the bet.
 
-Where differences are not symmetric the bets follow the typical one: nine pairs in ten that are equal hide a tenth that
-is four times worse. The interval is therefore the smallest that holds both the confidence sequence and the t interval
-of the mean at the last look. A wider interval keeps the guarantee; and where differences are symmetric the t interval
-lies within the other one nearly always, so that no answer waits for it (docs/VERDICTS.md has both).
+If differences are not symmetric, the bets follow the typical one: nine equal pairs in ten hide a tenth that is four
+times worse. The interval is therefore the smallest that contains both the confidence sequence and the t interval of the
+mean at the last look. A wider interval keeps the guarantee. If differences are symmetric, the t interval nearly always
+lies within the other one, so it delays no answer (docs/VERDICTS.md has both).
 
 Libraries: confseq 0.0.11 (last release 2023) and ville 0.1.0 (one release) bound means of bounded or sub-Gaussian
-values; neither knows symmetric ones without bounds, such as log ratios.
+values; neither handles symmetric unbounded ones, such as log ratios.
 """
 
 import math
@@ -34,18 +34,18 @@ from ssc_sweep.verdicts.paired import capped, spread
 
 Floats = NDArray[np.float64]
 
-# (stake, slope). A small slope suits a weak effect; a small stake survives a pair in five that is lost outright. Chosen
-# among two dozen mixtures by the seeds that simulated and resampled studies take to decide, half of them and the worst
-# twentieth: python -m tests.bench.verdicts. The guarantee holds for any bets.
+# (stake, slope). A small slope suits a weak effect; a small stake survives one lost pair in five. Chosen among two
+# dozen mixtures by the seeds that simulated and resampled studies take to decide, median and 95th percentile:
+# python -m tests.bench.verdicts. The guarantee holds for any bets.
 BETS = np.array([(0.5, 0.5), (0.98, 0.35), (0.98, 0.8), (0.8, 2.0)])
-# The guess: log RMSE of two runs that differ by chance only is this far apart, about a factor of 1.6.
+# The guess: how far apart log RMSE is in two runs that differ only by chance, about a factor of 1.6.
 FIRST_SPREAD = 0.5
-GUESSES = 2  # how many differences the guess weighs: two of three that are close by chance do not make a spread
+GUESSES = 2  # weight of the guess in differences, so that two of three that are close by chance do not set the spread
 HALVINGS = 60
 
 
 def spreads(x: Floats) -> Floats:
-    """s_i for differences x (..., n): each from those before it, and the guesses. Of the same shape, above 0."""
+    """Return s_i for differences x (..., n), each from those before it and the guesses; same shape, above 0."""
     found = np.full(x.shape, FIRST_SPREAD)
     known = np.where(np.isfinite(x), x, np.nan)
     guesses = np.full((*x.shape[:-1], GUESSES), FIRST_SPREAD)
@@ -53,12 +53,12 @@ def spreads(x: Floats) -> Floats:
         past = known[..., :i]
         away = np.abs(past - _median(past)[..., None])
         found[..., i] = _median(np.concatenate([away, guesses], axis=-1))
-    # Below this only rounding tells differences apart.
+    # Below this, differences are only rounding.
     return np.maximum(found, 1e-12)
 
 
 def _median(x: Floats) -> Floats:
-    """The median of the numbers along the last axis; NaN, which is not counted, where there are none."""
+    """Return the median along the last axis, ignoring NaN; NaN if there are no numbers."""
     ordered, n = np.sort(x, axis=-1), (~np.isnan(x)).sum(axis=-1)  # NaN come last
     low, high = (
         np.take_along_axis(ordered, at[..., None], axis=-1)[..., 0] for at in (np.maximum(n - 1, 0) // 2, n // 2)
@@ -67,11 +67,11 @@ def _median(x: Floats) -> Floats:
 
 
 def log_wealth(x: Floats, s: Floats) -> Floats:
-    """Log wealth of the bets that the centre lies above 0, after each difference.
+    """Return the log wealth of the bets that the centre lies above 0, after each difference.
 
     Args:
         x: differences, shape (..., n).
-        s: their spreads, of the same shape.
+        s: their spreads, same shape.
 
     Returns:
         Shape (..., n).
@@ -81,7 +81,7 @@ def log_wealth(x: Floats, s: Floats) -> Floats:
 
 
 def fewest(level: float) -> int:
-    """The fewest differences that can exclude 0 at this level: all of one sign, every bet won."""
+    """Return the fewest differences that can exclude 0 at this level: all of one sign, every bet won."""
     n = 1
     while log_wealth(np.full(n, math.inf), np.ones(n))[-1] < math.log(2 / level):
         n += 1
@@ -89,7 +89,7 @@ def fewest(level: float) -> int:
 
 
 def p_value(x: Floats) -> float:
-    """Two-sided p of the centre 0: the smallest so far of the bets, or that of the t test where it is larger."""
+    """Return the two-sided p of centre 0: the smallest so far by the bets, or that of the t test if larger."""
     if not len(x):
         return 1.0
     s = spreads(x)
@@ -98,23 +98,23 @@ def p_value(x: Floats) -> float:
 
 
 def confidence_sequence(x: Floats, level: float) -> tuple[float, float]:
-    """The centres that no bet has rejected up to the last of the differences x (n,), at 1 - `level`: (low, high).
+    """Return (low, high): the centres not rejected by any bet on the differences x (n,), at 1 - `level`.
 
-    It never widens. The ends are infinite while there are too few differences.
+    The interval never widens. Its ends are infinite while there are too few differences.
     """
     if not len(x):
         return -math.inf, math.inf
     s = spreads(x)
     low, high = _lower_end(x, s, level), -_lower_end(-x, s, level)
-    # With a chance below the level the bets on both sides win; what is left is then a point.
+    # With a probability below the level the bets on both sides win; only a point is left then.
     return (low, high) if low <= high else ((low + high) / 2,) * 2
 
 
 def interval(x: Floats, level: float) -> tuple[float, float]:
-    """The interval that a verdict is based on: (low, high), infinite while there are too few differences.
+    """Return the interval that a verdict is based on: (low, high), infinite while there are too few differences.
 
-    It excludes 0 exactly where the p-value is below the level. Unlike the confidence sequence it may widen again, where
-    later differences show that the mean is not what the typical one says.
+    It excludes 0 exactly if the p-value is below the level. Unlike the confidence sequence it may widen again, if later
+    differences show that the mean differs from the typical difference.
     """
     low, high = confidence_sequence(x, level)
     mean_low, mean_high = _interval_of_mean(x, level)
@@ -122,7 +122,7 @@ def interval(x: Floats, level: float) -> tuple[float, float]:
 
 
 def _interval_of_mean(x: Floats, level: float) -> tuple[float, float]:
-    """The t interval of the mean; empty where there are differences and none has a size."""
+    """Return the t interval of the mean; empty if there are differences but none is finite."""
     if len(x) and not np.isfinite(x).any():
         return math.inf, -math.inf
     if len(x) < 2:
@@ -133,7 +133,7 @@ def _interval_of_mean(x: Floats, level: float) -> tuple[float, float]:
 
 
 def _p_of_mean(x: Floats) -> float:
-    """The level at which `_interval_of_mean` would reach to 0."""
+    """Return the level at which `_interval_of_mean` would just reach 0."""
     if not np.isfinite(x).any():
         return 0.0
     if len(x) < 2:
@@ -146,7 +146,7 @@ def _p_of_mean(x: Floats) -> float:
 
 
 def _lower_end(x: Floats, s: Floats, level: float) -> float:
-    """The largest centre that the bets on a higher one have rejected."""
+    """Return the largest centre rejected by the bets on a higher one."""
     needed = math.log(2 / level)
 
     def rejected(centre: float) -> bool:
@@ -155,14 +155,14 @@ def _lower_end(x: Floats, s: Floats, level: float) -> float:
     finite = x[np.isfinite(x)]
     if not len(finite):
         return math.inf if rejected(0.0) else -math.inf
-    # So far below all differences every bet is won.
+    # This far below all differences, every bet is won.
     reach = 10 * float(s.max() + np.ptp(finite))
     low, high = float(finite.min()) - reach, float(finite.max()) + reach
     if not rejected(low):
         return -math.inf
     if rejected(high):
         return math.inf  # nearly all differences are infinite
-    # 0 is looked at first, so that the interval and a test of 0 cannot disagree by rounding.
+    # Check 0 first, so that the interval and a test of 0 cannot disagree by rounding.
     low, high = (max(low, 0.0), high) if rejected(0.0) else (low, min(high, 0.0))
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -1,14 +1,14 @@
-"""Intervals for the share of runs that work, for a number of seeds that was fixed and for one that grew.
+"""Intervals for the share of runs that work, for a fixed and for a growing number of seeds.
 
-Fixed: Clopper & Pearson (1934, Biometrika 26, 404-413). Grown: the share q is bet against with a mixture over all
+Fixed: Clopper & Pearson (1934, Biometrika 26, 404-413). Growing: bet against the share q with a mixture over all
 shares, by the prior Beta(a, b):
 
     wealth_t(q) = B(k + a, t - k + b) / B(a, b) / (q^k (1 - q)^(t - k))        k of t runs work
 
 which is a martingale that starts at 1 if q is the true share. The shares whose wealth has never reached 1/alpha are a
 confidence sequence at level 1 - alpha (Ville 1939; Robbins 1970, Ann. Math. Stat. 41, 1397-1409). That holds for any
-prior. This one has its mean at the default of rule.works_share and the weight of one and a half runs: beside Jeffreys'
-Beta(1/2, 1/2) it shows sooner that an arm works, and as soon that one does not (docs/VERDICTS.md).
+prior. This one has its mean at the default of rule.works_share and the weight of one and a half runs: compared with
+Jeffreys' Beta(1/2, 1/2) it shows sooner that an arm works, and as soon that one does not (docs/VERDICTS.md).
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ HALVINGS = 50
 
 
 def fixed_interval(works: NDArray[np.bool_], level: float) -> tuple[float, float]:
-    """Clopper-Pearson interval at 1 - `level` of the share of True among `works` (n,); (0, 1) for none."""
+    """Return the Clopper-Pearson interval at 1 - `level` of the share of True in `works` (n,); (0, 1) for none."""
     if not len(works):
         return 0.0, 1.0
     found = stats.binomtest(int(works.sum()), len(works)).proportion_ci(1 - level, method="exact")
@@ -31,19 +31,19 @@ def fixed_interval(works: NDArray[np.bool_], level: float) -> tuple[float, float
 
 
 def log_wealth(k: Floats, t: Floats, q: Floats) -> Floats:
-    """Log wealth against a share q after k of t runs work; arrays of one shape."""
+    """Return the log wealth against a share q if k of t runs work; arrays of one shape."""
     return np.asarray(betaln(k + PRIOR[0], t - k + PRIOR[1]) - betaln(*PRIOR) - xlogy(k, q) - xlog1py(t - k, -q))
 
 
 def growing_interval(works: NDArray[np.bool_], level: float) -> tuple[float, float]:
-    """The confidence sequence at 1 - `level` after the last of `works` (n,), in the order in which they came."""
+    """Return the confidence sequence at 1 - `level` after the last of `works` (n,), in order of arrival."""
     if not len(works):
         return 0.0, 1.0
     t = np.arange(1.0, len(works) + 1)
     k = np.cumsum(works, dtype=np.float64)
     needed = np.log(1 / level)
     ends = []
-    # Wealth falls towards k / t from either side, so that each end is the one crossing between there and 0 or 1.
+    # Wealth falls towards k / t from both sides, so each end is the only crossing between there and 0 or 1.
     for far in (0.0, 1.0):
         out, inside = np.full(len(t), far), k / t
         for _ in range(HALVINGS):
@@ -51,6 +51,6 @@ def growing_interval(works: NDArray[np.bool_], level: float) -> tuple[float, flo
             rejected = log_wealth(k, t, middle) >= needed
             out, inside = np.where(rejected, middle, out), np.where(rejected, inside, middle)
         ends.append(out)
-    # Where k is 0 or t, that end stays at 0 or 1 but for rounding.
+    # If k is 0 or t, that end stays at 0 or 1 except for rounding.
     low, high = np.where(k == 0, 0.0, ends[0]), np.where(k == t, 1.0, ends[1])
     return float(low.max()), float(high.min())

@@ -1,4 +1,4 @@
-"""Judgements as text for a terminal: answers with their numbers, and a forest plot made of characters."""
+"""Show judgements on a terminal: answers with their numbers, and a forest plot made of characters."""
 
 import math
 from collections.abc import Mapping
@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from ssc_sweep.verdicts.evidence import Difference
 from ssc_sweep.verdicts.judge import Judgement, Matters
 
-WIDTH = 23  # characters of a forest plot; odd, so that no difference has a place of its own
+WIDTH = 23  # characters of a forest plot; odd, so that no difference has its own place
 TITLE = "better | worse".center(WIDTH)
 
 
 def share_text(judgement: Judgement) -> str:
-    """How many runs work, and the answer: "3/12 no"."""
+    """Return how many runs work, and the answer: "3/12 no"."""
     return f"{judgement.works.works}/{judgement.works.n} {judgement.works.answer.value}"
 
 
 def ratio_text(judgement: Judgement) -> str:
-    """The ratio with its interval: "0.33 [0.21, 0.52]"."""
+    """Return the ratio with its interval: "0.33 [0.21, 0.52]"."""
     return "other rows" if judgement.matters.answer is Matters.APART else interval_text(judgement.matters)
 
 
 def interval_text(seen: Difference) -> str:
-    """The same of any difference: "-" without pairs, "[?]" where there are too few for an interval."""
+    """Return the same for any difference: "-" without pairs, "[?]" if there are too few for an interval."""
     if not seen.n:
         return "-"
     if seen.low == 0 and math.isinf(seen.high):
@@ -30,19 +30,19 @@ def interval_text(seen: Difference) -> str:
 
 
 def short(value: float) -> str:
-    """A ratio: 0.33, 12, ∞."""
+    """Format a ratio: 0.33, 12, ∞."""
     if math.isinf(value):
         return "∞"
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
 def forest(judgements: Mapping[str, Judgement | None]) -> dict[str, str]:
-    """A line of WIDTH characters for each: its interval on a log axis that all share; | is no difference."""
+    """Draw a line of WIDTH characters for each: its interval on a shared log axis; | is no difference."""
     return forest_of({name: j.matters if j else None for name, j in judgements.items()})
 
 
 def forest_of(differences: Mapping[str, Difference | None]) -> dict[str, str]:
-    """The same of any differences."""
+    """Draw the same for any differences."""
     shown = {name: seen for name, seen in differences.items() if seen and seen.n and seen.answer is not Matters.APART}
     ends = [abs(math.log(end)) for one in shown.values() for end in (one.low, one.ratio, one.high) if _drawable(end)]
     reach = max(ends, default=0.0) or 1.0

@@ -1,10 +1,10 @@
-"""Figures of a factorial study: a forest of its contrasts, and the RMSE of two factors' levels together."""
+"""Figures of a factorial study: a forest plot of its contrasts, and RMSE by the levels of two factors."""
 
 import itertools
 import math
 
 # isort: split
-# Before matplotlib, which it imports without what the user has set for it.
+# Before matplotlib, which this imports without the user's settings.
 from ssc_sweep.findings.drawing.style import styled
 
 # isort: split
@@ -29,7 +29,7 @@ TOGETHER = (
 
 
 def figures_of(factorial: Factorial, rule: Rule, unit: str) -> list[tuple[str, str, str, str, Figure]]:
-    """(suffix, title, caption, alt text, figure) of what is drawn of a factorial; empty where nothing is judged."""
+    """Return (suffix, title, caption, alt text, figure) for each figure; empty if nothing is judged."""
     if not factorial.contrasts:
         return []
     answers = "; ".join(f"{one.contrast.name}: {answer_text(one)}" for one in factorial.contrasts)
@@ -44,7 +44,7 @@ def figures_of(factorial: Factorial, rule: Rule, unit: str) -> list[tuple[str, s
 
 
 def contrast_forest(factorial: Factorial, log_margin: float) -> Figure:
-    """Main effects, then interactions: ratios with their intervals on a log axis."""
+    """Draw main effects, then interactions: ratios with their intervals on a log axis."""
     shown = factorial.contrasts[:MOST_ROWS]
     with styled():
         figure = Figure(figsize=(WIDTH, 0.9 + 0.55 * len(shown)), layout="constrained")
@@ -58,9 +58,9 @@ def contrast_forest(factorial: Factorial, log_margin: float) -> Figure:
 
 
 def interaction_plot(factorial: Factorial, unit: str) -> Figure | None:
-    """A panel for each pair of factors: RMSE by the level of one, a line for each level of the other.
+    """Draw a panel for each pair of factors: RMSE by the level of one, a line for each level of the other.
 
-    Lines side by side: the two changes multiply. Others: what one does depends on the other. None for one factor.
+    Parallel lines: the two effects multiply. Others: one effect depends on the other factor. None for one factor.
     """
     pairs = list(itertools.combinations(factorial.levels.items(), 2))[:MOST_PANELS]
     if not pairs:
@@ -71,7 +71,7 @@ def interaction_plot(factorial: Factorial, unit: str) -> Figure | None:
         for ax, ((a, columns), (b, lines)) in zip(axes, pairs, strict=True):
             for i, line in enumerate(lines):
                 y = [mean_of(factorial, {a: column, b: line}) for column in columns]
-                # A little apart, so that equal lines are seen.
+                # Shifted a little, so that equal lines can be seen.
                 apart = 0.04 * (i - (len(lines) - 1) / 2)
                 known = [(x + apart, value) for x, value in enumerate(y) if math.isfinite(value)]
                 colour, marker, style = line_style(i)

@@ -1,8 +1,7 @@
-"""Figures: each one a pure function, data -> Figure.
+"""Figures: each is a pure function, data -> Figure.
 
-Drawn narrow and with large letters, so that they can be read on a phone. Arms differ in colour (Okabe & Ito 2008,
-safe for the colour-blind, and a grey), in marker and in line style. Made without pyplot: nothing is shown, nothing is
-global.
+Narrow and with large letters, so that they can be read on a phone. Arms differ in colour (Okabe & Ito 2008, safe for
+the colour-blind, and a grey), marker and line style. Made without pyplot: nothing is shown, nothing is global.
 """
 
 import io
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 # isort: split
-# Before matplotlib, which it imports without what the user has set for it.
+# Before matplotlib, which this imports without the user's settings.
 from ssc_sweep.findings.drawing.style import styled
 
 # isort: split
@@ -31,8 +30,8 @@ BETTER, WORSE = "#0072B2", "#D55E00"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
 MARKERS = ("s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)))
-MOST_ARMS = len(COLOURS)  # more arms than this beside the control go into a figure of their own
-MOST_VECTORS = 200  # more points than this are drawn as pixels: as shapes each adds to the size of the page
+MOST_ARMS = len(COLOURS)  # further arms besides the control go into another figure
+MOST_VECTORS = 200  # more points than this are drawn as pixels: as shapes, each enlarges the page
 
 WIDTH = 4.8  # inches; 346 points, so that 11-point letters stay legible on a screen of 400 pixels
 
@@ -44,7 +43,7 @@ class ArmRuns:
     Attributes:
         label: its name in the legend.
         rmse: RMSE by seed, NaN for a run without one.
-        history: one row an epoch and run; columns as in history.csv, and seed.
+        history: one row per epoch and run; columns as in history.csv, and seed.
     """
 
     label: str
@@ -53,25 +52,25 @@ class ArmRuns:
 
 
 def plain(value: float, _: object = None) -> str:
-    """A number as a person writes it: 0.02, 15, 2,500, 3e+07."""
+    """Format a number plainly: 0.02, 15, 2,500, 3e+07."""
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e5 else f"{value:.3g}"
 
 
 def shortened(label: str, length: int = 46) -> str:
     text = label if len(label) <= length else f"{label[: length - 1]}…"
-    # A label that starts with _ would be left out of the legend.
+    # The legend would leave out a label that starts with _.
     return text.replace("_", " _", text.startswith("_"))
 
 
 def line_style(i: int) -> tuple[str, str, Any]:
-    """Colour, marker, line style of the i-th arm; 0 is the control."""
+    """Return colour, marker and line style of the i-th arm; 0 is the control."""
     if i == 0:
         return CONTROL_COLOUR, "o", "-"
     return COLOURS[(i - 1) % MOST_ARMS], MARKERS[(i - 1) % MOST_ARMS], LINES[(i - 1) % MOST_ARMS]
 
 
 def plain_log(ax: Axes, which: str) -> None:
-    """A log axis whose ticks are plain numbers, also where it spans less than a decade."""
+    """Make a log axis whose ticks are plain numbers, even if it spans less than a decade."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     (ax.set_xscale if which == "x" else ax.set_yscale)("log")
     low, high = sorted(axis.get_view_interval())
@@ -94,11 +93,11 @@ class ForestRow:
     works: Share
 
 
-MOST_ROWS = 40  # more arms than these make no picture
+MOST_ROWS = 40  # more arms than this are not drawn
 
 
 def draw_ratios(ax: Axes, rows: Sequence[tuple[str, Difference]], log_margin: float) -> None:
-    """A line for each ratio with its interval, on a log axis with the margin shaded; open marks: no answer yet."""
+    """Draw a line for each ratio with its interval, on a log axis with the margin shaded; open marks: no answer yet."""
     ratios = [end for _, one in rows for end in (one.low, one.ratio, one.high)]
     known = [abs(math.log(end)) for end in ratios if end > 0 and math.isfinite(end)]
     reach = 1.1 * max([*known, 2 * log_margin])
@@ -120,7 +119,7 @@ def draw_ratios(ax: Axes, rows: Sequence[tuple[str, Difference]], log_margin: fl
         )  # fmt: skip
     ax.set_xscale("log")
     ax.set_xlim(math.exp(-reach), math.exp(reach))
-    # The same steps to both sides of no difference.
+    # The same steps on both sides of no difference.
     step = 2.0 if reach < math.log(10) else 5.0 if reach < math.log(50) else 10.0 ** math.ceil(reach / 6)
     ticks = [step**i for i in range(-4, 5) if abs(i) * math.log(step) < reach]
     ax.set_xticks(ticks, [plain(tick) for tick in ticks])
@@ -129,7 +128,7 @@ def draw_ratios(ax: Axes, rows: Sequence[tuple[str, Difference]], log_margin: fl
 
 
 def without_lines(ax: Axes, rows: int) -> None:
-    """The vertical axis of a forest plot: a place for each row, the first at the top, and no scale."""
+    """Set up the vertical axis of a forest plot: a place for each row, the first at the top, and no scale."""
     ax.set_ylim(rows - 0.6, -0.8)
     ax.set_yticks([])
     ax.grid(visible=False, axis="y")
@@ -137,7 +136,7 @@ def without_lines(ax: Axes, rows: int) -> None:
 
 
 def verdict_forest(rows: Sequence[ForestRow], log_margin: float, works_share: float) -> Figure:
-    """Intervals of all arms: of the ratio to the control on a log axis, and of the share of runs that work."""
+    """Draw the intervals of all arms: ratio to the control on a log axis, and share of runs that work."""
     shown = rows[:MOST_ROWS]
     with styled():
         figure = Figure(figsize=(WIDTH, 0.9 + 0.55 * len(shown)), layout="constrained")
@@ -160,7 +159,7 @@ def verdict_forest(rows: Sequence[ForestRow], log_margin: float, works_share: fl
 
 
 def strip(arms: Sequence[ArmRuns], target: float, mean_predictor: float, unit: str) -> Figure:
-    """Every seed of every arm on a log RMSE axis; runs without an RMSE stand at the right edge.
+    """Draw every seed of every arm on a log RMSE axis; runs without an RMSE are at the right edge.
 
     Args:
         arms: the control first.
@@ -182,7 +181,7 @@ def strip(arms: Sequence[ArmRuns], target: float, mean_predictor: float, unit: s
             colour, marker, _ = line_style(i)
             rmse = arm.rmse.dropna().to_numpy(dtype=float)
             lost = int(arm.rmse.isna().sum())
-            # Seeds lie beside each other in their order, so that equal values can be told apart.
+            # Seeds are side by side in order, so that equal values can be told apart.
             place = i + np.linspace(-0.14, 0.14, len(arm.rmse))[arm.rmse.notna().to_numpy()]
             ax.plot(rmse, place, marker, color=colour, ms=5, alpha=0.65, mew=0, rasterized=len(rmse) > MOST_VECTORS)
             if len(rmse):
@@ -211,13 +210,13 @@ def strip(arms: Sequence[ArmRuns], target: float, mean_predictor: float, unit: s
 
 
 def _quartiles(history: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Epoch -> quartiles over the runs that have a value: columns 0.25, 0.5, 0.75."""
+    """Return epoch -> quartiles over the runs that have a value: columns 0.25, 0.5, 0.75."""
     known = history[np.isfinite(history[column])]
     return known.groupby("epoch")[column].quantile(np.array([0.25, 0.5, 0.75])).unstack().dropna()  # noqa: PD010
 
 
 def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
-    """One panel a column (column -> title): median over seeds by epoch, band between the quartiles."""
+    """Draw one panel per column (column -> title): median over seeds by epoch, band between the quartiles."""
     with styled():
         rows = max(len(panels), 1)
         figure = Figure(figsize=(WIDTH, 0.5 + 0.24 * len(arms) + 1.75 * rows), layout="constrained")
@@ -254,18 +253,18 @@ def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
 
 
 def _columns(arms: Sequence[ArmRuns]) -> list[str]:
-    """Columns of all histories in the order of their first appearance."""
+    """Return the columns of all histories in order of first appearance."""
     return list(dict.fromkeys(name for arm in arms for name in arm.history.columns))
 
 
 def training_curves(arms: Sequence[ArmRuns], unit: str) -> Figure:
-    """Validation RMSE and each objective's loss by epoch."""
+    """Draw validation RMSE and each objective's loss by epoch."""
     losses = {name: f"training {name.replace('.', ' ')}" for name in _columns(arms) if name.endswith(".loss")}
     return _bands({"val_rmse": f"validation RMSE, {unit}"} | losses, arms)
 
 
 def gradient_norms(arms: Sequence[ArmRuns]) -> Figure:
-    """Gradient norms before clipping by epoch: in total and by module."""
+    """Draw gradient norms before clipping by epoch, in total and by module."""
     panels = {}
     for name in _columns(arms):
         objective, norm, module = name.partition(".gradient_norm")
@@ -275,12 +274,12 @@ def gradient_norms(arms: Sequence[ArmRuns]) -> Figure:
 
 
 def statistics(arms: Sequence[ArmRuns], panels: Mapping[str, str]) -> Figure:
-    """What the models recorded of themselves by epoch: column -> title."""
+    """Draw what the models recorded by epoch; panels: column -> title."""
     return _bands(panels, arms)
 
 
 def forest(rows: Sequence[tuple[str, float, float, float, bool]], title: str) -> Figure:
-    """Estimates with their intervals, one a line.
+    """Draw estimates with their intervals, one per line.
 
     Args:
         rows: name, estimate, low, high, and whether it is drawn open; infinite ends are not drawn.
@@ -309,7 +308,7 @@ def forest(rows: Sequence[tuple[str, float, float, float, bool]], title: str) ->
 
 
 def sparkline(values: ArrayLike) -> str:
-    """The points of a polyline in a box of 100 x 30: log axis where all values are above 0. Empty below two values."""
+    """Return a polyline in a box of 100 x 30; log axis if all values are above 0. Empty below two values."""
     known = np.asarray(values, dtype=float)
     if len(known) < 2:
         return ""

@@ -1,7 +1,7 @@
-"""How figures look, and matplotlib imported without what the user has set for it.
+"""Style of figures; import matplotlib without the user's settings.
 
-MPLBACKEND, a matplotlibrc of the user's own, or in the folder where a command is typed, and style sheets would change
-figures, or keep matplotlib from being imported at all. Import this module before anything of matplotlib.
+MPLBACKEND, a matplotlibrc of the user or of the current folder, and style sheets would change figures, or keep
+matplotlib from being imported at all. Import this module before anything of matplotlib.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ from typing import Any
 
 @contextmanager
 def _without_settings() -> Iterator[None]:
-    """Make matplotlib, while it is imported, read the settings that it comes with."""
+    """Make matplotlib read only its built-in settings while it is imported."""
     kept = {name: os.environ.get(name) for name in ("MPLBACKEND", "MATPLOTLIBRC")}
     spec = importlib.util.find_spec("matplotlib")
     assert spec is not None and spec.origin is not None
@@ -44,16 +44,16 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "legend.fontsize": 10.5,
-    "svg.fonttype": "none",  # letters stay letters: a smaller file, and text that can be searched
+    "svg.fonttype": "none",  # keep text as text: a smaller file that can be searched
     "svg.hashsalt": "ssc_sweep",  # the same data give the same file
     "font.family": "sans-serif",
-    "text.parse_math": False,  # a dollar in a unit or a label is a dollar
+    "text.parse_math": False,  # a dollar in a unit or a label is plain text
 }
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save in our style, on top of matplotlib's own, whatever the process has set before; then as it was."""
+    """Draw and save in our style on top of matplotlib's defaults; then restore the process's settings."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)

@@ -17,11 +17,11 @@ from ssc_sweep.probe import Probe
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Status
 
-LOG_LINES, LINE_LENGTH = 8, 240  # of a run's log, in its panel
-LONGEST_TRACE = 12_000  # characters; the whole one is in the run's folder
-MOST_PANELS = 1000  # of more runs a page with a panel each takes long to open
+LOG_LINES, LINE_LENGTH = 8, 240  # of a run's log, shown in its panel
+LONGEST_TRACE = 12_000  # characters; the run's folder has the full one
+MOST_PANELS = 1000  # a page with more panels takes long to open
 
-# What is shown first: what went wrong.
+# Order of display: what went wrong comes first.
 ORDER = (Status.FAILED.value, LEFT_OUT, "unfinished", Status.DIVERGED.value, Status.PRUNED.value, Status.FINISHED.value)
 
 
@@ -66,7 +66,7 @@ class RunView:
 
 
 def titled(probe: Probe) -> str:
-    """Title and unit of a probe, as a table has them."""
+    """Return title and unit of a probe for a table."""
     return f"{probe.title}, {probe.unit}" if probe.unit else probe.title
 
 
@@ -83,7 +83,7 @@ def _tail(path: Path) -> str:
 
 
 def _curves(history: pd.DataFrame, rows: ArrayLike) -> tuple[Curve, ...]:
-    """Loss, validation RMSE and gradient norm of one run by epoch: of these rows of the history."""
+    """Return loss, validation RMSE and gradient norm of one run by epoch, from these rows of the history."""
     curves = []
     for name in history:
         if name != "val_rmse" and not str(name).endswith((".loss", ".gradient_norm")):
@@ -115,13 +115,13 @@ def _differences(
 
 
 def _chosen(ranked: pd.DataFrame) -> set[int]:
-    """Which runs get a panel, by place: of more than MOST_PANELS the first seeds of every arm and status."""
+    """Return which runs get a panel, by place: if over MOST_PANELS, the first seeds of every arm and status."""
     turn = ranked.groupby(["arm", "status"]).cumcount().to_numpy()
     return set(np.argsort(turn, kind="stable")[:MOST_PANELS].tolist())
 
 
 def view_runs(study: Study) -> list[RunView]:
-    """All runs, those that went wrong first."""
+    """Return all runs, those that went wrong first."""
     arms = {arm.folder: arm for arm in reversed(study.plan.arms)}
     yamls = RunYamls()
     by_epoch = study.history[study.history["kind"] == "epoch"]
@@ -176,7 +176,7 @@ def view_runs(study: Study) -> list[RunView]:
 
 
 def tracebacks(runs: Sequence[RunView]) -> list[tuple[str, list[RunView]]]:
-    """Each different traceback once, with the runs that ended in it."""
+    """Return each distinct traceback once, with the runs that ended in it."""
     groups: dict[str, list[RunView]] = {}
     for run in runs:
         if run.status == Status.FAILED:
@@ -185,7 +185,7 @@ def tracebacks(runs: Sequence[RunView]) -> list[tuple[str, list[RunView]]]:
 
 
 def never_started(study: Study) -> list[str]:
-    """The seeds of the study that an arm has no folder for, a line an arm."""
+    """Return the seeds for which an arm has no folder, one line per arm."""
     there = set(zip(study.runs["arm"], study.runs["seed"], strict=True))
     lines = []
     for arm in dict.fromkeys(arm.folder for arm in study.plan.arms):

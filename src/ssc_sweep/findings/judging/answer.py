@@ -1,4 +1,4 @@
-"""The answer of a study in a sentence or two: what a reader of terminal or report sees first."""
+"""The answer of a study in a sentence or two, shown first on the terminal and in the report."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Conclusion:
     """The verdict on a hypothesis.
 
     Attributes:
-        name: with its letter, and its point where a grid has several.
+        name: with its letter, and its grid point if there are several.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Conclusion:
 
 
 def conclusions_of(verdicts: Sequence[ArmVerdict]) -> list[Conclusion]:
-    """One for each hypothesis, at each point of a grid."""
+    """Return one conclusion for each hypothesis at each grid point."""
     found: dict[tuple[str, str], Conclusion] = {}
     points = {v.arm.control for v in verdicts}
     for v in verdicts:
@@ -36,7 +36,7 @@ def conclusions_of(verdicts: Sequence[ArmVerdict]) -> list[Conclusion]:
 
 
 def headline(verdicts: Sequence[ArmVerdict]) -> str:
-    """The answer in one or two sentences: which suspect is the cause, and whether anything works."""
+    """Return the answer in one or two sentences: which suspect is the cause, and whether anything works."""
     found = conclusions_of(verdicts)
     if not found:
         notes = list(dict.fromkeys(v.note for v in verdicts))
@@ -52,7 +52,7 @@ def headline(verdicts: Sequence[ArmVerdict]) -> str:
 
 
 def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> Score | None:
-    """How well the verdicts name what was planted; None where the study has no faults."""
+    """Return how well the verdicts name the planted faults; None if the study has none."""
     named: dict[str, set[str]] = {control: set() for control in study.plan.faults}
     labels = {v.arm.control: v.control_label for v in verdicts}
     unjudged = {v.arm.control for v in verdicts if v.judgement is None and v.arm.folder != v.arm.control}
@@ -74,7 +74,7 @@ def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> Score | None:
 
 
 def score_lines(score: Score) -> list[str]:
-    """A line for each study whose fault was not named, or not alone."""
+    """Return a line for each study whose fault was not named, or not alone."""
     return [
         f"{one.at}: {f'named {listed}' if (listed := ', '.join(one.named)) else one.naming}, planted {one.fault}"
         + (f" (named by {' or '.join(one.named_by)})" if one.named_by else "")
@@ -115,7 +115,7 @@ def _working(verdicts: Sequence[ArmVerdict]) -> str:
     works = [v.arm.label for v in verdicts if v.judgement and v.judgement.works.answer is Works.YES]
     if works:
         return f"What works: {_listed(works)}."
-    # An arm without a judgement, since its runs crashed, may work.
+    # An arm that was not judged, because its runs crashed, may work.
     arms = [v for v in verdicts if v.arm.folder != v.arm.control]
     maybe = [v.arm.label for v in arms if v.judgement is None or v.judgement.works.answer is Works.OPEN]
     return f"Open: whether {_listed(maybe, 'or')} works." if maybe else "Nothing works."

@@ -1,4 +1,4 @@
-"""The verdicts of a study read from disk: which arm is compared with which control, and what came of it."""
+"""The verdicts of a study read from disk: which arm is compared with which control, and the result."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Judgement, Matters, Works
 from ssc_sweep.verdicts.rule import Rule
 
-# What a row of verdicts.csv names beside the judgement.
+# Columns of verdicts.csv besides the judgement.
 NAMES = ("hypothesis", "letter", "arm", "label", "control", "cause", "note")
 
 
@@ -25,7 +25,7 @@ class ArmVerdict:
     """One arm of one hypothesis: its judgement, or the reason why there is none.
 
     Attributes:
-        cause: the verdict on its hypothesis; None where there is no judgement of any of its arms.
+        cause: the verdict on its hypothesis; None if none of its arms was judged.
         median, median_control: RMSE in the outcome's unit.
         median_mean: RMSE of predicting the mean, at the arm's seeds.
     """
@@ -44,7 +44,7 @@ class ArmVerdict:
 
     @property
     def sentence(self) -> str:
-        """The verdict in words; that of an arm which works, yet worse than predicting the mean, says so."""
+        """Return the verdict in words, with a note if an arm that may work is worse than predicting the mean."""
         if self.judgement is None:
             return self.note
         told = self.judgement.verdict.value
@@ -56,7 +56,7 @@ class ArmVerdict:
 
     @property
     def as_expected(self) -> str:
-        """Whether the arm went the way that the claim predicts."""
+        """Return whether the arm went the way that the claim predicts."""
         predicted = {"improves": Matters.BETTER, "worsens": Matters.WORSE, "no_difference": Matters.SAME}
         if self.judgement is None or self.expect not in predicted:
             return "undecided"
@@ -66,7 +66,7 @@ class ArmVerdict:
         return "yes" if found is predicted[self.expect] else "no"
 
     def row(self) -> dict[str, object]:
-        """A row of verdicts.csv."""
+        """Return a row of verdicts.csv."""
         named = {"hypothesis": self.arm.hypothesis, "letter": self.letter, "arm": self.arm.folder}
         named |= {"label": self.arm.label, "control": self.arm.control, "note": self.note}
         named |= {"cause": self.cause.value if self.cause else None}
@@ -74,12 +74,12 @@ class ArmVerdict:
 
 
 def rmse_of(study: Study, arm: str) -> pd.Series:
-    """RMSE by seed of the arm's runs that have ended; NaN for a lost one."""
+    """Return RMSE by seed of the arm's runs that have ended; NaN for a lost one."""
     return study.ended[study.ended["arm"] == arm].set_index("seed")["rmse"].sort_index()
 
 
 def scaled_rmse_of(study: Study, arm: str) -> pd.Series:
-    """RMSE by seed as the rule wants it, of the arm's runs that count; NaN for one that diverged."""
+    """Return RMSE by seed, scaled as the rule asks, of the arm's runs that count; NaN for one that diverged."""
     runs = study.ended[(study.ended["arm"] == arm) & (study.ended["status"] != Status.FAILED)].sort_values("seed")
     if study.rule is None:
         return runs.set_index("seed")["rmse"]
@@ -92,15 +92,15 @@ UNKNOWN_UNIT = "the outcome's unit"
 
 
 def unit_of(study: Study) -> str:
-    """Of its RMSE, as it stands after a comma."""
+    """Return the unit of its RMSE, to follow a comma."""
     units = study.runs["unit"].dropna().unique()
     return str(units[0]) if len(units) == 1 else "mixed units" if len(units) else UNKNOWN_UNIT
 
 
 def seen_in(study: Study, rule: Rule) -> dict[str, dict[int, Seen]]:
-    """The runs that count, by arm and seed: those that came to an end, with an RMSE or diverged.
+    """Return the runs that count, by arm and seed: those that ended with an RMSE, and those that diverged.
 
-    A run that failed says nothing of the model: it raised, ran out of memory or was killed.
+    A run that failed - raised, ran out of memory or was killed - tells nothing about the model.
     """
     runs = study.ended[study.ended["status"] != Status.FAILED]
     rows = runs["val_rows"] if "val_rows" in runs else [None] * len(runs)
@@ -112,14 +112,14 @@ def seen_in(study: Study, rule: Rule) -> dict[str, dict[int, Seen]]:
 
 
 def rmse_by_seed(study: Study) -> dict[str, dict[int, float]]:
-    """RMSE as the rule wants it, by arm and seed, of the runs that count; NaN for one that diverged."""
+    """Return RMSE, scaled as the rule asks, by arm and seed of the runs that count; NaN for one that diverged."""
     seen = seen_in(study, study.rule) if study.rule else {}
     return {arm: {seed: one.rmse for seed, one in mine.items()} for arm, mine in seen.items()}
 
 
 def judge_arms(study: Study) -> list[ArmVerdict]:
-    """Judge every arm that has a control, all of the study's together."""
-    # A folder may hold an arm and the control of others; as a control it has the control's name.
+    """Judge every arm of the study that has a control, all together."""
+    # A folder may hold an arm that is also a control; it then has the control's name.
     labels = {arm.folder: arm.label for arm in sorted(study.plan.arms, key=lambda arm: arm.control is None)}
     tested = [arm for arm in study.plan.arms if arm.control is not None]
     runs = seen_in(study, study.rule) if study.rule else {}
@@ -152,7 +152,7 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
 
 
 def _no_verdict(study: Study, arm: Arm, runs: Runs) -> str:
-    """Why there is no verdict on an arm; "" where there is one."""
+    """Return why there is no verdict on an arm; "" if there is one."""
     if study.rule is None:
         return "No verdict: study.yaml has no usable rule."
     if arm.folder == arm.control:
@@ -172,7 +172,7 @@ def _no_verdict(study: Study, arm: Arm, runs: Runs) -> str:
 
 
 def snippet(study: Study, verdicts: Sequence[ArmVerdict]) -> str:
-    """Python that recomputes the verdicts from summary.csv; to be pasted in the study's folder."""
+    """Return Python code that recomputes the verdicts from summary.csv, to be run in the study's folder."""
     against = {name: (cell(arm), cell(control)) for name, (arm, control) in compared(study.plan.arms).items()}
     judged = [v for v in verdicts if v.judgement]
     other = [comparison(v.arm) for v in judged if v.judgement and v.judgement.matters.answer is Matters.APART]

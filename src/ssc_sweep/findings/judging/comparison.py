@@ -1,7 +1,7 @@
-"""Arms side by side: their scores, their probes, published numbers, and the effect of the treatment.
+"""Compare arms: their scores, their probes, published numbers, and the effect of the treatment.
 
-Everything is shown from declarations that the runs carry: no model, score or probe is known here by its name, but for
-the score `effect` and the column groups of the terminal.
+Everything is shown from declarations in the runs: no model, score or probe is known here by name, except the score
+`effect` and the column groups of the terminal.
 """
 
 import math
@@ -20,7 +20,7 @@ from ssc_sweep.study.job import Status
 from ssc_sweep.training.scores import SCORES
 from ssc_sweep.verdicts.paired import t_interval
 
-# A column of summary.csv that is no declared score, but is compared all the same.
+# A column of summary.csv that is no declared score but is compared too.
 SECONDS = "seconds"
 
 
@@ -35,7 +35,7 @@ class ScoreColumn:
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean and standard deviation over the seeds of an arm; `best` of its column."""
+    """Mean and standard deviation over the seeds of an arm; `best`: whether it is the best of its column."""
 
     mean: float
     sd: float
@@ -44,7 +44,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """An arm: runs that have ended, those without an RMSE, and a cell a column (None where it has no such number)."""
+    """An arm: ended runs, those without an RMSE, and a cell per column (None if the arm has no such number)."""
 
     label: str
     runs: int
@@ -59,13 +59,13 @@ class ScoreTable:
 
 
 def with_unit(title: str, unit: str, study: Study) -> str:
-    """A title with its unit, where "y" stands for the outcome's."""
+    """Return a title with its unit; "y" stands for the outcome's unit."""
     shown = unit_of(study) if unit == "y" else unit
     return f"{title}, {shown}" if shown else title
 
 
 def score_columns(study: Study) -> list[ScoreColumn]:
-    """The scores that some run of the study has: ours, the user's own, those of test rows, and seconds."""
+    """Return the scores that any run of the study has: ours, the user's own, those of test rows, and seconds."""
     columns = [ScoreColumn(s.name, with_unit(s.title, s.unit, study), s.better) for s in SCORES]
     own = study.own_scores.items()
     columns += [ScoreColumn(name, with_unit(title, unit, study), None) for name, (title, unit) in own]
@@ -75,7 +75,7 @@ def score_columns(study: Study) -> list[ScoreColumn]:
 
 
 def score_table(study: Study) -> ScoreTable:
-    """Every arm with every score."""
+    """Return every arm with every score."""
     columns = score_columns(study)
     rows = []
     for folder, label in arms_of(study):
@@ -87,7 +87,7 @@ def score_table(study: Study) -> ScoreTable:
 
 
 def arms_of(study: Study) -> list[tuple[str, str]]:
-    """Folder and label of every arm that has runs, each folder once."""
+    """Return folder and label of every arm that has runs, each folder once."""
     there = set(study.runs["arm"])
     return [
         (arm.folder, arm.label)
@@ -114,9 +114,9 @@ def _with_best(columns: Sequence[ScoreColumn], rows: Sequence[ScoreRow]) -> list
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """A probe, and for each arm its median over runs in the first and the last epoch.
+    """A probe, and for each arm its median over runs in the first and the last epoch; NaN if it has none.
 
-    NaN where it has none. A model that was solved has no epochs: its one number is the last, and the first is NaN.
+    A model that was solved has no epochs: its only number is the last, and the first is NaN.
     """
 
     title: str
@@ -124,7 +124,7 @@ class ProbeRow:
 
 
 def probe_table(study: Study) -> tuple[list[str], list[ProbeRow]]:
-    """(labels of the arms, rows): every declared probe that was recorded, so that arms can be compared by it."""
+    """Return (labels of the arms, rows): a row for every declared probe that was recorded."""
     arms, rows = arms_of(study), []
     solved = study.history[study.history["kind"] == "solved"]
     for probe in study.probes.values():
@@ -140,7 +140,7 @@ def probe_table(study: Study) -> tuple[list[str], list[ProbeRow]]:
 
 @dataclass(frozen=True)
 class Published:
-    """A published number beside ours: mean over the arm's seeds, NaN where the arm has no such number."""
+    """A published number beside ours: mean over the arm's seeds, NaN if the arm has no such number."""
 
     arm: str
     title: str
@@ -153,7 +153,7 @@ class Published:
 
 
 def published(study: Study) -> list[Published]:
-    """The references of the study's hypotheses that belong to an arm of it, and to the data set of that arm."""
+    """Return the hypotheses' references that belong to an arm of the study and to that arm's data set."""
     titles = {score.name: with_unit(score.title, score.unit, study) for score in SCORES}
     folders = {label: folder for folder, label in arms_of(study)}
     found = []
@@ -171,11 +171,11 @@ def published(study: Study) -> list[Published]:
 
 @dataclass(frozen=True)
 class Foretold:
-    """What was forecast of an arm before it trained, and what came of it.
+    """The forecast of an arm before it trained, and the result.
 
     Attributes:
         p_fail: mean over its runs of the forecast probability of failure.
-        failed, runs: how many failed, of those that ended.
+        failed, runs: how many failed, and how many ended.
     """
 
     label: str
@@ -185,7 +185,7 @@ class Foretold:
 
 
 def foretold(study: Study) -> list[Foretold]:
-    """A line for each arm that has a forecast; none where no arm has one."""
+    """Return an entry for each arm that has a forecast."""
     found = []
     for folder, label in arms_of(study):
         runs = study.ended[study.ended["arm"] == folder].dropna(subset=["p_fail"])
@@ -204,9 +204,9 @@ class Effect:
 
     Attributes:
         name: the estimator, or the label of an arm.
-        of_model: whether the interval is over the seeds of a model, so that it holds no sampling error of the rows.
-        published: the published value and interval, as text; "" where there is none.
-        note: what to be wary of.
+        of_model: whether the interval is over the seeds of a model, without the sampling error of the rows.
+        published: the published value and interval, as text; "" if there is none.
+        note: a caveat.
     """
 
     name: str
@@ -222,9 +222,9 @@ DOUBLY_ROBUST = "AIPW"
 
 
 def effects(study: Study) -> list[Effect]:
-    """Classical estimators from effects.csv, then every arm; empty where the study has not estimated any.
+    """Return classical estimates from effects.csv, then every arm; empty if the study has no estimates.
 
-    An arm is called off where its interval over seeds does not meet that of the doubly robust estimator.
+    An arm is called off if its interval over seeds does not overlap that of the doubly robust estimator.
     """
     path = study.folder.effects
     if not path.is_file():

@@ -14,23 +14,23 @@ from ssc_sweep.findings.judging.watched import TRAINED, Watched, ends, epochs
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.probe import Tells
 
-# A loss has risen that exceeds the first epoch's by this share of it, or by this much where that is smaller than 1.
+# A loss has risen if it exceeds the first epoch's by this share of it, or by this much if that is smaller than 1.
 RISEN = 0.01
-# Gradients vanish below this share of those in the first epoch, and explode above this multiple of them.
+# Gradients vanish below this share of those in the first epoch, and explode above this multiple.
 VANISHED, EXPLODED = 1e-3, 1e2
-# Statistics have converged when they lie within this many standard deviations of those of all training rows.
+# Statistics have converged if they are within this many standard deviations of those of all training rows.
 CONVERGED = 0.1
-# They have settled where the last epoch changes their distance by no more than this share of it.
+# They have settled if the last epoch changes their distance by at most this share of it.
 SETTLED = 0.2
-# A validation row this many standard deviations off lies where no training row has been.
+# A validation row this many standard deviations off is out of reach of all training rows.
 FAR = 10.0
-# Of more arms than this, as a search has, evidence lists the first.
+# With more arms than this, as in a search, evidence lists the first.
 MOST_LINES = 12
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A question of the plan, its answer in a sentence, and what the answer rests on."""
+    """A question of the plan, its answer in a sentence, and the evidence."""
 
     question: str
     answer: str
@@ -48,7 +48,7 @@ def _change(watched: Watched, column: str, name: str) -> str:
 
 
 def does_the_loss_diverge(study: Study, watched: Watched) -> Answer:
-    """Rule: it diverges where a run met NaN or Inf, or where a loss exceeds the first epoch's by more than RISEN."""
+    """Rule: it diverges if a run met NaN or Inf, or a loss exceeds the first epoch's by more than RISEN."""
     question, who = "Does the loss diverge, and when?", watched.name
     everywhere = study.runs[study.runs["status"] == "diverged"]
     trained = int(study.runs["status"].isin(TRAINED).sum())
@@ -89,7 +89,7 @@ def does_the_loss_diverge(study: Study, watched: Watched) -> Answer:
 
 
 def _rises(losses: Sequence[pd.DataFrame]) -> dict[Hashable, float]:
-    """Run -> the earliest epoch in which a loss of its, by run and epoch, lies clearly above that of the first."""
+    """Return run -> earliest epoch in which one of its losses is clearly above that of the first epoch."""
     found: dict[Hashable, float] = {}
     for loss in losses:
         first = loss.iloc[:, 0]
@@ -100,7 +100,7 @@ def _rises(losses: Sequence[pd.DataFrame]) -> dict[Hashable, float]:
 
 
 def _where_it_fails(study: Study, watched: Watched) -> str:
-    """Of the runs that miss the target on the validation rows: who meets it on its training rows, who is clamped."""
+    """Say how many runs that miss the target on validation rows meet it on training rows, and how many are clamped."""
     if study.rule is None:
         return ""
     known = watched.runs.dropna(subset=["rmse", "train_rmse"]).set_index(["arm", "seed"])
@@ -121,7 +121,7 @@ def _where_it_fails(study: Study, watched: Watched) -> str:
 
 
 def what_happens_to_gradients(watched: Watched) -> Answer:
-    """Rule: norms before clipping, in total and by module: every epoch against the first, first steps with step 1."""
+    """Rule: compare norms before clipping, in total and by module: epochs with the first, first steps with step 1."""
     question, who, evidence = "Do gradients vanish, explode or turn NaN?", watched.name, []
     recorded = watched.history.dropna(axis=1, how="all").columns
     columns = [name for name in recorded if ".gradient_norm" in name]
@@ -214,16 +214,16 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
 
 
 def _told(study: Study, watched: Watched, tells: Tells) -> pd.Series:
-    """The last value of the first probe that tells this, by run; empty where none does."""
+    """Return the last value of the first probe that tells this, by run; empty if none does."""
     names = [probe.name for probe in study.probes.values() if probe.tells is tells]
     return watched.ends(names[0])[1] if names else pd.Series(dtype=float)
 
 
 def _noise_by_batch(study: Study, watched: Watched) -> str:
-    """Distance of the statistic that is worst off, by batch size: in the watched runs and in arms of another size.
+    """Return the distance of the worst statistic by batch size: in the watched runs and in arms of another size.
 
-    Statistics that were precomputed say nothing of batches. A distance that still falls from epoch to epoch may be a
-    start that is not yet forgotten; one that stays is the noise of the batches.
+    Precomputed statistics tell nothing about batches. A distance that still falls from epoch to epoch may come from the
+    initial value; one that stays is the noise of the batches.
     """
     batch = study.runs.dropna(subset=["batch"]).groupby("arm")["batch"].first()
     differ = {arm.folder for arm in study.plan.arms if arm.control and batch.get(arm.folder) != batch.get(arm.control)}
@@ -237,7 +237,7 @@ def _noise_by_batch(study: Study, watched: Watched) -> str:
     if off.empty:
         return ""
     by_size = off.groupby(off.index.get_level_values("arm").map(batch.to_dict())).median().sort_index()
-    reached = by_size.ffill(axis=1)  # each size to the last epoch that it has
+    reached = by_size.ffill(axis=1)  # extends each size to its last epoch
     last = reached.iloc[:, -1]
     sizes = ", ".join(f"{x:.2f} sd with {size:.0f}" for size, x in last.items())
     text = f" By batch size, {probe.title} ends at {sizes}"

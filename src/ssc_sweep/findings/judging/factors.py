@@ -1,4 +1,4 @@
-"""What the factors of a study do: its contrasts from disk, in sentences, on the terminal and as contrasts.csv."""
+"""Effects of the factors of a study: its contrasts from disk, in sentences, on the terminal and as contrasts.csv."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,13 @@ class Factorial:
     """A hypothesis with factors, at one point of a grid.
 
     Attributes:
-        control: folder of its control; `at` names it where there are several.
+        control: folder of its control; `at` names it if there are several.
         levels: factor -> its levels, the control's first.
-        contrasts: none where `note` says why.
-        cells: RMSE of each combination of levels, as the rule wants it, or over that of predicting the mean if
+        contrasts: none if `note` says why.
+        cells: RMSE of each combination of levels, scaled as the rule asks, or over that of predicting the mean if
             `relative`: geometric mean over the seeds at which all cells have a run, without those that diverged; NaN
-            where there are none.
-        relative: whether a contrast is over predicting the mean.
+            if there are none.
+        relative: whether a contrast uses RMSE over that of predicting the mean.
     """
 
     hypothesis: str
@@ -46,13 +46,13 @@ class Factorial:
 
     @property
     def rows(self) -> list[dict[str, object]]:
-        """Rows of contrasts.csv."""
+        """Return the rows of contrasts.csv."""
         named = {"hypothesis": self.hypothesis, "control": self.control}
         return [named | one.row() for one in self.contrasts]
 
     @property
     def sentences(self) -> list[str]:
-        """One for each factor, then one for each interaction that is there."""
+        """Return a sentence for each factor, then one for each interaction that was found."""
         told = []
         for factor in self.levels:
             mine = [one for one in self.contrasts if [f for f, _ in one.contrast.changes] == [factor]]
@@ -66,7 +66,7 @@ def _is_there(one: JudgedContrast) -> bool:
 
 
 def _main_effect(one: JudgedContrast) -> str:
-    """ "shuffled divides RMSE by 6.30 [4.10, 9.80]" """
+    """Return for example "shuffled divides RMSE by 6.30 [4.10, 9.80]"."""
     ((_, level),) = one.contrast.changes
     seen = one.seen
     over = (f" {ACROSS_ROWS}" if one.relative else "") + _decided_by_diverged(seen)
@@ -86,7 +86,7 @@ def _interaction(one: JudgedContrast, at: str) -> str:
 
 
 def _decided_by_diverged(seen: Difference) -> str:
-    """How many seeds have a diverged run that decides which way they point."""
+    """Say at how many seeds a diverged run decides the sign."""
     lost = seen.lost_alone + seen.lost_alone_control
     return f" (diverged runs decide {lost} of {seen.n} seeds)" if lost else ""
 
@@ -100,7 +100,7 @@ def _inverted(seen: Difference) -> str:
 
 
 def answer_text(one: JudgedContrast) -> str:
-    """The answer in two words: of an interaction "lower together" where the changes strengthen each other."""
+    """Return the answer in short: "lower together" for an interaction whose changes strengthen each other."""
     seen = one.seen
     if one.contrast.is_interaction and seen.answer in (Matters.BETTER, Matters.WORSE):
         return "lower together" if seen.answer is Matters.BETTER else "higher together"
@@ -109,7 +109,7 @@ def answer_text(one: JudgedContrast) -> str:
 
 
 def factorials_of(study: Study) -> list[Factorial]:
-    """Every hypothesis with factors, at each point of a grid."""
+    """Return every hypothesis with factors, at each grid point."""
     arms, cells = study.plan.arms, cells_in(study.plan.arms)
     if not cells:
         return []
@@ -137,7 +137,7 @@ def factorials_of(study: Study) -> list[Factorial]:
 
 
 def _no_contrasts(study: Study, cells: Mapping[Cell, str]) -> str:
-    """Why there are none; "" where there are."""
+    """Return why there are no contrasts; "" if there are."""
     if study.rule is None:
         return "No contrasts: study.yaml has no usable rule."
     if not is_complete(cells):
@@ -149,7 +149,7 @@ def _no_contrasts(study: Study, cells: Mapping[Cell, str]) -> str:
 
 
 def _levels(study: Study, hypothesis: str, cells: Mapping[Cell, str]) -> dict[str, list[str]]:
-    """Levels by factor; the control's has the name that study.yaml has for it."""
+    """Return the levels by factor; the control's level is named as in study.yaml."""
     conf = study.plan.hypotheses.get(hypothesis)
     declared = conf.factors if conf else {}
     levels: dict[str, list[str]] = {}
@@ -172,7 +172,7 @@ def _typical(cells: Mapping[Cell, str], runs: Runs, relative: bool) -> dict[Cell
 
 
 def mean_of(factorial: Factorial, levels: Mapping[str, str]) -> float:
-    """RMSE at these levels of some factors, geometric mean over the others; NaN where a cell has none."""
+    """Return RMSE at these levels, geometric mean over the other factors; NaN if a cell has none."""
     # A cell does not name the control's levels.
     at = {factor: None if level == factorial.levels[factor][0] else level for factor, level in levels.items()}
     chosen = [
@@ -184,12 +184,12 @@ def mean_of(factorial: Factorial, levels: Mapping[str, str]) -> float:
 
 
 def contrasts_csv(factorials: Sequence[Factorial]) -> pd.DataFrame:
-    """contrasts.csv: one row a contrast."""
+    """Return contrasts.csv: one row per contrast."""
     return pd.DataFrame([row for one in factorials for row in one.rows])
 
 
 def contrast_table(factorial: Factorial) -> Table:
-    """All contrasts of a factorial: ratios with their intervals, drawn and in numbers, and the answers."""
+    """Return a table of all contrasts: ratios with their intervals, drawn and in numbers, and the answers."""
     table = Table(
         title=f"Factors of {escape(factorial.hypothesis + factorial.at)}",
         title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
@@ -212,7 +212,7 @@ def contrast_table(factorial: Factorial) -> Table:
 
 
 def contrast_lines(factorial: Factorial) -> list[str]:
-    """What stands below the table: why there is none, or what its numbers are."""
+    """Return the lines below the table: what its numbers are, or why there is none."""
     if factorial.note:
         return [f"{factorial.hypothesis}{factorial.at}: {factorial.note}"]
     lines = ["(Each level against the first of its factor, mean over all levels of the other factors, seed by seed.)"]

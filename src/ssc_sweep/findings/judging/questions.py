@@ -1,6 +1,6 @@
-"""The five key questions of an investigation, answered from a study by rules that stand here and in `diagnosis`.
+"""Answer the five key questions of an investigation from a study, by the rules here and in `diagnosis`.
 
-Each answer is one sentence and comes with its evidence: the numbers that the rule looked at.
+Each answer is one sentence with its evidence: the numbers that the rule used.
 """
 
 import math
@@ -21,7 +21,7 @@ from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.evidence import Difference, difference, log_differences
 from ssc_sweep.verdicts.judge import Matters
 
-# Of more factors than this the answer names those that move the result most; the evidence has all.
+# With more factors than this, the answer names those that change the result most; the evidence has all.
 MOST_FACTORS = 4
 
 
@@ -40,7 +40,7 @@ def answer_all(study: Study, verdicts: Sequence[ArmVerdict]) -> list[Answer]:
 
 
 def which_hyperparameters_matter(study: Study, verdicts: Sequence[ArmVerdict]) -> Answer:
-    """Rule: an arm matters if its interval lies on one side of no difference and is not within the margin."""
+    """Rule: an arm matters if its interval is on one side of no difference and not within the margin."""
     question = "Which hyperparameters matter?"
     evidence, groups = [], dict[Matters, list[str]]()
     for verdict in verdicts:
@@ -77,10 +77,10 @@ def _listed(labels: Sequence[str]) -> str:
 
 
 def what_do_working_models_do(study: Study) -> Answer:
-    """Rule: models are compared with their controls; a factor counts if giving it to the control's model, or taking it
-    from another model, moves RMSE: the 95% interval of the ratio, seed by seed, leaves out 1.
+    """Rule: compare models with their controls; a factor counts if adding it to the control's model, or removing it
+    from another model, changes RMSE: the 95% interval of the ratio, seed by seed, excludes 1.
 
-    A factor is given where an arm keeps the control's model, and taken where an arm is another arm of its own model
+    A factor is added in an arm with the control's model, and removed in an arm that is another arm of its own model
     with further overrides.
     """
     question = "What do the models that work do differently?"
@@ -96,7 +96,7 @@ def what_do_working_models_do(study: Study) -> Answer:
     for what, at, folder, other in _interventions(study, arms, model):
         if study.rule is None:
             continue
-        # Each factor for itself, at 95%: this looks back over a study, and makes none of its claims.
+        # Each factor by itself, at 95%: this looks back over a study, and is none of its claims.
         x = log_differences(runs.get(folder, {}), runs.get(other, {}))
         seen = difference(x, study.rule.alpha, study.rule)
         if not seen.n:
@@ -122,7 +122,7 @@ def _sure(seen: Difference) -> bool:
 
 
 def _moves(what: str, found: Sequence[Difference]) -> str:
-    """One factor over the points of a grid, where its effect is certain."""
+    """Describe one factor over the grid points at which its effect is certain."""
     ratios = sorted(seen.ratio for seen in found if _sure(seen))
     times = f"{ratios[0]:.2f}" if len(ratios) == 1 else f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
     where = f", certain at {len(ratios)} of {len(found)} points" if len(found) > 1 else ""
@@ -130,11 +130,11 @@ def _moves(what: str, found: Sequence[Difference]) -> str:
 
 
 def _who_works(study: Study, model: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """(models whose median run works, at which points of the grid; a line of evidence a model and point)."""
+    """Return (models whose median run works, with grid points; a line of evidence per model and point)."""
     working, evidence = [], []
     by_point: dict[str, list[str]] = {}
     for arm in {arm.folder: arm for arm in study.plan.arms}.values():
-        # An arm that keeps the model, or changes its inside, says something of that change, not of the model.
+        # An arm that keeps the model, or changes its settings, tests that change, not the model.
         inside = any(key.startswith("model.") for key in changes(arm, study))
         other_model = arm.control is None or model.get(arm.folder) != model.get(arm.control)
         plain = other_model and not inside
@@ -154,13 +154,13 @@ def _who_works(study: Study, model: Mapping[str, str]) -> tuple[list[str], list[
 
 
 def point_of(arm: Arm) -> str:
-    """The point of a grid that an arm belongs to, as its label has it; "" for none."""
+    """Return the grid point of an arm, from its label; "" for none."""
     found = re.search(r"\((.*)\)$", arm.label)
     return found[1] if found else ""
 
 
 def changes(arm: Arm, study: Study) -> dict[str, str]:
-    """What the arm's hypothesis changes, by key: its overrides beyond those of its control."""
+    """Return what the arm changes, by key: its overrides beyond those of its control."""
     control = next((other for other in study.plan.arms if other.folder == arm.control), None)
     shared = set(control.overrides) if control else set()
     return dict(text.partition("=")[::2] for text in arm.overrides if text not in shared)
@@ -169,7 +169,7 @@ def changes(arm: Arm, study: Study) -> dict[str, str]:
 def _interventions(
     study: Study, arms: Mapping[str, Arm], model: Mapping[str, str]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """(what was done, at which point, the arm, the arm it is compared with): see `what_do_working_models_do`."""
+    """Yield (change, grid point, arm, arm it is compared with): see `what_do_working_models_do`."""
     for arm in arms.values():
         mine = changes(arm, study)
         if arm.control is None or arm.folder not in model or arm.control not in model:

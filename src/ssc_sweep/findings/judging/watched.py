@@ -1,4 +1,4 @@
-"""The runs that the questions of a study are asked of, and what they recorded while they trained."""
+"""The runs that the questions of a study are about, and what they recorded while they trained."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import pandas as pd
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.study.job import Status
 
-# Runs of these left a history; of the others nothing is known.
+# Runs with these statuses left a history; nothing is known of the others.
 TRAINED = (Status.FINISHED, Status.DIVERGED, Status.PRUNED)
 
 
@@ -16,9 +16,9 @@ class Watched:
     """The runs that the first three questions are about.
 
     Attributes:
-        name: what they are called: "control run", or "run" in a study without controls.
-        runs: their rows of `Study.runs`, of those that have trained.
-        unknown: how many more there are, that failed, are unfinished or were left out.
+        name: "control run", or "run" in a study without controls.
+        runs: their rows of `Study.runs`, for those that have trained.
+        unknown: how many others failed, are unfinished or were left out.
         history: their rows of `Study.history`.
     """
 
@@ -28,11 +28,11 @@ class Watched:
     history: pd.DataFrame
 
     def ends(self, column: str) -> tuple[pd.Series, pd.Series]:
-        """A column in each run's first and last epoch."""
+        """Return a column in each run's first and last epoch."""
         return ends(self.history, column)
 
     def epochs(self, column: str) -> pd.DataFrame:
-        """A column by run, (arm, seed), and epoch."""
+        """Return a column by run, (arm, seed), and epoch."""
         return epochs(self.history, column)
 
     def columns(self, ending: str) -> list[str]:
@@ -43,7 +43,7 @@ class Watched:
 
 
 def watch(study: Study) -> Watched:
-    """The controls of a study, or all of its runs where it has none."""
+    """Return the controls of a study, or all of its runs if it has none."""
     controls = {arm.control for arm in study.plan.arms if arm.control}
     arms = controls or {arm.folder for arm in study.plan.arms}
     runs, history = (table[table["arm"].isin(arms)] for table in (study.runs, study.history))
@@ -52,7 +52,7 @@ def watch(study: Study) -> Watched:
 
 
 def epochs(history: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A column by run, (arm, seed), and epoch; empty where nobody recorded it."""
+    """Return a column by run, (arm, seed), and epoch; empty if no run recorded it."""
     if column not in history:
         return pd.DataFrame()
     rows = history[history["kind"] == "epoch"]
@@ -60,7 +60,7 @@ def epochs(history: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def ends(history: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
-    """A column in the first and the last epoch of each run that has it in both."""
+    """Return a column in the first and the last epoch of each run that has it in both."""
     if column not in history:
         history = history.iloc[:0].assign(**{column: float("nan")})
     rows = history[history["kind"] == "epoch"].sort_values("epoch")

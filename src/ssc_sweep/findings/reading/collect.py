@@ -1,7 +1,7 @@
-"""Read a study folder back: one table row a run, and what each run recorded while it trained.
+"""Read a study folder back: one table row per run, and what each run recorded while it trained.
 
-Nothing on disk is trusted. A run that is half-written, edited by hand or from another version keeps its row, but no
-number: its status is "unfinished" or "left out" and the column left_out says why.
+Everything on disk is validated. A run that is half-written, edited by hand or from another version keeps its row, but
+no numbers: its status is "unfinished" or "left out", and the column left_out says why.
 """
 
 import importlib.metadata
@@ -28,25 +28,25 @@ from ssc_sweep.study.plan import PROVENANCE, Plan
 from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.writing import write_text
 
-# A run with one of these has ended. One that diverged counts as lost in the verdicts, one that failed not at all.
+# Statuses of ended runs. A run that diverged counts as lost in the verdicts; one that failed does not count.
 ENDED = (Status.FINISHED.value, Status.DIVERGED.value, Status.FAILED.value)
 PLAN_KEYS = (*PROVENANCE, "rule", "seeds", "hypotheses", "arms")
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as it lies on disk.
+    """A study as it is on disk.
 
     Attributes:
-        plan: its hypotheses, arms and seeds; arms are taken from the folders where study.yaml lacks them.
-        runs: one row a run, as in summary.csv (columns: `runs.COLUMNS`).
-        history: the history.csv of every run that counts, under each other, with the columns arm and seed. `collect`
-            keeps only the columns that findings look at, `read` keeps all.
-        provenance: what study.yaml says of command, time, commit, versions and machine.
-        remarks: what was wrong with the study as a whole, a sentence each.
+        plan: its hypotheses, arms and seeds; if study.yaml lacks arms, they are taken from the folders.
+        runs: one row per run, as in summary.csv (columns: `runs.COLUMNS`).
+        history: history.csv of every run that counts, concatenated, with the columns arm and seed. `collect` keeps
+            only the columns that findings use, `read` keeps all.
+        provenance: command, time, commit, versions and machine, from study.yaml.
+        remarks: problems with the study as a whole, a sentence each.
         probes: what its models recorded while they trained, by name, as they declare it.
-        own_scores: scores of the user's own: name -> (title, unit).
-        datasets: of each arm with a run that counts, the name of its data set: the module that loads it.
+        own_scores: the user's own scores: name -> (title, unit).
+        datasets: arm with a run that counts -> name of its data set, which is the module that loads it.
     """
 
     folder: StudyFolder
@@ -61,13 +61,13 @@ class Study:
 
     @property
     def rule(self) -> Rule | None:
-        """What its verdicts follow; None where study.yaml has no usable one."""
+        """Return the rule of its verdicts; None if study.yaml has no usable one."""
         return self.plan.rule
 
-    # Kept: verdicts and tables ask for it several times an arm.
+    # Cached: verdicts and tables ask for it several times per arm.
     @cached_property
     def unusable(self) -> str:
-        """What there is to say of runs that have ended and count nowhere; "" where there are none."""
+        """Return a remark on ended runs that count nowhere; "" if there are none."""
         lost = self.runs[self.runs["status"] == LEFT_OUT]
         if lost.empty:
             return ""
@@ -79,23 +79,23 @@ class Study:
 
     @property
     def ended(self) -> pd.DataFrame:
-        """The runs that have ended; one of them without an RMSE is lost."""
+        """Return the runs that have ended; those without an RMSE are lost."""
         return self.runs[self.runs["status"].isin(ENDED)]
 
     @property
     def is_search(self) -> bool:
-        """Whether arms of it are the trials of a search."""
+        """Return whether any arms are trials of a search."""
         return any(arm.folder.startswith(TRIAL) for arm in self.plan.arms)
 
     def without_search(self) -> "Study":
-        """The study without the runs of a search: what else was trained in its folder, such as its winner's arms."""
+        """Return the study without its search runs: what else was trained in its folder, such as its winner's arms."""
         arms = tuple(arm for arm in self.plan.arms if not arm.folder.startswith((TRIAL, CONFIRM)))
         runs = self.runs[~self.runs["arm"].str.startswith((TRIAL, CONFIRM))]
         return replace(self, plan=replace(self.plan, arms=arms), runs=runs)
 
 
 def _arm(entry: object) -> Arm | None:
-    """An arm as study.yaml has it; what an older version did not write is taken as absent."""
+    """Read an arm of study.yaml; what an older version did not write counts as absent."""
     if not isinstance(entry, dict) or not isinstance(entry.get("folder"), str):
         return None
     hypothesis, control, overrides = entry.get("hypothesis"), entry.get("control"), entry.get("overrides")
@@ -111,7 +111,7 @@ def _arm(entry: object) -> Arm | None:
 
 
 def _hypotheses(content: Mapping[str, Any], arms: tuple[Arm, ...]) -> dict[str, HypothesisConf]:
-    """The hypotheses of study.yaml, and a bare one for each that only arms name."""
+    """Return the hypotheses of study.yaml, and a bare one for each that only arms name."""
     found = content.get("hypotheses")
     confs = {str(name): conf for name, conf in found.items()} if isinstance(found, dict) else {}
     names = dict.fromkeys([*confs, *(arm.hypothesis for arm in arms if arm.hypothesis is not None)])
@@ -121,7 +121,7 @@ def _hypotheses(content: Mapping[str, Any], arms: tuple[Arm, ...]) -> dict[str, 
         known = conf if isinstance(conf, dict) else {}
         text: dict[str, Any] = {key: str(known.get(key, "")) for key in ("letter", "claim", "expect")}
         references = [Reference.model_construct(**one) for one in known.get("references") or [] if _is_reference(one)]
-        # Not validated: what an older version or an edit has left is shown as it is.
+        # Not validated: text of an older version or an edit is shown as it is.
         declared = {key: known[key] for key in ("arms", "factors") if known.get(key)}
         hypotheses[name] = HypothesisConf.model_construct(references=references, **declared, **text)
     return hypotheses
@@ -137,7 +137,7 @@ def _arms(content: Mapping[str, Any]) -> tuple[Arm, ...]:
 
 
 def _read_study_yaml(folder: StudyFolder) -> tuple[dict[str, Any], list[str]]:
-    """Read study.yaml as far as it goes, and say what is wrong with it."""
+    """Read study.yaml as far as possible; return it and what is wrong with it."""
     try:
         content = load_yaml(folder.study)
     except Unreadable as error:
@@ -150,7 +150,7 @@ def _read_study_yaml(folder: StudyFolder) -> tuple[dict[str, Any], list[str]]:
 
 
 def _make_rule(content: Mapping[str, Any]) -> Rule:
-    """Make the study's rule; before there were rules, study.yaml had a target only.
+    """Make the study's rule; older versions wrote only a target into study.yaml.
 
     Raises:
         UserError: a value is missing, unknown or out of bounds.
@@ -162,7 +162,7 @@ def _make_rule(content: Mapping[str, Any]) -> Rule:
 
 
 def _make_plan(content: Mapping[str, Any], runs: pd.DataFrame, rule: Rule | None) -> Plan:
-    """Make the plan; where study.yaml names no arms or seeds, they are those of the folders."""
+    """Make the plan; if study.yaml names no arms or seeds, take them from the folders."""
     arms = _arms(content) or tuple(Arm(name, name, None, None, ()) for name in sorted(runs["arm"].unique()))
     seeds = content.get("seeds")
     numbers = [seed for seed in seeds if isinstance(seed, int)] if isinstance(seeds, list) else list(runs["seed"])
@@ -171,7 +171,7 @@ def _make_plan(content: Mapping[str, Any], runs: pd.DataFrame, rule: Rule | None
 
 
 def _faults(content: Mapping[str, Any]) -> dict[str, Fault]:
-    """What was planted at each point of a grid; an entry that cannot be used is left out."""
+    """Return what was planted at each grid point, without unusable entries."""
     found = content.get("faults")
     entries = found.items() if isinstance(found, dict) else ()
     return {str(control): Fault.read(entry) for control, entry in entries if admits(Fault, entry)}
@@ -194,7 +194,7 @@ def read(folder: StudyFolder) -> Study:
 
 
 def summarised(folder: StudyFolder, every_column: bool = False) -> tuple[Study, str]:
-    """The study and the text of its summary.csv; everything after this works on what was read back from that."""
+    """Return the study and the text of its summary.csv; later steps use the values read back from that text."""
     content, remarks = _read_study_yaml(folder)
     planned = _arms(content)
     if not planned:

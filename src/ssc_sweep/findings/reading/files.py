@@ -1,7 +1,7 @@
-"""The files of many runs, read fast: CSV as columns of floats, and each distinct YAML parsed once.
+"""Read the files of many runs fast: CSV as columns of floats, and each distinct YAML parsed once.
 
-A study of thousands of runs has thousands of config.yaml that differ in the line of the seed alone, and as many small
-CSV files, for which a table library takes longer to start than to read.
+A study of thousands of runs has thousands of config.yaml that differ only in the line of the seed, and as many small
+CSV files, for which a table library has more overhead than work.
 """
 
 import csv
@@ -23,7 +23,7 @@ from ssc_sweep.config import leaves, without_seed
 from ssc_sweep.data.cohort import Floats
 from ssc_sweep.study.folder import RunFolder
 
-# libyaml's: ten times faster, same result.
+# libyaml's loader: ten times faster, same result.
 _LOADER: Any = yaml.CSafeLoader
 # The seed in a config.yaml and in an overrides.yaml, as training writes it.
 _SEED_KEY = re.compile(r"^seed: (0|[1-9]\d*)$", re.MULTILINE)
@@ -32,7 +32,7 @@ _MARKS = {"DONE", "FAILED", "config.yaml"}
 
 
 class Unreadable(Exception):
-    """A run's folder cannot be believed; the message says what is wrong with which file."""
+    """A run's folder is invalid; the message says what is wrong with which file."""
 
 
 def one_line(error: Exception) -> str:
@@ -42,7 +42,7 @@ def one_line(error: Exception) -> str:
 
 
 def run_folders(study: Path) -> list[RunFolder]:
-    """Every folder that `StudyFolder.runs` finds, sorted by path, in one walk through the study."""
+    """Return every folder that `StudyFolder.runs` finds, sorted by path, in one walk through the study."""
     found = set[Path]()
     for place, folders, files in os.walk(study):
         if not _MARKS.isdisjoint(files):
@@ -70,14 +70,14 @@ def _read(path: Path) -> str:
 def _parse(path: Path, text: str) -> Any:
     try:
         return yaml.load(text, Loader=_LOADER)
-    # PyYAML lets a date that does not exist through as a ValueError.
+    # PyYAML raises ValueError for a date that does not exist.
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
 
 
 @dataclass(frozen=True)
 class _Content:
-    """What a config.yaml holds, shared by all files that differ from it in the seed alone."""
+    """The content of a config.yaml, shared by all files that differ only in the seed."""
 
     parsed: Any
 
@@ -93,35 +93,35 @@ class _Content:
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """One config.yaml. `seed` is None where it holds none."""
+    """One config.yaml. `seed` is None if it holds none."""
 
     content: _Content
     seed: object
 
     @property
     def is_config(self) -> bool:
-        """Whether it is a mapping with a seed."""
+        """Return whether it is a mapping with a seed."""
         return isinstance(self.content.parsed, dict) and "seed" in self.content.parsed
 
     def get(self, key: str) -> Any:
-        """The value of a key other than the seed; None where it has none, or holds no mapping."""
+        """Return the value of a key other than the seed; None if there is none, or no mapping."""
         return self.content.parsed.get(key) if isinstance(self.content.parsed, dict) else None
 
     @property
     def without_seed(self) -> str:
-        """What all runs of an arm have in common, as text."""
+        """Return the text that all runs of an arm share."""
         return self.content.without_seed
 
     @property
     def leaves(self) -> dict[str, str]:
-        """Values as text by dotted key, the seed among them."""
+        """Return values as text by dotted key, seed included."""
         shared = self.content.leaves
         return shared | {"seed": str(self.seed)} if "seed" in shared else shared
 
 
 @dataclass
 class RunYamls:
-    """Reads the config.yaml and overrides.yaml of many runs; texts that are alike but for the seed are parsed once."""
+    """Reads config.yaml and overrides.yaml of many runs; texts that differ only in the seed are parsed once."""
 
     _configs: dict[tuple[str, str], _Content] = field(default_factory=dict)
     _overrides: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
@@ -139,14 +139,14 @@ class RunYamls:
         alike, seed = (parts[0], parts[2]), int(parts[1])
         if alike not in self._configs:
             one = _config(_parse(folder.config, text))
-            # The line is the seed's unless it is part of something longer, such as a text over several lines.
+            # The line holds the seed unless it is part of something longer, such as a text over several lines.
             if not one.is_config or one.seed != seed:
                 return one
             self._configs[alike] = one.content
         return ConfigFile(self._configs[alike], seed)
 
     def overrides(self, folder: RunFolder) -> str:
-        """The overrides of overrides.yaml in one line; "" where there is no such file, or it holds no list."""
+        """Return overrides.yaml in one line; "" if there is no such file, or it holds no list."""
         try:
             text = _read(folder.overrides)
             parts = _SEED_ITEM.split(text)
@@ -172,12 +172,12 @@ def _config(parsed: Any) -> ConfigFile:
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file whose every line is whole, as text.
+    """A CSV file of complete lines, as text.
 
     Attributes:
         names: of its columns.
         cells: of each column, by its place.
-        underscore: whether a cell may hold one: Python takes 1_0 for a number.
+        underscore: whether a cell may hold one: Python reads 1_0 as a number.
     """
 
     names: Sequence[str]
@@ -186,7 +186,7 @@ class Table:
     underscore: bool
 
     def numbers(self, place: int) -> Floats:
-        """A column as floats, shape (rows,); NaN for an empty cell.
+        """Return a column as floats, shape (rows,); NaN for an empty cell.
 
         Raises:
             ValueError: a cell is no number.
@@ -198,7 +198,7 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV file whose every line is whole.
+    """Read a CSV file of complete lines.
 
     Raises:
         Unreadable: it is missing, empty or cut off.

@@ -17,22 +17,22 @@ from ssc_sweep.training.metrics import accuracy, rmse
 from ssc_sweep.training.scores import NAMES as SCORE_NAMES
 
 UNFINISHED, LEFT_OUT = "unfinished", "left out"
-# Columns of summary.csv that come from metrics.json beside the scores. A run may lack a score: it diverged, its model
-# has no such number, or it is of a version that did not know it.
+# Columns of summary.csv from metrics.json besides the scores. A run may lack a score: it diverged, its model has no
+# such number, or its version did not compute it.
 TEXTS = ("status", "model", "unit")
 NUMBERS = ("rows_train", "rows_val", "covariates", "batch", "steps", "parameters", "seconds", "stack")
 MAY_LACK = ("rows_val_known", "rows_test", "rows_without_outcome", "train_rmse", "p_fail")
 METRICS = (*TEXTS, "val_rows", *SCORE_NAMES, "train_rmse", *NUMBERS, *MAY_LACK[:3], "p_fail")
-# What a number may be, where it is not any.
+# Allowed values of numbers that have limits.
 POSSIBLE = dict.fromkeys((*NUMBERS, *MAY_LACK, "rmse", "mean_predictor_rmse", "rmse_per_batch", "brier"), NotNegative)
 POSSIBLE |= dict.fromkeys(("accuracy", "majority_share", "auroc", "coverage_50", "coverage_90", "p_fail"), AnyShare)
 
 
 def read_metrics(folder: RunFolder) -> dict[str, Any]:
-    """Read metrics.json and check what the findings rest on.
+    """Read metrics.json and check what the findings use.
 
     Raises:
-        Unreadable: it is missing, not JSON, lacks keys, or holds something that no run writes.
+        Unreadable: it is missing, not JSON, lacks keys, or holds values that no run writes.
     """
     try:
         metrics = folder.read_metrics()
@@ -66,17 +66,17 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class History:
-    """A history.csv: the kind of each row, and its other columns as numbers, shape (rows,) each."""
+    """A history.csv: the kind of each row, and the other columns as numbers, shape (rows,) each."""
 
     kinds: tuple[str, ...]
     columns: Mapping[str, Floats]
 
 
 def _history_columns(table: Table) -> dict[str, Floats]:
-    """Every column but kind.
+    """Return every column except kind.
 
     Raises:
-        Unreadable: one is lacking, there twice, or holds text.
+        Unreadable: a column is missing, duplicate, or holds text.
     """
     if not {"kind", "epoch", "step"} <= set(table.names):
         raise Unreadable("history.csv lacks kind, epoch or step: it is of another version")
@@ -101,7 +101,7 @@ def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> History:
     """
     table = read_table(folder.history)
     columns = _history_columns(table)
-    # The same few words in every row of every run.
+    # Interned: the same few words are in every row of every run.
     kinds = tuple(sys.intern(kind) for kind in table.cells[table.names.index("kind")])
     for name in ("epoch", "step"):
         if not (np.isfinite(columns[name]) & (columns[name] == np.rint(columns[name]))).all():
@@ -118,22 +118,22 @@ def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> History:
         raise Unreadable(f"history.csv ends at step {last}, but metrics.json has its first NaN or Inf at {bad['step']}")
     if status == Status.FINISHED and "val_rmse" in columns:
         said = float(columns["val_rmse"][-1])
-        # In single precision outcomes are rounded: an RMSE near 0 is rounding too.
+        # Single precision rounds outcomes, so an RMSE near 0 is rounding error.
         if not abs(said - metrics["rmse"]) <= 1e-4 * metrics["rmse"] + 1e-6 * metrics.get("mean_predictor_rmse", 0.0):
             raise Unreadable(f"metrics.json has rmse={metrics['rmse']:.6g}, but history.csv ends with {said:.6g}")
     return History(kinds, columns)
 
 
 def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
-    """Compute RMSE and accuracy of a finished run again from predictions.csv.
+    """Recompute RMSE and accuracy of a finished run from predictions.csv.
 
     Raises:
-        Unreadable: the file is missing, cut off or of another version, or metrics.json says something else.
+        Unreadable: the file is missing, cut off or of another version, or disagrees with metrics.json.
     """
     table = read_table(folder.predictions)
     if metrics["status"] != Status.FINISHED:
         return
-    # By place, as an outcome may have any name.
+    # By position, as an outcome may have any name.
     names = list(table.names)
     n_chances = next((k for k, name in enumerate(names[2:]) if name != f"p(t={k})"), len(names) - 2)
     first = 2 + n_chances
@@ -154,7 +154,7 @@ def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
         "rmse": rmse(y, prediction),
         "accuracy": accuracy(t.astype(np.int64), chances),
     }
-    # The table has seven digits; a row whose chances are all but equal may change sides.
+    # The table has seven digits; a row with almost equal probabilities may change class.
     allowed = {"rmse": 1e-4 * again["rmse"] + 1e-6 * float(abs(y).max()), "accuracy": 1.5 / len(t)}
     for name, value in again.items():
         if metrics.get(name) is not None and abs(metrics[name] - value) > allowed[name]:
@@ -163,13 +163,13 @@ def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that can be believed.
+    """A valid run.
 
     Attributes:
         cells: of its row in summary.csv.
         config: without its seed, as text.
         probes: what its model recorded, as declared.
-        own_scores: scores of the user's own: name -> (title, unit).
+        own_scores: the user's own scores: name -> (title, unit).
         dataset: name of its data set: the module that loads it.
     """
 
@@ -182,7 +182,7 @@ class Run:
 
 
 def _dataset_of(node: object) -> str:
-    """nhefs of ssc_sweep.data.nhefs.load; "" for what names no target."""
+    """Return for example nhefs for ssc_sweep.data.nhefs.load; "" for a node without a target."""
     target = node.get("_target_") if isinstance(node, dict) else None
     return str(target or "").rpartition(".")[0].rpartition(".")[2]
 
@@ -191,7 +191,7 @@ def read_run(folder: RunFolder, expected_seed: int, yamls: RunYamls) -> Run:
     """Read and validate a folder with DONE.
 
     Raises:
-        Unreadable: the folder cannot be believed.
+        Unreadable: the folder is invalid.
     """
     if folder.failed.exists():
         raise Unreadable("both DONE and FAILED are there")
@@ -223,10 +223,10 @@ def read_run(folder: RunFolder, expected_seed: int, yamls: RunYamls) -> Run:
 
 
 def _declared(metrics: Mapping[str, Any], key: str, names: tuple[str, ...]) -> list[dict[str, str]]:
-    """The declarations under a key of metrics.json; none in a run of an older version.
+    """Return the declarations under a key of metrics.json; none in a run of an older version.
 
     Raises:
-        Unreadable: they are something else.
+        Unreadable: they are no declarations.
     """
     found = metrics.get(key, [])
     whole = isinstance(found, list) and all(
@@ -238,7 +238,7 @@ def _declared(metrics: Mapping[str, Any], key: str, names: tuple[str, ...]) -> l
 
 
 def read_model(folder: RunFolder) -> str | None:
-    """The model of a run that left no metrics, by its config.yaml; None where that does not tell."""
+    """Return the model of a run without metrics, from its config.yaml; None if that does not tell."""
     try:
         return str(load_yaml(folder.config)["model"]["_target_"]).rpartition(".")[2]
     except (Unreadable, KeyError, TypeError):

@@ -1,7 +1,7 @@
 """Read the run folders of a study: a table row each, and their histories in one table.
 
-A run that cannot be believed keeps its row, but no number. Nothing is kept of a run that findings do not look at, so
-that thousands of runs fit in memory.
+An invalid run keeps its row, but no numbers. Only what findings use is kept of a run, so that thousands of runs fit in
+memory.
 """
 
 import re
@@ -24,7 +24,7 @@ COLUMNS = ("arm", "seed", *METRICS, "first_bad_step", "first_bad_tensor", "overr
 
 @dataclass(frozen=True)
 class Runs:
-    """What the run folders of a study hold."""
+    """The contents of a study's run folders."""
 
     table: pd.DataFrame
     history: pd.DataFrame
@@ -35,13 +35,13 @@ class Runs:
 
 
 def _looked_at(name: str, run: Run) -> bool:
-    """Whether findings look at this column of history.csv; most of the others are spreads of parts of a loss."""
+    """Return whether findings use this column of history.csv; most others are spreads of parts of a loss."""
     kept = name in ("epoch", "step", "val_rmse", "val_clamped") or name.endswith((".loss", ".clipped_share"))
     return kept or ".gradient_norm" in name or any(name == probe.name for probe in run.probes)
 
 
 def _history(parts: Sequence[tuple[str, int, History]]) -> pd.DataFrame:
-    """The histories of runs, (arm, seed, history), in one table; NaN where a run lacks a column."""
+    """Return the histories (arm, seed, history) in one table; NaN where a run lacks a column."""
     names = dict.fromkeys(name for _, _, part in parts for name in part.columns)
     lengths = [len(part.kinds) for _, _, part in parts]
     table: dict[str, object] = {"kind": [kind for _, _, part in parts for kind in part.kinds]}
@@ -56,10 +56,10 @@ def _history(parts: Sequence[tuple[str, int, History]]) -> pd.DataFrame:
 
 
 def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Runs:
-    """Read them; of arms that are not planned no number is read, unless nothing is planned.
+    """Read the runs. Numbers are read only for planned arms, unless nothing is planned.
 
     Args:
-        every_column: keep all columns of the histories, not only those that findings look at.
+        every_column: keep all columns of the histories, not only those that findings use.
     """
     rows: list[dict[str, object]] = []
     histories: dict[int, History] = {}
@@ -114,7 +114,7 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
 
 
 def _strangers(arms: Sequence[str], configs: Mapping[int, str]) -> list[int]:
-    """Rows whose config differs from that of most runs of their arm; all of an arm without such a majority."""
+    """Return rows whose config differs from that of most runs of their arm; all rows if there is no majority."""
     by_arm: dict[str, Counter[str]] = {}
     for i, config in configs.items():
         by_arm.setdefault(arms[i], Counter())[config] += 1
@@ -122,7 +122,7 @@ def _strangers(arms: Sequence[str], configs: Mapping[int, str]) -> list[int]:
 
 
 def _copies(names: Sequence[str], configs: Mapping[int, str], arms: Sequence[Arm]) -> list[int]:
-    """Rows of an arm whose config is that of its control. Equal configs share a folder, so this one is a copy."""
+    """Return rows of an arm with its control's config. Equal configs share a folder, so these are copies."""
     by_arm: dict[str, set[str]] = {}
     for i, config in configs.items():
         by_arm.setdefault(names[i], set()).add(config)

@@ -1,16 +1,16 @@
-"""Tables that are safe to open in a spreadsheet, and how they are read back as they were."""
+"""Write tables that are safe to open in a spreadsheet, and read them back unchanged."""
 
 import io
 from pathlib import Path
 
 import pandas as pd
 
-# Columns of text in summary.csv.
+# Text columns of summary.csv.
 TEXT = ("arm", "status", "model", "unit", "val_rows", "first_bad_tensor", "overrides", "folder", "left_out")
 
 
 def cell(value: object) -> object:
-    """Make a cell that no spreadsheet takes for a formula: ' before a leading = + - @ or ' (undone by `uncell`)."""
+    """Make a cell that no spreadsheet reads as a formula: ' before a leading = + - @ or ' (undone by `uncell`)."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "'", "\t", "\r")) else value
 
 
@@ -19,16 +19,16 @@ def uncell(value: str) -> str:
 
 
 def as_csv(table: pd.DataFrame) -> str:
-    """A table as CSV that is safe to open in a spreadsheet: no cell starts a formula."""
+    """Return a table as CSV that is safe to open in a spreadsheet: no cell starts a formula."""
     return table.map(cell).to_csv(index=False)
 
 
 def read_summary(source: Path | io.StringIO) -> pd.DataFrame:
-    """Read summary.csv back, with names as they were before they were made safe."""
-    # A name may read "NA" or "1e5"; only an empty cell is missing.
+    """Read summary.csv back, with the original names."""
+    # A name may be "NA" or "1e5"; only an empty cell is missing.
     table = pd.read_csv(source, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
     for name in TEXT:
         table[name] = table[name].map(uncell, na_action="ignore")
-    # A column without any text is one of numbers by now.
+    # A column without any text has become numeric.
     table["overrides"] = table["overrides"].astype(object).fillna("")
     return table

@@ -1,15 +1,15 @@
-"""What a search found: searched, confirmed and test RMSE, and the share of seeds that work, which decides.
+"""Findings of a search: searched, confirmed and test RMSE, and the share of seeds that work, which decides.
 
-    search = read_search(collect(folder))        search_reading.py; None where the study is no search
-    confirmations(search)                        one record a candidate, the best first
+    search = read_search(collect(folder))        search_reading.py; None if the study is no search
+    confirmations(search)                        one record per candidate, the best first
     importance(search)                           how well each parameter tells the best trials from the others
     print_search(search)                         the answer and the table at the end; figures: search_plots.py
 
-A trial's score was seen before the trial was chosen, so the best score is too good: seeds that no trial has used tell
-by how much. That difference is the optimism. Rows that no trial was scored on tell what it is worth elsewhere.
+Trials are chosen by their scores, so the best score is too good: fresh seeds show by how much. That difference is the
+optimism. Rows that no trial was scored on show how well the trial does elsewhere.
 
-The 95% t intervals of means are there to be read. The number of fresh seeds follows the seeds that work, so that these
-intervals cover a little less: `python -m tests.bench.confirming` says how much. The interval of the share has no such
+The 95% t intervals of means are only for information. The number of fresh seeds depends on which seeds work, so these
+intervals cover a little less: `python -m tests.bench.confirming` shows how much. The interval of the share has no such
 flaw (`study.search.candidate`), and it alone decides.
 """
 
@@ -40,7 +40,7 @@ FLOOR = "mean_predictor_rmse"
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean RMSE over seeds and its 95% t interval, in the outcome's unit; NaN where a seed has none."""
+    """Mean RMSE over seeds and its 95% t interval, in the outcome's unit; NaN if a seed has none."""
 
     value: float
     low: float
@@ -49,17 +49,17 @@ class Mean:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """One candidate. Where there are no test rows, `test` is None.
+    """One candidate. Without test rows, `test` is None.
 
     Attributes:
-        place: k, which sets the level of `share`; 0 in a search of a version that had no places.
+        place: k, which sets the level of `share`; 0 in a search of a version without places.
         level: of the interval of the share.
-        searched: on validation rows, by the seeds that chose it, whatever its score was made of.
+        searched: on validation rows, by the seeds that chose it, whatever its score was.
         confirmed, test: by fresh seeds, on validation rows and on test rows.
         mean_predictor, test_mean_predictor: RMSE of predicting the training rows' mean on the same rows, averaged over
             these seeds.
-        below, test_below: fresh seeds below the target on either rows.
-        share: fresh seeds below it on both, and what that decides.
+        below, test_below: fresh seeds below the target on validation rows, on test rows.
+        share: fresh seeds below it on both, and the answer.
         failed: seeds that raised or were killed, which do not count.
     """
 
@@ -83,12 +83,12 @@ class Confirmation:
 
     @property
     def optimism(self) -> float:
-        """By how much the search promised too much: confirmed - searched."""
+        """Return by how much the search was too optimistic: confirmed - searched."""
         return self.confirmed.value - self.searched.value
 
 
 def confirmations(search: Search) -> list[Confirmation]:
-    """One record a candidate that has fresh seeds: those that hold first, then those that are open, each by mean."""
+    """Return one record per candidate with fresh seeds: those that hold, then those that are open, each by mean."""
     record = search.record
     found = [_confirmation(search, record, one) for one in record.candidates().values() if one.seeds]
     return sorted(found, key=lambda c: (BEST_FIRST[c.share.answer], np.isnan(c.confirmed.value), c.confirmed.value))
@@ -120,12 +120,12 @@ def _mean(rmse: Sequence[float | None]) -> Mean:
     if len(values) < 2:
         return Mean(float(values.mean()) if len(values) else np.nan, np.nan, np.nan)
     mean, low, high = t_interval(values)
-    # Of few seeds the interval of a mean may reach below what an RMSE can be.
+    # With few seeds the interval of a mean may reach below 0, which no RMSE can.
     return Mean(mean, low if np.isnan(low) else max(low, 0.0), high)
 
 
 def answer_of(search: Search) -> str:
-    """What the search has found, in a sentence or two."""
+    """Return what the search has found, in a sentence or two."""
     best = next(iter(confirmations(search)), None)
     if best is None:
         return "No trial was confirmed."
@@ -144,32 +144,32 @@ def answer_of(search: Search) -> str:
 
 
 def complete(search: Search) -> list[FrozenTrial]:
-    """Trials with a score."""
+    """Return the trials with a score."""
     return search.record.trials(TrialState.COMPLETE)
 
 
 def importance(search: Search) -> dict[str, float]:
-    """Importance by parameter, adding up to 1; empty below two trials with a score.
+    """Return importance by parameter, summing to 1; empty below two trials with a score.
 
-    Optuna's default: PED-ANOVA (Watanabe, Bansal & Hutter 2023, IJCAI), how far a parameter's values among the best
-    tenth of the trials differ from those among all. It is no share of variance, and rough where that tenth is few.
+    Optuna's default: PED-ANOVA (Watanabe, Bansal & Hutter 2023, IJCAI), how far a parameter's values in the best tenth
+    of the trials differ from those in all. It is not a share of variance, and rough if that tenth is few trials.
     """
     if len(complete(search)) < 2:
         return {}
     study = search.study
     if len(study.directions) > 1:
-        # The importance API takes one objective as what a study minimises: here RMSE alone.
+        # The importance API needs a study with one objective: here RMSE alone.
         study = optuna.create_study()
         for trial in complete(search):
             study.add_trial(create_trial(value=trial.values[0], params=trial.params, distributions=trial.distributions))
     with warnings.catch_warnings():
-        # That trials are few or equal, the figure shows as well.
+        # The figure shows by itself that trials are few or equal.
         warnings.simplefilter("ignore")
         return optuna.importance.get_param_importances(study)
 
 
 def leak_warning(search: Search) -> str | None:
-    """A sentence where the winner uses columns that give the answer away; None where it does not."""
+    """Return a sentence if the winner uses columns that leak the answer; else None."""
     winner = search.record.winner()
     leaks = {} if winner is None else search.record.leaks(winner)
     named = ", ".join(f"{name} {role}" for name, role in leaks.items())
@@ -177,7 +177,7 @@ def leak_warning(search: Search) -> str | None:
 
 
 def baseline_warning(best: Confirmation) -> str | None:
-    """A sentence where this candidate does no better than predicting the mean; None where it does."""
+    """Return a sentence if this candidate does no better than predicting the mean; else None."""
     test = np.nan if best.test is None else best.test.value
     rows = (
         ("validation", best.confirmed.value, best.mean_predictor),
@@ -190,7 +190,7 @@ def baseline_warning(best: Confirmation) -> str | None:
 
 
 def deciding_note(search: Search) -> str:
-    """Which of the numbers decides, and how often that errs."""
+    """Return which of the numbers decides, and its error probability."""
     rule, record = search.rule, search.record
     target, share = f"RMSE below {rule.threshold:g}", f"{rule.works_share:.0%}"
     if not rule.sequential:
@@ -211,7 +211,7 @@ def deciding_note(search: Search) -> str:
 
 
 def failed_notes(search: Search) -> list[str]:
-    """A sentence for each candidate of whose fresh seeds some failed."""
+    """Return a sentence for each candidate with failed fresh seeds."""
     return [
         f"{of_search(CONFIRM, one.trial)}: {len(one.failed)} of {one.begun} fresh seeds failed. That says something of "
         "the machine, so they do not count; retry=failed trains them again."
@@ -221,7 +221,7 @@ def failed_notes(search: Search) -> list[str]:
 
 
 def selection_warning(search: Search) -> str | None:
-    """A sentence where the winner was chosen among several that were confirmed; None where it was the only one."""
+    """Return a sentence if the winner was chosen among several confirmed candidates; None if it was the only one."""
     count, folder = len(confirmations(search)), search.of.folder.path
     if count < 2:
         return None
@@ -233,9 +233,9 @@ def selection_warning(search: Search) -> str | None:
 
 
 def outside(search: Search) -> list[str]:
-    """A line for each arm that is no part of the search, such as its winner on further seeds.
+    """Return a line for each arm outside the search, such as its winner on further seeds.
 
-    Seeds that chose or confirmed a trial would promise too much, and are left out.
+    Seeds that chose or confirmed a trial would be too optimistic, and are left out.
     """
     lines, study = [], search.of.without_search()
     compared = {name for arm in study.plan.arms if arm.control for name in (arm.folder, arm.control)}
@@ -246,7 +246,7 @@ def outside(search: Search) -> list[str]:
         rmse = {"": mine["rmse"].to_numpy()} | ({"on test rows ": mine["test_rmse"].to_numpy()} if tested else {})
         if np.isnan(rmse[""]).all():
             continue
-        # NaN where either is: a run that was lost does not work.
+        # NaN if either is: a lost run does not work.
         below = int((np.maximum.reduce(list(rmse.values())) < search.rule.threshold).sum())
         scores = ", ".join(f"{rows}RMSE {_spread(values[~np.isnan(values)])}" for rows, values in rmse.items())
         seeds = "1 seed that decided nothing" if len(mine) == 1 else f"{len(mine)} seeds that decided nothing"
@@ -259,13 +259,13 @@ def _spread(rmse: Floats) -> str:
 
 
 def search_notes(search: Search) -> list[str]:
-    """What to be wary of, which runs are not believed, and what further seeds made of the winner."""
+    """Return warnings, which runs are invalid, and the winner's results on further seeds."""
     cautions = (leak_warning(search), selection_warning(search))
     return [*(text for text in cautions if text), *failed_notes(search), *search.missing, *outside(search)]
 
 
 def print_search(search: Search) -> None:
-    """Print what was confirmed, beside what the search had promised, and how the trials ended."""
+    """Print confirmed beside searched RMSE, and how the trials ended."""
     console = make_console()
     table = Table(title="RMSE of the candidates, 95% CI", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     found = confirmations(search)
@@ -296,7 +296,7 @@ def print_search(search: Search) -> None:
 
 
 def _details(c: Confirmation, target: float) -> str:
-    """What the table has no room for: optimism, predicting the mean, and the seeds that work on either rows."""
+    """Return what does not fit into the table: optimism, predicting the mean, seeds that work on each set of rows."""
     floors = _number(c.mean_predictor) + (f" and {_number(c.test_mean_predictor)} on test rows" if c.test else "")
     below = f"{c.below} of {c.share.n} seeds below {target:g}"
     below += f" on validation rows, {c.test_below} on test rows, {c.share.works} on both" if c.test else ""

@@ -1,11 +1,11 @@
-"""Figures of a search: data -> Figure, in the style of the others."""
+"""Figures of a search: data -> Figure, in the style of `plots`."""
 
 from typing import Any
 
 import numpy as np
 
 # isort: split
-# Before matplotlib, which it imports without what the user has set for it.
+# Before matplotlib, which this imports without the user's settings.
 from ssc_sweep.findings.drawing.style import styled
 
 # isort: split
@@ -26,7 +26,7 @@ STATES = {TrialState.COMPLETE: (BLUE, "o"), TrialState.PRUNED: (ORANGE, "v"), Tr
 
 @styled()
 def best_so_far(search: Search) -> Figure:
-    """Lowest score up to each trial, with the means of each candidate on fresh seeds and their intervals."""
+    """Draw the lowest score up to each trial, with each candidate's means on fresh seeds and their intervals."""
     figure, axes = _figure(search, "trial", "RMSE")
     trials = complete(search)
     scores = np.array([trial.values[0] for trial in trials])
@@ -51,7 +51,7 @@ def best_so_far(search: Search) -> Figure:
 
 @styled()
 def all_trials(search: Search) -> Figure:
-    """Every seed of every trial against the target; at the bottom those trials that have no score."""
+    """Draw every seed of every trial with the target; trials without a score are at the bottom."""
     figure, axes = _figure(search, "trial", "RMSE of each seed")
     for trial in search.record.trials(*FINISHED):
         colour, marker = STATES[trial.state]
@@ -69,7 +69,7 @@ def all_trials(search: Search) -> Figure:
 
 @styled()
 def parallel_coordinates(search: Search) -> Figure:
-    """One line a trial through its parameters, dark where its RMSE is low."""
+    """Draw one line per trial through its parameters, dark if its RMSE is low."""
     figure = Figure(figsize=(1.5 * WIDTH, 4), layout="constrained")
     axes = figure.subplots()
     trials = sorted(complete(search), key=lambda trial: -trial.values[0])
@@ -89,14 +89,14 @@ def parallel_coordinates(search: Search) -> Figure:
         axes.axvline(x, color="0.8", lw=0.8, zorder=0)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set_yticks([])
-    axes.set_xlim(-0.1, len(names) - 0.3)  # room for the words at the last one
+    axes.set_xlim(-0.1, len(names) - 0.3)  # room for the labels of the last one
     axes.set_title(f"{len(trials)} trials, the darker the lower their RMSE")
     return figure
 
 
 @styled()
 def importances(search: Search) -> Figure:
-    """How well each parameter tells the best trials from the others, by Optuna's importance API."""
+    """Draw how well each parameter tells the best trials from the others, by Optuna's importance API."""
     figure = Figure(figsize=(WIDTH, 3), layout="constrained")
     axes = figure.subplots()
     found = importance(search)
@@ -107,7 +107,7 @@ def importances(search: Search) -> Figure:
 
 @styled()
 def pareto(search: Search) -> Figure | None:
-    """The first two objectives of every trial, the Pareto front in colour; None for a search of one objective."""
+    """Draw the first two objectives of every trial, the Pareto front in colour; None for a single objective."""
     if len(search.study.directions) < 2:
         return None
     names = search.study.user_attrs["search"]["objectives"]
@@ -124,7 +124,7 @@ def pareto(search: Search) -> Figure | None:
 
 
 def _figure(search: Search, x: str, y: str) -> tuple[Figure, Any]:
-    """A figure with logarithmic RMSE and a line at the target."""
+    """Make a figure with logarithmic RMSE and a line at the target."""
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     axes = figure.subplots()
     axes.axhline(
@@ -137,7 +137,7 @@ def _figure(search: Search, x: str, y: str) -> tuple[Figure, Any]:
 
 
 def _height(trial: FrozenTrial, name: str) -> float:
-    """Where a trial crosses the axis of a parameter, from 0 to 1; NaN where it has no such parameter."""
+    """Return where a trial crosses the axis of a parameter, 0 to 1; NaN if it has no such parameter."""
     if name not in trial.params:
         return float("nan")
     value, distribution = trial.params[name], trial.distributions[name]
@@ -151,7 +151,7 @@ def _height(trial: FrozenTrial, name: str) -> float:
 
 
 def _ticks(trial: FrozenTrial, name: str) -> list[tuple[float, str]]:
-    """Heights and names of the choices of a parameter, or of its bounds."""
+    """Return heights and names of the choices of a parameter, or of its bounds."""
     distribution = trial.distributions[name]
     if isinstance(distribution, CategoricalDistribution):
         last = max(len(distribution.choices) - 1, 1)

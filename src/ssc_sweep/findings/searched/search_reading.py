@@ -1,4 +1,4 @@
-"""A search as it lies on disk: search.db, believed only as far as the runs that it speaks of are there and whole."""
+"""Read a search from disk: search.db, of which only numbers with a complete run on disk are used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,9 +22,9 @@ class Search:
     """A search within the study `of`.
 
     Attributes:
-        study: what Optuna was told, without the numbers of runs that are missing or left out.
-        rule: that of the search, whatever became of the study's since.
-        missing: a sentence for each arm that has such runs.
+        study: the Optuna study, without the numbers of runs that are missing or left out.
+        rule: of the search, even if the study's has changed since.
+        missing: a sentence for each arm with such runs.
     """
 
     study: optuna.Study
@@ -39,10 +39,10 @@ class Search:
 
 
 def read_search(of: Study) -> Search | None:
-    """Read the search of this study; None where there is none.
+    """Read the search of this study; None if there is none.
 
     Raises:
-        Unreadable: search.db is damaged or of another version, or not here though there are trials.
+        Unreadable: search.db is damaged, of another version, or missing although there are trials.
     """
     path = of.folder.path / DATABASE
     if not path.exists() and of.is_search:
@@ -63,9 +63,9 @@ def read_search(of: Study) -> Search | None:
 
 
 def as_on_disk(told: optuna.Study, of: Study) -> tuple[optuna.Study, list[str]]:
-    """A copy of what Optuna was told in which every number has a run that counts, and what is missing.
+    """Return a copy of the Optuna study with only numbers whose run counts, and what is missing.
 
-    A trial of another folder, as machines that share a storage have, is believed as it is.
+    A trial of another folder, as with machines that share a storage, is copied as it is.
     """
     here = {arm.folder for arm in of.plan.arms}
     counted = of.ended[of.ended["left_out"].isna()]
@@ -99,7 +99,7 @@ def as_on_disk(told: optuna.Study, of: Study) -> tuple[optuna.Study, list[str]]:
 
 
 def _without_lost(one: Candidate, rmse: Sequence[float | None]) -> Candidate:
-    """The candidate with these RMSE: a seed that lost its own is missing."""
+    """Return the candidate with these RMSE: a seed that lost its RMSE is missing."""
     lost = {seed for seed, before, now in zip(one.seeds, one.rmse, rmse, strict=True) if now != before}
     test = one.test_rmse
     if test is not None:
@@ -108,7 +108,7 @@ def _without_lost(one: Candidate, rmse: Sequence[float | None]) -> Candidate:
 
 
 def _with_rmse(trial: FrozenTrial, rmse: list[float | None]) -> FrozenTrial:
-    """The trial with these RMSE; one with a score that lacks some has failed."""
+    """Return the trial with these RMSE; if they differ from its own, it counts as failed."""
     if trial.user_attrs.get("rmse", []) == rmse:
         return trial
     return create_trial(

@@ -1,1 +1,1 @@
-"""The Optuna search: a Hydra sweeper whose trials are several seeds, and that confirms what it found."""
+"""The Optuna search: a Hydra sweeper whose trials have several seeds, and that confirms its best trials."""

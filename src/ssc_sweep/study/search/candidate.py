@@ -1,21 +1,21 @@
-"""A candidate: a trial that is confirmed by what chose nothing, fresh seeds and the test rows.
+"""A candidate: a trial that is confirmed on data that chose nothing, fresh seeds and the test rows.
 
-A fresh seed works if its RMSE is below the target on the validation rows and on the test rows, where there are any.
-Seeds are added until a confidence sequence shows that the share of seeds that work lies above `rule.works_share` (it
-holds) or below (it does not), or until they are spent (open).
+A fresh seed works if its RMSE is below the target on the validation rows, and on the test rows if there are any.
+Seeds are added until a confidence sequence shows that the share of seeds that work is above `rule.works_share` (the
+candidate holds) or below it (it does not), or until no seeds are left (open).
 
-Error rate. A trial is chosen by the seeds of trials on validation rows. Its fresh seeds come after that choice and no
-trial has them, so each of them works with one and the same chance q, whatever was chosen from how many. The sequence at
-level a excludes q at some time with a chance of at most a (see `verdicts.share`), so looks and stops are free. The k-th
-candidate of a search has the level
+Error rate. A trial is chosen by the trials' seeds on validation rows. Its fresh seeds are trained after that choice and
+used by no trial, so each works with the same probability q, however many trials it was chosen from. The sequence at
+level a ever excludes q with probability at most a (see `verdicts.share`), so looking and stopping at any time is
+allowed. The k-th candidate of a search has the level
 
     a_k = alpha / (k (k + 1)),        a_1 + a_2 + ... = alpha,
 
-so that, by the union bound, no candidate of the whole search is called what it is not with a chance of at least
-1 - alpha, however many there will be. k is fixed before the candidate's first fresh seed.
+so that, by the union bound, no candidate of the whole search is judged wrongly with probability at least 1 - alpha,
+however many there are. k is fixed before the candidate's first fresh seed.
 
-What q is about: seeds, on these very rows. Rows that no trial was scored on keep it from being too good for having been
-chosen. Without test rows (split.test_share=0) it is a share on rows that chose the trial.
+q is a share of seeds on these rows. As no trial was scored on the test rows, choosing does not make it too optimistic.
+Without test rows (split.test_share=0) it is a share on the rows that chose the trial.
 """
 
 import math
@@ -38,23 +38,23 @@ BEST_FIRST = {answer: i for i, answer in enumerate(HOLDS)}
 
 
 def fresh_seeds(trial: int, count: int) -> tuple[int, ...]:
-    """The seeds that confirm a trial: no trial and no other confirmation has them."""
+    """Return the seeds that confirm a trial: no trial and no other confirmation uses them."""
     first = SEEDS_APART * (trial + 1)
     return tuple(range(first, first + count))
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What fresh seeds have made of a trial. RMSE in the outcome's unit; None for a seed that has none.
+    """The results of a trial's fresh seeds. RMSE in the outcome's unit; None for a seed that has none.
 
     Attributes:
         trial: its number.
         place: k, from 1 on; 0 in a search of a version that did not count candidates.
-        seeds: those that count: they came to an end, diverged, or did not fit their data.
+        seeds: that count: they finished, diverged, or did not fit their data.
         rmse: of each of them on the validation rows.
         test_rmse: the same on the test rows; None where there are no test rows.
-        failed: seeds that raised or were killed. That says something of the machine, so they do not count.
-        missing: seeds that counted and whose runs are gone or left out, so that they have no RMSE; only in findings.
+        failed: seeds that raised or were killed. They do not count, as the machine may be the cause.
+        missing: seeds that counted but have no RMSE, as their runs are gone or left out; only in findings.
     """
 
     trial: int
@@ -67,29 +67,29 @@ class Candidate:
 
     @property
     def begun(self) -> int:
-        """Fresh seeds that it has had."""
+        """Return the number of fresh seeds that have been begun."""
         return len(self.seeds) + len(self.failed)
 
     @property
     def broken(self) -> bool:
-        """Whether most of its seeds fail, so that more of them would tell nothing."""
+        """Return whether most of its seeds fail, so that more would tell nothing."""
         return len(self.failed) > len(self.seeds)
 
     @property
     def worse(self) -> dict[int, float]:
-        """Seed -> the larger of its RMSE on validation and on test rows, which decides; NaN where it has none."""
+        """Return seed -> the larger RMSE of validation and test rows, which decides; NaN if it has none."""
         test = self.rmse if self.test_rmse is None else self.test_rmse
         pairs = zip(self.seeds, self.rmse, test, strict=True)
         return {seed: math.nan if a is None or b is None else max(a, b) for seed, a, b in pairs}
 
     def as_json(self) -> dict[str, Any]:
-        """What a storage keeps."""
+        """Return what a storage keeps."""
         lists = {name: list(getattr(self, name)) for name in LISTS}
         return {"place": self.place, "test_rmse": None if self.test_rmse is None else list(self.test_rmse), **lists}
 
 
 def from_json(trial: int, kept: Mapping[str, Any] | list[float | None]) -> Candidate:
-    """Read what a storage has kept; of a version without test rows and places that is a list of RMSE."""
+    """Read what a storage has kept; a version without test rows and places kept a list of RMSE."""
     if isinstance(kept, list):
         return Candidate(trial, 0, fresh_seeds(trial, len(kept)), tuple(kept))
     test = kept["test_rmse"]
@@ -98,12 +98,12 @@ def from_json(trial: int, kept: Mapping[str, Any] | list[float | None]) -> Candi
 
 
 def level_of(place: int, rule: Rule) -> float:
-    """a_k, the chance that the k-th candidate of a search is called what it is not."""
+    """Return a_k, the probability that the k-th candidate of a search is judged wrongly."""
     return rule.alpha / (place * (place + 1))
 
 
 def fewest(level: float, share: float, works: bool) -> int:
-    """The fewest seeds, all of which work or none of which does, that tell a share from this one."""
+    """Return the fewest seeds that, if all or none work, tell their share from `share`."""
     n = 1
     while True:
         low, high = growing_interval(np.full(n, works), level)

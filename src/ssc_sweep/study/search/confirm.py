@@ -1,4 +1,4 @@
-"""Confirm trials: train their configurations on fresh seeds, a few at a time, until each is decided or has no more."""
+"""Confirm trials: train their configurations on fresh seeds, a few at a time, until each is decided or runs out."""
 
 import math
 import sys
@@ -15,22 +15,22 @@ from ssc_sweep.study.search.candidate import HOLDS, Candidate, fewest, fresh_see
 from ssc_sweep.study.search.train_trials import launch
 from ssc_sweep.study.search.trials import Record
 
-# That a round has at least, of all candidates together: fewer leave stacks empty, more are trained after the answer.
+# Least runs of a round over all candidates: fewer leave stacks empty, more would be trained after the answer.
 RUNS_A_ROUND = 8
 
 
 def confirm(
     launcher: Launcher, folder: StudyFolder, record: Record, trials: Mapping[int, Sequence[str]], tested: bool
 ) -> None:
-    """Confirm these trials, given by number with their overrides; those that are none yet become the next candidates.
+    """Confirm these trials, given by number with their overrides; new ones become the next candidates.
 
-    Each round is recorded, and a seed that was trained before is not trained again.
+    Each round is recorded; a seed that was trained before is not trained again.
 
     Args:
         tested: whether there are test rows.
 
     Raises:
-        UserError: they cannot be trained here; nothing is recorded of that round then.
+        UserError: they cannot be trained here; that round is not recorded.
     """
     with locked(folder.path / ".confirm.lock"):
         for number in trials:
@@ -55,20 +55,20 @@ def _arm(number: int, overrides: Sequence[str]) -> Arm:
 
 
 def next_round(one: Candidate, record: Record, side_by_side: int) -> tuple[int, ...]:
-    """The seeds of its next round: first as many as can show that it does not hold, later a few, or a quarter more."""
+    """Return the seeds of its next round: first as many as can refute it, later a few, or a quarter more."""
     first = fewest(record.level(one), record.rule.works_share, works=False) + MORE
     more = max(math.ceil(GROWTH * one.begun), math.ceil(RUNS_A_ROUND / side_by_side))
     count = min(one.begun + more if one.begun else first, record.confirm_seeds)
-    # Those that failed are among them: with retry=failed they are trained once more.
+    # They include those that failed, which retry=failed trains again.
     return tuple(seed for seed in fresh_seeds(one.trial, count) if seed not in one.seeds)
 
 
 def _train(launcher: Launcher, folder: StudyFolder, runs: Sequence[tuple[Arm, int]]) -> set[str]:
-    """Train them; return the folders of arms that do not fit the data of some seed."""
+    """Train the runs; return the folders of arms that do not fit the data of some seed."""
     wrong = launch(launcher, folder, runs)
     for arm, seed in runs:
         if arm.folder in wrong:
-            # It may fit the rows that its other seeds draw.
+            # The arm may fit the rows that its other seeds draw.
             launch(launcher, folder, [(arm, seed)])
     return set(wrong)
 
@@ -76,7 +76,7 @@ def _train(launcher: Launcher, folder: StudyFolder, runs: Sequence[tuple[Arm, in
 def _with_runs(
     one: Candidate, folder: StudyFolder, arm: str, seeds: Sequence[int], tested: bool, unfit: bool
 ) -> Candidate:
-    """The candidate with these seeds, as their folders tell. One that does not fit its data leaves no trace."""
+    """Return the candidate with these seeds, read from their folders. One that does not fit its data has no RMSE."""
     failed, counted = [], list(one.seeds)
     rmse, test = list(one.rmse), list(one.test_rmse or ())
     for seed in seeds:

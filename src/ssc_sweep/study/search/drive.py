@@ -1,4 +1,4 @@
-"""An Optuna search whose trials are several seeds, that confirms what it found, and that goes on after a kill.
+"""An Optuna search whose trials have several seeds, that confirms its best trials, and that resumes after a kill.
 
     -m experiment=search                        the plan's knobs, until a configuration holds RMSE < target
     -m experiment=search search_space=plan_and_data n_trials=200 study=mine
@@ -8,7 +8,7 @@
     <study>/search.db  best.yaml                the Optuna study; the winner's overrides
 
 All seeds of a batch of trials go to the launcher at once, so they share stacks. Results are read from the run folders.
-A trial left behind by a killed process keeps its number, parameters and finished runs, and is taken up where it was.
+A trial abandoned by a killed process keeps its number, parameters and finished runs, and is resumed where it was.
 """
 
 import functools
@@ -48,7 +48,7 @@ from ssc_sweep.training.metrics import mean_predictor_rmse
 from ssc_sweep.verdicts.rule import read_rule
 
 MET = "the target is met"
-LOOK_AGAIN_S = 0.5  # while others work on the last trials
+LOOK_AGAIN_S = 0.5  # while other processes work on the last trials
 SAME_ROWS = (
     "split.test_share=0: fresh seeds confirm on the validation rows, which chose the trials. experiment=search keeps "
     "rows for it: split.test_share=0.2."
@@ -56,22 +56,22 @@ SAME_ROWS = (
 
 
 class Search(OptunaSweeperImpl):
-    """The sweeper. Reading the space and naming a trial's overrides are hydra-optuna-sweeper's."""
+    """The sweeper. hydra-optuna-sweeper reads the space and names a trial's overrides."""
 
     def __init__(self, settings: Settings, sampler: Any, plugin: dict[str, Any]) -> None:
-        # hydra-optuna-sweeper would look custom_search_space up among the targets that a config of ours may name.
+        # hydra-optuna-sweeper would look up custom_search_space among the targets that our configs may name.
         super().__init__(sampler=sampler, **plugin | {"custom_search_space": None})
         self.extender_name: str | None = plugin["custom_search_space"]
         self.custom_search_space_extender = find_extender(self.extender_name)
         self.settings = settings
 
     def sweep(self, arguments: list[str]) -> None:
-        """Search, to the end or until the target is met.
+        """Search until the end or until the target is met.
 
         Raises:
             UserError: wrong input; nothing has been trained. DoesNotFit: no trial fits the data.
             TrialsFailed: more trials of a batch failed than max_failure_rate allows.
-            StorageLost: the storage went away.
+            StorageLost: the storage was lost.
             TargetMissed: the search has ended, and no configuration was confirmed below the target.
         """
         assert self.config is not None
@@ -111,7 +111,7 @@ class Search(OptunaSweeperImpl):
         }
         named = None if self.study_name is None else str(self.study_name)
         self.study = open_study(self.storage, self.folder, named, self.sampler, described)
-        write_plan(self.folder, Plan((), (), self.rule))  # this start, though it may have nothing left to train
+        write_plan(self.folder, Plan((), (), self.rule))  # records this start, even if nothing is left to train
         if not self.tested:
             print(SAME_ROWS, file=sys.stderr)
         with kept_in(self.storage, self.folder):
@@ -120,14 +120,14 @@ class Search(OptunaSweeperImpl):
             self.claims = Claims(self.study, self.record, owner, self.n_trials, self.n_jobs)
             try:
                 ending = self._search()
-                if ending != MET:  # else one that holds is there, and more candidates would only be chosen among
+                if ending != MET:  # if met, one holds already, and more candidates would only add a choice
                     self._confirm(self.record.ranked()[: self.settings.confirm_best])
             finally:
                 owner.close()
             self._close(ending)
 
     def _fix_target(self, base: RunConfig) -> None:
-        """Where the data set has no target, one number for all trials: the rule's share of what the mean achieves."""
+        """For data without a target, set one for all trials: the rule's share of the RMSE of predicting the mean."""
         split = Data().split(base)
         floor = mean_predictor_rmse(split.train.y, split.val.y)
         target = float(f"{self.rule.threshold * floor:.6g}")
@@ -140,23 +140,23 @@ class Search(OptunaSweeperImpl):
         return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
 
     def _prepare_grid(self) -> None:
-        """GridSampler is told its grid, and has no more trials than points."""
+        """Give GridSampler its grid, and limit trials to the number of points."""
         if isinstance(self.sampler, functools.partial) and self.sampler.func is optuna.samplers.GridSampler:
             points = grid_points(self.space)
             self.sampler = self.sampler(points)
             self.n_trials = min(self.n_trials, math.prod(len(values) for values in points.values()))
 
     def _search(self) -> str:
-        """Confirm, take up, train until something ends it; return what did."""
+        """Confirm, resume and train trials until something ends the search; return what did."""
         start = time.monotonic()
-        # Of several objectives the target is only the first: the search goes on for the others.
+        # With several objectives the target concerns only the first: the search goes on for the others.
         budget, until_met = self.settings.time_budget_s, self.settings.stop_at_target and len(self.directions) == 1
         while True:
             if until_met and not self.record.met():
                 self._confirm(self.record.promising()[:1])
             met = until_met and self.record.met()
             spent = budget is not None and time.monotonic() - start >= budget
-            # Whatever ends the search, trials that were left behind here are brought to their end first.
+            # Whatever ends the search, finish abandoned trials first.
             batch = self._claim(new=not (met or spent))
             if batch:
                 self._train(batch)
@@ -171,10 +171,10 @@ class Search(OptunaSweeperImpl):
             elif len(self.record.trials(*FINISHED)) >= self.n_trials:
                 return f"n_trials={self.n_trials} trials are done"
             else:
-                time.sleep(LOOK_AGAIN_S)  # others have the last trials; should they die, the trials are ours
+                time.sleep(LOOK_AGAIN_S)  # other processes have the last trials; if they die, we take over
 
     def _claim(self, new: bool) -> list[tuple[Trial, Arm]]:
-        """Take trials and write their arms into study.yaml."""
+        """Claim trials and write their arms into study.yaml."""
         with locked(self.folder.lock):
             batch = self._arms(self.claims.claim(new, self._configure))
             if batch:
@@ -183,10 +183,10 @@ class Search(OptunaSweeperImpl):
         return batch
 
     def _configure(self, trial: Trial) -> Sequence[str]:
-        """The overrides of a trial.
+        """Return the overrides of a trial.
 
         Raises:
-            UserError: custom_search_space suggests what no config can be; the trial does not count.
+            UserError: custom_search_space suggests an invalid config; the trial does not count.
         """
         if self.extender_name is None:
             return self._overrides_of(trial)
@@ -203,9 +203,9 @@ class Search(OptunaSweeperImpl):
         return words
 
     def _arms(self, claimed: Sequence[tuple[Trial, Sequence[str]]]) -> list[tuple[Trial, Arm]]:
-        """The arm of each trial. One that repeats the parameters of an earlier one that has ended shares its runs.
+        """Return the arm of each trial. A trial that repeats an earlier, ended one's parameters shares its runs.
 
-        What another process is training just now may be proposed again, and is then trained twice.
+        Parameters that another process is training at the moment may be proposed again, and are then trained twice.
         """
         numbers: dict[str, int] = {}
         for earlier in self.record.trials(*FINISHED):
@@ -249,7 +249,7 @@ class Search(OptunaSweeperImpl):
         return (*(f"{name}={value}" for name, value in trial.params.items()), *self.space.fixed_overrides)
 
     def _close(self, ending: str) -> None:
-        """Write best.yaml and the folder's own copy of the study; complain if the target was missed."""
+        """Write best.yaml and the folder's own copy of the study; raise if the target was missed."""
         assert self.config is not None
         self.study.set_user_attr(ENDING, ending)
         winner, found = self.record.winner(), "none was confirmed"

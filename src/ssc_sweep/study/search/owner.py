@@ -1,12 +1,12 @@
-"""Who works on which trial, and which trials were left behind.
+"""Track which process owns which trial, and which trials were abandoned.
 
-A process names itself in the trials it works on, and the place it works in: machine and study folder.
+A process writes its name into the trials it works on, and its place: machine and study folder.
 
-In its own place it holds a lock on a file of its name for as long as it lives. The system gives the lock up when the
-process ends, however it ends: so a trial whose owner's lock is free was left behind, and whoever notices takes it up.
+In its own place it holds a lock on a file of its name while it lives. The system releases the lock when the process
+ends, however it ends. So a trial whose owner's lock is free was abandoned, and another process may take it over.
 
-Other places see a number in the storage that the owner counts up every BEAT_S. Whoever watches it by his own clock -
-never by another machine's - takes an owner whose number has stood still for DEAD_S for dead.
+Processes in other places watch a number in the storage that the owner increments every BEAT_S. An owner whose number
+has not changed for DEAD_S, by the watching process's own clock, counts as dead.
 """
 
 import socket
@@ -31,7 +31,7 @@ class Owner:
     """This process as the owner of trials."""
 
     def __init__(self, folder: StudyFolder, study: optuna.Study, shared: bool) -> None:
-        """`shared`: whether other places may work on the study; without, its storage lies in this very folder."""
+        """Set `shared` if other places may work on the study; if not, its storage is in this folder."""
         self.study, self.shared = study, shared
         self.place = _place(folder)
         self.name = uuid.uuid4().hex
@@ -54,12 +54,12 @@ class Owner:
         self._lock.release()
 
     def claim(self, trial: Trial) -> None:
-        """Write into the trial that it is this process's."""
+        """Mark the trial as owned by this process."""
         trial.set_user_attr("owner", self.name)
         trial.set_user_attr("place", self.place)
 
     def finds_lost(self, trial: FrozenTrial) -> bool:
-        """Whether nobody works on this running trial any more. Ask again and again: some answers take DEAD_S."""
+        """Return whether no process works on this running trial any more. Ask repeatedly: some answers take DEAD_S."""
         owner, place = trial.user_attrs.get("owner"), trial.user_attrs.get("place")
         if owner == self.name:
             return False
@@ -70,7 +70,7 @@ class Owner:
         return self._unchanged(trial.number, (owner, beat)) >= DEAD_S
 
     def _works_beside(self, owner: str) -> bool:
-        """Whether this owner, of the same study folder, lives."""
+        """Return whether this owner, of the same study folder, is alive."""
         path = self.folder / owner
         if not path.is_file():
             return False
@@ -84,7 +84,7 @@ class Owner:
         return False
 
     def _unchanged(self, trial: int, sign: object) -> float:
-        """For how long this sign of a trial's owner has been seen unchanged, s."""
+        """Return for how long (s) this heartbeat of a trial's owner has not changed."""
         now = time.monotonic()
         before, since = self._seen.get(trial, (sign, now))
         self._seen[trial] = (sign, since if before == sign else now)
@@ -97,12 +97,12 @@ class Owner:
             try:
                 self.study.set_user_attr(BEAT + self.name, count)
             except UNREACHABLE:
-                # The next beat makes up for one that a busy storage refuses; one that is gone ends the search itself.
+                # The next beat makes up for one that a busy storage refuses; a lost storage ends the search anyway.
                 continue
 
 
 def _place(folder: StudyFolder) -> str:
-    """Machine and study folder, and a word of the folder's own: machines in containers may have the same name."""
+    """Return machine, study folder and an ID kept in the folder: containers may have the same machine name."""
     path = folder.path / ".place"
     with locked(folder.lock):
         if not path.exists():

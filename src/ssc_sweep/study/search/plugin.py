@@ -1,4 +1,4 @@
-"""Hydra sweeper `search`: hydra-optuna-sweeper with trials of several seeds, confirmation, a target and survival.
+"""Hydra sweeper `search`: hydra-optuna-sweeper with several seeds per trial, confirmation, a target and resumption.
 
 Its own config stays valid (sampler, direction, storage, study_name, n_trials, n_jobs, max_failure_rate,
 custom_search_space, params); conf/experiment/search.yaml explains the rest. This module is loaded by every command,
@@ -27,7 +27,7 @@ ALLOWED_SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 @dataclass
 class TPEConf(SamplerConfig):
-    """`hydra/sweeper/sampler=tpe_default`: TPE as Optuna itself sets it, multivariate and with the constant liar."""
+    """`hydra/sweeper/sampler=tpe_default`: TPE with Optuna's defaults, but multivariate and with the constant liar."""
 
     _target_: str = "optuna.samplers.TPESampler"
     seed: int | None = None
@@ -38,7 +38,7 @@ class SearchSweeperConf(OptunaSweeperConf):
     """Config of `hydra/sweeper=search`; conf/experiment/search.yaml says what each field means."""
 
     _target_: str = "ssc_sweep.study.search.plugin.SearchSweeper"
-    params: dict[str, Any] | None = None  # as hydra-optuna-sweeper's, and a value may be null
+    params: dict[str, Any] | None = None  # as in hydra-optuna-sweeper, but a value may be null
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe_default"}])
     n_jobs: int = 5
     max_failure_rate: float = 1.0
@@ -77,7 +77,7 @@ class SearchSweeper(Sweeper):
         prune: bool,
         **plugin: Any,
     ) -> None:
-        """`plugin` goes to hydra-optuna-sweeper as it is."""
+        """Keep the settings; `plugin` is passed to hydra-optuna-sweeper unchanged."""
         self.sampler, self.plugin = sampler, plugin
         self.given = {
             "seeds_per_trial": seeds_per_trial,
@@ -95,7 +95,7 @@ class SearchSweeper(Sweeper):
         """Make the sampler and the search.
 
         Raises:
-            UserError: what the config names is no sampler, or it has a key that is unknown.
+            UserError: the config names something that is no sampler, or has an unknown key.
         """
         known = [key.name for key in fields(SearchSweeperConf) if key.name not in ("_target_", "defaults")]
         for name in self.plugin:
@@ -105,20 +105,20 @@ class SearchSweeper(Sweeper):
 
         from ssc_sweep.study.search.drive import Search
 
-        # hydra-optuna-sweeper asserts it.
+        # hydra-optuna-sweeper would only assert this.
         checked("hydra.sweeper.max_failure_rate", AnyShare, self.plugin["max_failure_rate"])
         checked("time_budget_s", Positive | None, self.given["time_budget_s"])
         settings = Settings.read(self.given, "hydra.sweeper")
-        # reset: what Hydra may call elsewhere is no sampler.
+        # reset: other targets that Hydra may call are no samplers.
         sampler = instantiate(self.sampler, _execution_whitelist_=execution_whitelist(ALLOWED_SAMPLERS, reset=True))
-        # GridSampler is made by the search, which knows the grid.
+        # The search makes GridSampler, as it knows the grid.
         made = sampler.func if isinstance(sampler, functools.partial) else None
         if made is not GridSampler and not isinstance(sampler, BaseSampler):
             raise UserError(
                 f"hydra.sweeper.sampler._target_={self.sampler._target_} makes no sampler: choose one with "
                 "hydra/sweeper/sampler=<name>. See --hydra-help."
             )
-        # Optuna looks for it when the first points have been tried.
+        # Optuna would look for it only after the first trials.
         if isinstance(sampler, CmaEsSampler) and importlib.util.find_spec("cmaes") is None:
             raise UserError(
                 "hydra/sweeper/sampler=cmaes needs the package cmaes, which is not installed: pip install "

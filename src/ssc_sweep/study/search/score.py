@@ -1,4 +1,4 @@
-"""What a trial is worth: the score of its seeds, read from their folders."""
+"""Score a trial by its seeds, read from their folders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class Seeds:
     """How the runs of one configuration ended.
 
     Attributes:
-        rmse: one a seed, in the outcome's unit; None where a run has none.
-        metrics: of each run that came to its end.
-        reason: why there is no score; None where every seed has an RMSE.
-        pruned: whether the reason is that the trial was stopped early, and nothing worse.
+        rmse: per seed, in the outcome's unit; None if a run has none.
+        metrics: of each run that ended.
+        reason: why there is no score; None if every seed has an RMSE.
+        pruned: whether the only reason is that the trial was stopped early.
     """
 
     rmse: tuple[float | None, ...]
@@ -55,7 +55,7 @@ def read_seeds(folders: Sequence[RunFolder], objectives: Sequence[str]) -> Seeds
 
 
 def score(seeds: Seeds, objectives: Sequence[str], how: str | float, directions: Sequence[str]) -> list[float]:
-    """One number an objective: the mean over seeds, or the quantile on its bad side."""
+    """Return one number per objective: the mean over seeds, or the quantile on its bad side."""
     assert seeds.reason is None
     values = []
     for name, direction in zip(objectives, directions, strict=True):
@@ -65,15 +65,15 @@ def score(seeds: Seeds, objectives: Sequence[str], how: str | float, directions:
 
 
 def over_seeds(values: Sequence[float], how: str | float, direction: str = "minimize") -> float:
-    """One number for the seeds of a trial: their mean, or the quantile `how` on the bad side."""
+    """Return one number for the seeds of a trial: their mean, or the quantile `how` on the bad side."""
     if isinstance(how, str):
         return float(np.mean(values))
     return float(np.quantile(values, how if direction == "minimize" else 1 - how))
 
 
 def works(rmse: Sequence[float | None], target: float, share: float) -> bool:
-    """Whether a configuration held when searches counted: every run has an RMSE, and their mean and at least `share` of
-    them lie below."""
+    """Return whether a configuration holds by the older, counting rule: every run has an RMSE, and their mean and at
+    least `share` of them are below the target."""
     values = [value for value in rmse if value is not None]
     if len(values) < len(rmse) or not values:
         return False

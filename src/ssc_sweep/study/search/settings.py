@@ -8,11 +8,10 @@ from pydantic import Field
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import Names, Section, checked
 
-# Trials have the seeds 0, 1, ...; each confirmation as many of its own from a multiple of 1000 on. As neither has more
-# than 900, those from 900 to 999 have decided nothing.
+# Trials have the seeds 0, 1, ...; each confirmation has its own from a multiple of 1000 on. As neither has more than
+# 900, no choice was made by the seeds 900 to 999.
 SEEDS_APART, MOST_SEEDS = 1000, 900
-# The numbers of metrics.json that a search can be about. Those of test rows are not among them: nothing may choose by
-# them.
+# The numbers of metrics.json that a search can optimise. Scores on test rows are excluded: no choice may use them.
 OBJECTIVES = (
     "rmse", "accuracy", "auroc", "log_loss", "brier", "nll", "seconds", "steps", "parameters", "covariates",
     "rows_train",
@@ -35,11 +34,11 @@ class Settings(Section):
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of every trial."""
+        """Return the seeds of every trial."""
         return tuple(range(self.seeds_per_trial))
 
     def described(self) -> dict[str, Any]:
-        """What must be the same in every trial of a study, as JSON."""
+        """Return what must be the same in every trial of a study, as JSON."""
         return {"seeds_per_trial": self.seeds_per_trial, "score": self.score, "objectives": list(self.objectives)}
 
     def check(self, n_trials: object, n_jobs: object, directions: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a search may change: parameters in Hydra's sweep grammar, read and checked before the first trial."""
+"""Read and check the search space before the first trial: parameters in Hydra's sweep grammar."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each
 from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.study.hypothesis import value_text
 
-# A search sets these itself, for each run or for the whole study.
+# The search sets these itself, for each run or for the whole study.
 OWN_KEYS = ("study", "outputs", "arm", "seed", "seeds", "hypothesis", "n_trials", "time_budget_s", "storage")
 
 
 @dataclass(frozen=True)
 class Space:
-    """What varies, and what is the same in every trial: values by key, and deletions."""
+    """What varies, and what is fixed in every trial: values by key, and deletions."""
 
     distributions: dict[str, BaseDistribution]
     fixed: dict[str, Any]
@@ -40,21 +40,21 @@ class Space:
         return [*(f"{key}={value}" for key, value in self.fixed.items()), *self.deleted]
 
     def described(self) -> dict[str, Any]:
-        """As JSON, to tell whether a study was searched over the same space."""
+        """Return the space as JSON, to tell whether a study searched the same one."""
         return {name: distribution_to_json(d) for name, d in sorted(self.distributions.items())}
 
 
 def read_space(
     params: Mapping[str, Any], arguments: Sequence[str], extended: bool, config_loader: ConfigLoader
 ) -> Space:
-    """Read the space of the config, and the words of the command line, which win over it.
+    """Read the space of the config and the overrides of the command line, which win over it.
 
     Args:
-        extended: whether a custom_search_space adds parameters of its own.
+        extended: whether a custom_search_space adds its own parameters.
         config_loader: knows the choices that glob(*) stands for.
 
     Raises:
-        UserError: nothing varies, bounds are impossible, or what belongs to the search is to vary.
+        UserError: nothing varies, bounds are impossible, or a key that the search sets itself is to vary.
     """
     for key in params:
         if not _is_knob(str(key).lstrip("+~")):
@@ -74,7 +74,7 @@ def read_space(
                 "value."
             )
         if own not in OWN_KEYS:
-            # ++key=value says the same as key=value, and must not stand beside it.
+            # ++key=value means the same as key=value; keep only one of them.
             texts[override.get_key_element().lstrip("+")] = str(override.input_line)
     distributions: dict[str, BaseDistribution] = {}
     fixed: dict[str, Any] = {}
@@ -97,12 +97,12 @@ def read_space(
 
 
 def _is_knob(key: str) -> bool:
-    """Whether trials may differ in it."""
+    """Return whether trials may differ in this key."""
     return key.split(".")[0] not in (*STUDY_KEYS, "seed")
 
 
 def _in_hydras_grammar(key: str, value: Any) -> str:
-    """A value of the YAML of a space as an override has it; a list is its choices.
+    """Write a value of a space's YAML as an override value; a list means choices.
 
     Raises:
         UserError: it is a mapping, or an empty list.
@@ -116,7 +116,7 @@ def _in_hydras_grammar(key: str, value: Any) -> str:
 
 
 def _values(override: Override) -> Any:
-    """The distribution of a parameter, or its one value.
+    """Return the distribution of a parameter, or its only value.
 
     Raises:
         UserError: it has no values.
@@ -130,7 +130,7 @@ def _values(override: Override) -> Any:
 
 
 def grid_points(space: Space) -> dict[str, Sequence[Any]]:
-    """Every value of every parameter.
+    """Return every value of every parameter.
 
     Raises:
         UserError: a parameter has infinitely many.
@@ -151,7 +151,7 @@ Extender = Callable[[DictConfig, Trial], None]
 
 
 def find_extender(name: str | None) -> Extender | None:
-    """The function that custom_search_space names; it suggests further parameters of each trial. None for none.
+    """Return the function that custom_search_space names, which suggests further parameters of each trial; or None.
 
     Raises:
         UserError: there is no such function, or its package is not admitted.
@@ -165,12 +165,12 @@ def find_extender(name: str | None) -> Extender | None:
 
 
 def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) -> RunConfig:
-    """Compose configs until every choice, or both bounds, of every parameter was in one; return the one without any.
+    """Check every choice, or both bounds, of every parameter in composed configs; return the config without any.
 
     Raises:
         UserError: a parameter is unknown, or a value of it is not allowed.
     """
-    # Imported here: torch takes a second that a space which cannot be read should not cost.
+    # Imported here, so that an invalid space is reported without waiting a second for torch.
     from ssc_sweep.data.source import Data
     from ssc_sweep.study.prepare import check_targets
 
@@ -178,7 +178,7 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
     base = check(compose(space.fixed_overrides))
     data = Data()
     values = {name: _extremes(distribution) for name, distribution in space.distributions.items()}
-    # Values are checked one by one, so the first ones of all parameters share a config, then the second ones ...
+    # Values are checked one by one, so the first values of all parameters share a config, then the second ones ...
     for i in range(max(map(len, values.values()), default=0)):
         words = [f"{name}={some[i % len(some)]}" for name, some in values.items()]
         try:
@@ -188,11 +188,11 @@ def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig]) ->
                     f"split.test_share={config.split.test_share:g} and {base.split.test_share:g}: trials that hold "
                     "back different rows would be tested on rows of each other. Give it one value."
                 )
-            # Before the data: what does not fit it must not keep the other values of this config from being checked.
+            # Before the data: a config that does not fit them must not keep its other values from being checked.
             check_targets(config)
             data.split(config)
         except DoesNotFit:
-            # Each value is possible, some do not go with others: only such trials fail.
+            # Each value is valid, but some combinations are not: only such trials fail.
             continue
         except UserError as error:
             raise UserError(f"search space: {error}") from error
@@ -207,6 +207,6 @@ def _extremes(distribution: BaseDistribution) -> Sequence[Any]:
 
 
 def label(params: dict[str, Any]) -> str:
-    """Parameters as people read them, numbers to three digits."""
+    """Return parameters for display, numbers to three digits."""
     short = {key: float(f"{value:.3g}") if isinstance(value, float) else value for key, value in params.items()}
     return ", ".join(f"{key}={value_text(value)}" for key, value in short.items())

@@ -1,4 +1,4 @@
-"""Where a search is kept: its Optuna storage."""
+"""The Optuna storage of a search."""
 
 import os
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ from ssc_sweep.writing import write_file
 
 DATABASE = "search.db"
 WAIT_S = 20  # for another process that writes search.db
-# Of a study in search.db that is kept elsewhere: where.
+# Attribute of a study in search.db that is a copy: where the original is kept.
 COPY_OF = "copy_of"
-# What a storage raises that is busy, or gone, in the middle of a search.
+# What a storage raises if it is busy or lost in the middle of a search.
 UNREACHABLE = (OSError, SQLAlchemyError, StorageInternalError)
 
 ALLOWED = (
@@ -34,10 +34,10 @@ ALLOWED = (
 
 
 def shared_address(storage: object, folder: StudyFolder) -> str | None:
-    """The address of a storage that other places may share; None for search.db in the study's folder.
+    """Return the address of a storage that other places may share; None for search.db in the study's folder.
 
     Raises:
-        UserError: it is no address.
+        UserError: it is no valid address.
     """
     if storage is None:
         return None
@@ -51,7 +51,7 @@ def shared_address(storage: object, folder: StudyFolder) -> str | None:
 
 
 def address(file: Path) -> str:
-    """The address of an SQLite file, whatever signs its path has."""
+    """Return the address of an SQLite file, whatever characters its path has."""
     return URL.create("sqlite", database=str(file.resolve())).render_as_string()
 
 
@@ -89,7 +89,7 @@ def open_storage(storage: str | None, folder: StudyFolder) -> BaseStorage:
 
 
 def _holder(file: Path) -> str:
-    """Which process holds a lock on this file, as far as the system tells: Linux does."""
+    """Return which process holds a lock on this file, if the system tells: Linux does."""
     table = Path("/proc/locks")
     if not table.exists():
         return "another process"
@@ -99,7 +99,7 @@ def _holder(file: Path) -> str:
     holders = [words[-4] for words in locks if len(words) >= 8 and words[-3].rpartition(":")[2] == inode]
     own = str(os.getpid())
     for process in holders:
-        if process not in (own, "0"):  # 0: of another container
+        if process not in (own, "0"):  # 0: a process of another container
             return f"process {process}"
     return "another process"
 
@@ -107,11 +107,10 @@ def _holder(file: Path) -> str:
 def open_study(
     storage: str | None, folder: StudyFolder, named: str | None, sampler: BaseSampler, described: dict[str, Any]
 ) -> optuna.Study:
-    """Create the study, or load it and make sure that it is the search described.
+    """Create the study, or load it and check that it is the search described.
 
     Args:
-        named: its name in the storage, where one was given; else that of the study that is in its search.db, or of
-            its folder.
+        named: its name in the storage; None: the name of the study in its search.db, or of its folder.
 
     Raises:
         UserError: the storage cannot be reached, or holds another search of this name.
@@ -122,7 +121,7 @@ def open_study(
         if own is not None:
             _check_place(storage, folder, own)
         try:
-            # A study is itself, whatever its folder is called by now.
+            # A study stays the same if its folder is renamed.
             here = [] if own is None else optuna.get_all_study_names(own)
             study = optuna.create_study(
                 study_name=named or (here[0] if len(here) == 1 else folder.path.name),
@@ -149,13 +148,13 @@ def open_study(
             f"study={folder.path.name} belongs to another search: its {changed[0]} differs. "
             "Choose another study=<name>, or give the search as it was."
         )
-    # Its first points were proposed before, by this very seed.
+    # This seed has proposed its first points before.
     sampler.reseed_rng()
     return study
 
 
 def _check_place(storage: str | None, folder: StudyFolder, own: BaseStorage) -> None:
-    """Check that a study of this folder, whose search.db is `own`, is kept where it was kept before."""
+    """Check that this folder's study, whose search.db is `own`, uses the same storage as before."""
     path = folder.path / DATABASE
     study = next(iter(optuna.get_all_study_summaries(own)), None)
     kept = None if study is None else study.user_attrs.get(COPY_OF)
@@ -173,17 +172,17 @@ def _check_place(storage: str | None, folder: StudyFolder, own: BaseStorage) -> 
 
 @contextmanager
 def kept_in(storage: str | None, folder: StudyFolder) -> Iterator[None]:
-    """What a search does with its storage.
+    """Turn errors of a storage during a search into StorageLost.
 
     Raises:
-        StorageLost: the storage went away meanwhile.
+        StorageLost: the storage was lost meanwhile.
     """
     try:
         yield
     except UNREACHABLE as error:
         journal = storage is not None and storage.startswith("journal:")
         if isinstance(error, OSError) and not (journal and str(error.filename).startswith(str(storage)[8:])):
-            raise  # of a run's folder, say
+            raise  # for example of a run's folder
         raise StorageLost(
             f"storage={_shown(storage, folder)} was lost in the middle of the search: {_reason(error)}. Once it is "
             "back, the same command goes on where it was."
@@ -195,13 +194,13 @@ def _shown(storage: str | None, folder: StudyFolder) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what went wrong; SQLAlchemy's own where Optuna has only wrapped it."""
+    """Return the first line of the error; SQLAlchemy's own if Optuna only wrapped it."""
     said = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
     return without_password(str(said).splitlines()[0]).rstrip(".")
 
 
 def copy_to_folder(study: optuna.Study, folder: StudyFolder, kept: str) -> None:
-    """Put a copy of a study that is `kept` elsewhere into search.db of its folder, where the report reads it."""
+    """Copy a study that is `kept` elsewhere into search.db of its folder, where the report reads it."""
 
     def copy(beside: Path) -> None:
         storage = RDBStorage(address(beside))

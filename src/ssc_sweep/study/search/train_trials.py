@@ -1,8 +1,8 @@
-"""Train the runs of a search, whatever launcher Hydra was told to use, and tell a trial's own failure from all others.
+"""Train the runs of a search with any Hydra launcher, and tell a trial's own failure from all others.
 
-A trial fails of itself where its config does not fit its data, or where training raised, which leaves FAILED in the
-run's folder. Anything else - a folder that cannot be written, one that holds other runs - would befall every trial,
-and ends the search.
+A failure is the trial's own if its config does not fit its data, or if training raised, which leaves FAILED in the
+run's folder. Anything else - a folder that cannot be written or holds other runs - would affect every trial, and ends
+the search.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ from ssc_sweep.study.launcher import StackLauncher
 def launch(
     launcher: Launcher, folder: StudyFolder, runs: Sequence[tuple[Arm, int]], go_on: GoOn | None = None
 ) -> dict[str, DoesNotFit]:
-    """Train each arm with its seed. Where a config does not fit its data, its arm is left out.
+    """Train each arm with its seed. Leave out arms whose config does not fit its data.
 
     Args:
-        go_on: may stop a stack between two epochs; other launchers than ours train every epoch.
+        go_on: may stop a stack between two epochs; launchers other than ours train every epoch.
 
     Returns:
-        What was wrong with the arms left out, by folder.
+        The errors of the arms left out, by folder.
 
     Raises:
         UserError: nothing can be trained here, or not with these values.
@@ -48,7 +48,7 @@ def launch(
     for (arm, seed), ended in zip(runs, returns, strict=True):
         if ended.status is JobStatus.COMPLETED:
             continue
-        # Hydra's launchers keep what a job raised here; the public property would raise it.
+        # Hydra's launchers store here what a job raised; the public property would raise it.
         error = ended._return_value
         if isinstance(error, DoesNotFit):
             wrong.setdefault(arm.folder, error)

@@ -1,4 +1,4 @@
-"""What an Optuna study of ours has found so far: its trials, what was confirmed, and whether the target is met."""
+"""What an Optuna study has found so far: its trials, what was confirmed, and whether the target is met."""
 
 import math
 import sys
@@ -19,9 +19,9 @@ from ssc_sweep.verdicts.rule import Rule
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 CONFIRMED = "confirmed:"
-# A trial with this attribute was not trained and does not count: n_trials had begun elsewhere, or it was no config.
+# A trial with this attribute was not trained and does not count: n_trials had begun, or its config was invalid.
 SURPLUS = "surplus"
-# Of the study: columns that give the answer away, by winner; what has ended it; seeds a confirmation must have.
+# Attributes of the study: columns that leak the answer, by winner; what ended it; seeds a confirmation must have.
 LEAKS = "leaks"
 ENDING = "ending"
 NOT_ENDED = "it has not ended"
@@ -33,8 +33,8 @@ class Record:
     """A study and the rule it is judged by. Everything is read from the storage, where other processes write too.
 
     Attributes:
-        rule: sequential, but in a search of a version that confirmed on a fixed number of seeds and counted them.
-        confirm_seeds: how many fresh seeds a candidate may have, or, where they are counted, must have.
+        rule: sequential, except in searches of older versions, which counted a fixed number of fresh seeds.
+        confirm_seeds: fresh seeds that a candidate may have; must have, under such a rule.
     """
 
     study: optuna.Study
@@ -42,7 +42,7 @@ class Record:
     confirm_seeds: int
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """Trials in these states, in all of them if none is named, by number; those that do not count left out."""
+        """Return the trials that count and are in these states (default: any), by number."""
         return [t for t in self.study.get_trials(deepcopy=False, states=states or None) if SURPLUS not in t.user_attrs]
 
     def trial(self, number: int) -> FrozenTrial:
@@ -51,9 +51,9 @@ class Record:
     def tell(
         self, trial: Trial, values: list[float] | None, state: TrialState, said: Mapping[str, object] | None = None
     ) -> None:
-        """Record how a trial ended, with what else is `said` of it as its attributes.
+        """Record how a trial ended, with `said` as its attributes.
 
-        What another process has recorded of it meanwhile stands: it trained the same runs.
+        If another process has recorded it meanwhile, that record stands: it trained the same runs.
         """
         try:
             for key, value in (said or {}).items():
@@ -62,16 +62,16 @@ class Record:
         except UpdateFinishedTrialError:
             print(f"{of_search(TRIAL, trial.number)} was finished by another process meanwhile", file=sys.stderr)
         except RuntimeError:
-            # GridSampler stops the study at its last point, which Optuna allows in study.optimize alone.
+            # GridSampler stops the study at its last point, which Optuna allows only in study.optimize.
             if not isinstance(self.study.sampler, GridSampler):
                 raise
 
     def give_up(self, trial: Trial) -> None:
-        """End a trial that nothing was trained for, so that it does not count."""
+        """End a trial for which nothing was trained, so that it does not count."""
         self.tell(trial, None, TrialState.FAIL, {SURPLUS: True})
 
     def ranked(self) -> list[FrozenTrial]:
-        """Trials with a score, best RMSE first, one of each configuration; of several objectives the Pareto front."""
+        """Return scored trials, best RMSE first, one per configuration; the Pareto front for several objectives."""
         trials = self.trials(TrialState.COMPLETE) if len(self.study.directions) == 1 else self.study.best_trials
         found: dict[str, FrozenTrial] = {}
         for trial in sorted(trials, key=lambda trial: (trial.values[0], trial.number)):
@@ -79,9 +79,9 @@ class Record:
         return list(found.values())
 
     def promising(self) -> list[FrozenTrial]:
-        """Trials that may hold and have not been confirmed to their end, the best first.
+        """Return the trials that may hold and whose confirmation is not complete, best first.
 
-        Their score is below the target and so are enough of their own seeds: the others would waste levels and seeds.
+        Their score and enough of their own seeds are below the target: other trials would waste levels and seeds.
         """
         return [t for t in self.ranked() if self._may_hold(t) and not self.settled(t.number)]
 
@@ -91,35 +91,35 @@ class Record:
         return trial.values[0] < self.rule.threshold and below >= self.rule.works_share * len(rmse)
 
     def candidates(self) -> dict[int, Candidate]:
-        """Every candidate by its trial, in the order of their places."""
+        """Return every candidate by its trial, in order of place."""
         attrs = self.study.user_attrs
         numbers = [(int(key.removeprefix(CONFIRMED)), kept) for key, kept in attrs.items() if key.startswith(CONFIRMED)]
         found = sorted((from_json(*pair) for pair in numbers), key=lambda c: (c.place, c.trial))
         if not self.rule.sequential:
             return {c.trial: c for c in found}
-        # Machines that begin a candidate at the same moment write the same place. Whoever reads it gives them two.
+        # Machines that begin a candidate at the same moment write the same place. Reading makes the places distinct.
         return {c.trial: replace(c, place=k) for k, c in enumerate(found, start=1)}
 
     def candidate(self, trial: int) -> Candidate:
-        """This candidate; where the trial is none yet, it becomes the next one."""
+        """Return the candidate of this trial; a new one takes the next place."""
         known = self.candidates()
         if trial not in known:
             self.keep(Candidate(trial, len(known) + 1))
         return self.candidates()[trial]
 
     def keep(self, candidate: Candidate) -> None:
-        """Record what fresh seeds have made of it; where another machine has recorded more of them, that stands."""
+        """Record the results of its fresh seeds, unless another machine has recorded more of them."""
         known = self.candidates().get(candidate.trial)
         if known is not None and known.begun > candidate.begun:
             return
         self.study.set_user_attr(f"{CONFIRMED}{candidate.trial}", candidate.as_json())
 
     def level(self, candidate: Candidate) -> float:
-        """Chance that its interval leaves out the true share."""
+        """Return the probability that its interval misses the true share."""
         return level_of(candidate.place, self.rule) if self.rule.sequential else self.rule.alpha
 
     def share(self, candidate: Candidate) -> Share:
-        """How many of its fresh seeds work, and whether it holds; open where runs are missing."""
+        """Return how many of its fresh seeds work, and whether it holds; open if runs are missing."""
         found = share_working(candidate.worse, self.level(candidate), self.rule)
         if candidate.missing:
             return replace(found, low=0.0, high=1.0, answer=Works.OPEN)
@@ -131,7 +131,7 @@ class Record:
         return replace(found, answer=Works.YES if counted else Works.NO)
 
     def settled(self, trial: int) -> bool:
-        """Whether it gets no more fresh seeds: it is decided, they are spent, too many fail, or it is out of reach."""
+        """Return whether it gets no more fresh seeds: decided, none left, too many failures, or out of reach."""
         one = self.candidates().get(trial)
         if one is None:
             return False
@@ -142,16 +142,16 @@ class Record:
         return out_of_reach(needed, found.n, self.confirm_seeds)
 
     def winner(self) -> int | None:
-        """The candidate with the lowest mean RMSE: first of those that hold, then of those that are open.
+        """Return the candidate with the lowest mean RMSE: among those that hold, else among those that are open.
 
-        The mean is that on validation rows, so that no choice is made by test rows but whether a candidate holds.
+        The mean is over validation rows, so that test rows decide only whether a candidate holds.
         """
         known = [one for one in self.candidates().values() if one.seeds]
         ranked = [(BEST_FIRST[self.share(one).answer], mean(one.rmse), one.trial) for one in known]
         return min(ranked)[-1] if ranked else None
 
     def holds(self, trial: int) -> bool:
-        """Whether the trial is confirmed below the target, in more than the share of seeds that the rule asks."""
+        """Return whether the trial is confirmed: more seeds than the share that the rule asks are below the target."""
         one = self.candidates().get(trial)
         return one is not None and self.share(one).answer is Works.YES
 
@@ -160,28 +160,28 @@ class Record:
         return winner is not None and self.holds(winner)
 
     def leaks(self, trial: int) -> dict[str, str]:
-        """Covariates of a winner that give the answer away, with what they do; empty where nobody has looked."""
+        """Return covariates of a winner that leak the answer, with what each does; empty if not checked."""
         return self.study.user_attrs.get(LEAKS, {}).get(str(trial), {})
 
     def progress(self, n_trials: int) -> str:
-        """Where the search stands, in a few words."""
+        """Return where the search stands, in a few words."""
         ranked, done = self.ranked(), len(self.trials(*FINISHED))
         best = f"best {ranked[0].values[0]:.2f} ({of_search(TRIAL, ranked[0].number)})" if ranked else "no score yet"
         return f"{done}/{n_trials} trials, {best}, {len(self.candidates())} candidates"
 
 
 def begin(study: optuna.Study, rule: Rule, confirm_seeds: int) -> Record:
-    """The record of a search that is started, or started again."""
+    """Return the record of a search that is started or resumed."""
     study.set_user_attr(CONFIRM_SEEDS, confirm_seeds)
     study.set_user_attr(ENDING, NOT_ENDED)
     return Record(study, rule, confirm_seeds)
 
 
 def read(study: optuna.Study, rule: Rule) -> Record:
-    """The record of a search as its last start has left it, by the rule that it had.
+    """Return the record of a search as its last start left it, with the rule that it had.
 
     Args:
-        rule: where the study does not say which.
+        rule: used if the study does not name one.
     """
     told = study.user_attrs.get("search", {}).get("rule")
     own = rule if told is None else Rule.read(told, "rule")
@@ -189,6 +189,6 @@ def read(study: optuna.Study, rule: Rule) -> Record:
 
 
 def mean(rmse: Values | Sequence[float | None]) -> float:
-    """Mean RMSE; infinite where a seed has none."""
+    """Return the mean RMSE; infinite if a seed has none."""
     values = [math.inf if value is None else value for value in rmse]
     return math.fsum(values) / len(values) if values else math.inf

@@ -1,4 +1,4 @@
-"""What a search leaves to be repeated: best.yaml, and what to be wary of in the winner."""
+"""Write best.yaml, from which a search's winner can be repeated, with warnings about the winner."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ def write_winner(
     """Write best.yaml of the winner.
 
     Args:
-        winner: its number. Another process may have confirmed a better one since this one was chosen.
-        overrides: of the winner, `config` what they compose.
+        winner: its number. Another process may have confirmed a better one since.
+        overrides: of the winner; they compose `config`.
         job: name of the primary config.
     """
     leaks = find_leaks(config)
@@ -38,6 +38,6 @@ def write_winner(
 
 
 def find_leaks(config: RunConfig) -> dict[str, str]:
-    """Covariates of a config that hold the outcome or the treatment, with the words for what they do."""
+    """Return covariates of a config that contain the outcome or the treatment, with a phrase for what each does."""
     columns = load(config.dataset).keep(config.covariates.keep).columns
     return {c.name: str(c.role) for c in columns if c.role in (Role.OUTCOME_LEAK, Role.TREATMENT_LEAK)}

@@ -1,4 +1,4 @@
-"""Which trials are not worth going on."""
+"""Decide which trials to stop early."""
 
 import math
 
@@ -11,11 +11,11 @@ FEWEST = 10
 
 
 class WorstTenth(BasePruner):
-    """Stops a trial that is worse after an epoch than nine tenths of those that have ended; less is better.
+    """Stops a trial that after an epoch is worse than nine tenths of the trials that have ended; less is better.
 
-    Those that were stopped before that epoch count as worse. Optuna's PercentilePruner leaves them out, so that each
-    one lowers the bar for the next: at 90 it stops a quarter of equally good trials. Its default, the median,
-    stops configurations that begin slowly and end well, and TPE learns to avoid them.
+    Trials stopped before that epoch count as worse. Optuna's PercentilePruner leaves them out, so that each stopped
+    trial makes the test stricter: at 90 it stops a quarter of equally good trials. Its default, the median, stops
+    configurations that begin slowly and end well, and TPE learns to avoid them.
     """
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
