@@ -177,7 +177,7 @@ def test_two_commands_may_not_share_a_study(command: Command, name: str) -> None
     study, done = (command.folder / "outputs/s/study.yaml").read_text(), command.done()
     ended = command(*TINY, *second)
     assert ended.code == 2 and ended.err.count("\n") == 1
-    assert "two different commands on one name" in ended.err and said in ended.err
+    assert "two different commands cannot share one name" in ended.err and said in ended.err
     assert command.done() == done and (command.folder / "outputs/s/study.yaml").read_text() == study
 
 

@@ -37,4 +37,4 @@ def test_a_study_says_each_warning_once_and_reports_what_came_of_it(command: Com
     runs = pd.read_csv(study / "summary.csv").set_index(["arm", "seed"])
     assert (runs.loc["control", "p_fail"] > 0.5).all() and (runs.loc["split/split=shuffled", "p_fail"] < 0.5).all()
     page = (study / "report.html").read_text()
-    assert "What was forecast, and what came of it" in page
+    assert "Forecast and result" in page

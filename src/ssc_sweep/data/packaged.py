@@ -30,7 +30,7 @@ def load(
     above: Annotated[float | None, Field(description="treated are those above this; null: the column as it is")],
     rows: Annotated[int | None, Field(ge=2, description="so many, evenly spaced down the file; null: all")],
     drop: Annotated[Names, Field(description="columns that are no covariates")],
-    kinds: Annotated[Kinds, Field(description="how to read a column, where its values do not tell")],
+    kinds: Annotated[Kinds, Field(description="type of a column, where its values are ambiguous")],
     unit: Annotated[str, Field(description="of the outcome")],
 ) -> Cohort:
     """Read the table in its own order; each argument is a key of conf/dataset/packaged.yaml.

@@ -59,7 +59,7 @@ class Tasks(Section):
     """What to request from a cluster."""
 
     tasks: int = Field(ge=1, description="stacks at the same time")
-    max_retries: int = Field(ge=0, description="how often a stack is sent again whose worker got lost")
+    max_retries: int = Field(ge=0, description="how often to resubmit a stack whose worker died")
     mem_gb: float = Field(gt=0, description="GiB of memory a task has; stacks are cut to half of it")
 
 

@@ -11,7 +11,9 @@ class Fault(Section):
     """The description in a YAML of conf/fault; what it plants is in a run's config groups."""
 
     name: str = Field(description="of the YAML")
-    named_by: list[str] = Field(description="hypotheses of which any names it; []: nothing is planted")
+    named_by: list[str] = Field(
+        description="hypotheses that should detect this fault (any one is enough); []: no fault is planted"
+    )
 
 
 def read_fault(cfg: DictConfig) -> Fault | None:

@@ -213,7 +213,7 @@ def check_cells(arms: Sequence[Arm]) -> None:
                 one, same = levels_text(arm.levels), levels_text(other) or CONTROL
                 raise UserError(
                     f"hypothesis {arm.hypothesis}: {one} has the config of {same}: a level of a factor has to change "
-                    "something. Leave out the word or the level that makes them equal."
+                    "something. Remove the override or the level that makes them equal."
                 )
     tested = [arm for arm in arms if arm.control is not None]
     if tested and all(arm.folder == arm.control for arm in tested):

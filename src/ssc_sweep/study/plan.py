@@ -166,8 +166,8 @@ def _same_settings(
             continue
         was, now = (f"{key}={shown(values[key])}" if key in values else f"no {key}" for values in (old, new))
         raise UserError(
-            f"{folder.path} was begun with {was}, and this command has {now}: two different commands on one name. "
-            "Choose another study=<name>, or give the settings as they were; a single run may be an arm of its own: "
+            f"{folder.path} was begun with {was}, and this command has {now}: two different commands cannot share one "
+            "name. Choose another study=<name>, or use the original settings; a single run may be an arm of its own: "
             "arm=<name>."
         )
 

@@ -43,7 +43,7 @@ class Rule(Section):
     )
     sequential: bool = Field(
         default=False,
-        description="whether seeds are added until the answers are there (seeds=auto), so that looks are free",
+        description="whether seeds are added until all questions are answered (seeds=auto), at any look",
     )
 
     @property

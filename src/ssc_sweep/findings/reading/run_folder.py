@@ -233,7 +233,7 @@ def _declared(metrics: Mapping[str, Any], key: str, names: tuple[str, ...]) -> l
         isinstance(one, dict) and all(isinstance(one.get(name), str) for name in names) for one in found
     )
     if not whole:
-        raise Unreadable(f"metrics.json has {key} that declare nothing")
+        raise Unreadable(f"metrics.json has {key} that are no declarations")
     return found
 
 

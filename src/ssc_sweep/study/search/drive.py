@@ -77,8 +77,8 @@ class Search(OptunaSweeperImpl):
         assert self.config is not None
         if read_running(self.config).dry_run:
             raise UserError(
-                "dry_run=true: a search chooses its runs as it goes on, so nobody knows them before. Leave it out, or "
-                "list one configuration: python -m ssc_sweep -m <its overrides> seeds=5 dry_run=true."
+                "dry_run=true: a search chooses its runs while it trains, so they cannot be listed in advance. "
+                "Leave it out, or list one configuration: python -m ssc_sweep -m <its overrides> seeds=5 dry_run=true."
             )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.rule = read_rule(self.config, sequential=True)

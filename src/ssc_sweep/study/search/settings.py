@@ -23,7 +23,7 @@ class Settings(Section):
 
     seeds_per_trial: int = Field(ge=1, le=MOST_SEEDS, description="0, 1, ...: every trial has the same ones")
     score: Literal["mean"] | Annotated[float, Field(ge=0.5, le=1)] = Field(
-        description="of a trial's seeds: their mean, or the RMSE below which this share of them lies"
+        description="score of a trial: the mean over its seeds, or this quantile of their RMSE"
     )
     objectives: Names = Field(description="rmse first, then others of metrics.json")
     confirm_best: int = Field(ge=1, le=1000, description="trials that are confirmed on fresh seeds at the end")
