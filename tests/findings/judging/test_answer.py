@@ -83,3 +83,4 @@ def test_a_model_that_works_but_is_worse_than_the_mean_says_so() -> None:
     found = replace(verdict("lr", Cause.CAUSE, Works.YES), median=13.5, median_mean=7.9)
     assert found.sentence.endswith("Predicting the mean does better: 7.90 against 13.50.")
     assert "mean" not in replace(found, median=7.0).sentence
+    assert "mean" not in replace(found, median=7.9 + 1e-9).sentence  # the mean itself

@@ -50,8 +50,9 @@ class ArmVerdict:
         told = self.judgement.verdict.value
         if self.judgement.matters.identical:
             told += " Its results are the control's to the last digit."
-        if self.judgement.works.answer is not Works.NO and self.median > self.median_mean:
-            told += f" Predicting the mean does better: {self.median_mean:.2f} against {self.median:.2f}."
+        mean, mine = f"{self.median_mean:.2f}", f"{self.median:.2f}"
+        if self.judgement.works.answer is not Works.NO and self.median > self.median_mean and mean != mine:
+            told += f" Predicting the mean does better: {mean} against {mine}."
         return told
 
     @property
