@@ -8,7 +8,7 @@ import yaml
 from ssc_sweep.config import conf_dir
 from ssc_sweep.config_folders import plain_keys
 from tests.command import TINY, Command, make_command
-from tests.study.search.test_sweep import EASY, SMALL
+from tests.study.search.test_drive import EASY, SMALL
 from tests.test_bad_input import refused
 
 bare_command = pytest.fixture(make_command)

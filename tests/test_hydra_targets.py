@@ -5,7 +5,7 @@ import yaml
 
 from ssc_sweep.config import HYDRA_TARGETS, conf_dir
 from tests.command import TINY, Command, make_command
-from tests.study.search.test_sweep import EASY, SMALL
+from tests.study.search.test_drive import EASY, SMALL
 from tests.test_bad_input import refused
 
 command = pytest.fixture(make_command)

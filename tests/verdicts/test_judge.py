@@ -272,10 +272,10 @@ def test_seeds_for_no_difference() -> None:
 
 
 def test_seeds_for_a_share_by_hand() -> None:
-    # 8 of 10 below, by Agresti and Coull 10 of 14; against 0.8: (1.96 * 0.4 + 0.842 * 0.452)^2 / 0.0857^2 = 185.
+    # 8 of 10 below, with half of each added 8.5 of 11; against 0.8: (1.96 * 0.4 + 0.842 * 0.419)^2 / 0.0273^2 = 1738.
     share = share_working(runs([5.0] * 8 + [50.0] * 2), 0.05, RULE)
     needed = seeds_for_share(share, 0.05, RULE)
-    assert needed == pytest.approx(185, abs=2)
+    assert needed == pytest.approx(1738, abs=2)
     assert seeds_for_share(share_working(runs([5.0] * 3), 0.05, RULE), 0.05, RULE) is None
 
 

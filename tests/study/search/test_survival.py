@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from ssc_sweep.study.folder import read_yaml
 from tests.command import Command, make_command
-from tests.study.search.test_sweep import EASY, IMPOSSIBLE, SMALL, load
+from tests.study.search.test_drive import EASY, IMPOSSIBLE, SMALL, load
 
 command = pytest.fixture(make_command)
 
