@@ -136,8 +136,13 @@ def alive(session: int) -> list[int]:
 
 @pytest.mark.parametrize(
     ("sent", "code", "to_all"),
-    [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False), (signal.SIGKILL, -9, False)],
-    ids=["Ctrl-C", "SIGTERM", "SIGKILL"],
+    [
+        (signal.SIGINT, 130, True),
+        (signal.SIGTERM, 143, False),
+        (signal.SIGHUP, 129, True),
+        (signal.SIGKILL, -9, False),
+    ],
+    ids=["Ctrl-C", "SIGTERM", "terminal closed", "SIGKILL"],
 )
 @pytest.mark.parametrize("many", [True, False], ids=["study", "single run"])
 def test_a_stop_ends_every_process_and_the_same_command_goes_on(
@@ -158,6 +163,7 @@ def test_a_stop_ends_every_process_and_the_same_command_goes_on(
     assert alive(process.pid) == []
     if sent is not signal.SIGKILL:
         assert err.strip().splitlines()[-1].startswith("stopped. What is finished stays")
+        assert "Traceback" not in err, err
     again = begin(tmp_path, *words)
     _, err = again.communicate(timeout=120)
     assert again.returncode == 0, err

@@ -74,9 +74,13 @@ class Crew(Protocol):
 @contextmanager
 def _spared() -> Iterator[None]:
     """Make processes started inside ignore Ctrl-C, which goes to all processes of a terminal."""
-    resource_tracker.ensure_running()  # else it starts inside, and unblocks Ctrl-C again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     try:
+        # It must outlive this process, also when the terminal is closed: it ignores SIGINT and SIGTERM by itself, and
+        # keeps the mask that it starts with. Started inside, it would unblock Ctrl-C again.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
