@@ -67,7 +67,7 @@ def check_ours(page: Path, instead: str) -> None:
     """
     try:
         if page.is_dir():
-            raise UserError(f"{page} is a folder: give a file in it, such as {page / 'audit.html'}.")
+            raise UserError(f"{page} is a folder: {instead}.")
         ours = not page.is_file() or MARK.encode() in page.read_bytes()[:2000]
     except OSError as error:
         raise UserError(f"{page} cannot be used: {error.strerror or error}; {instead}.") from error
