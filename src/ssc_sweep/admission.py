@@ -12,7 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,21 @@ def explained(what: str, kind: type[UserError] = UserError) -> Iterator[None]:
         # Exceptions of the import system itself are in no file of the user's.
         where = f" ({Path(frame.filename).name}, line {frame.lineno})" if not frame.filename.startswith("<") else ""
         raise kind(f"{what} cannot be used: {type(error).__name__}: {text}{where}.") from error
+
+
+def calling(named: str, kind: type[UserError] = UserError) -> AbstractContextManager[None]:
+    """Explain what goes wrong inside the block if the target is the user's own code; let errors of ours pass.
+
+    Args:
+        named: the target as a config has it, such as "model._target_=my_models.TwoNets".
+        kind: type of the error raised.
+    """
+    return nullcontext() if is_ours(named.partition("=")[2]) else explained(named, kind)
+
+
+def is_ours(target: str) -> bool:
+    """Return whether a dotted name is one of this package."""
+    return target.startswith("ssc_sweep.")
 
 
 def target(group: str, node: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -24,15 +24,12 @@ def load(node: Mapping[str, Any]) -> Cohort:
     """
     function, arguments = admission.target("dataset", node)
     named = f"dataset._target_={node['_target_']}"
-    ours = str(node["_target_"]).startswith("ssc_sweep.")
+    ours = admission.is_ours(str(node["_target_"]))
     if not callable(function) or (ours and not _returns_a_cohort(function)):
         raise UserError(f"{named} is no data set: allowed is a function that returns a data.cohort.Cohort.")
     check_arguments("dataset", function, arguments, ())
-    if ours:
+    with admission.calling(named):
         cohort = function(**arguments)
-    else:
-        with admission.explained(named):
-            cohort = function(**arguments)
     if not isinstance(cohort, Cohort):
         raise UserError(f"{named} returned {type(cohort).__name__}: a data set's function returns a Cohort.")
     if not ours:

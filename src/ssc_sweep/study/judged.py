@@ -188,10 +188,12 @@ def conclusions(
     Args:
         expects: what each hypothesis expects of its change.
     """
+    against = compared(arms)
     groups: dict[Test, list[str]] = {}
     for arm in arms:
-        if arm.hypothesis is not None and arm.control not in (None, arm.folder):
-            groups.setdefault((arm.hypothesis, str(arm.control)), []).append(comparison(arm))
+        name = comparison(arm)
+        if arm.hypothesis is not None and name in against:
+            groups.setdefault((arm.hypothesis, against[name][1]), []).append(name)
     for (name, control), members in groups.items():
         mine = [judged[member] for member in members if member in judged]
         cause = conclude(mine, expects.get(name, ""), len(members))

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -198,9 +197,7 @@ def _warnings(configs: Iterable[RunConfig], data: Data) -> list[str]:
 
 def _group(jobs: tuple[int, ...], config: RunConfig, data: DataSplit) -> Group:
     choice = choose(config.model)
-    target = str(config.model["_target_"])
-    ours = target.startswith("ssc_sweep.")
-    with nullcontext() if ours else admission.explained(f"model._target_={target}", DoesNotFit):
+    with admission.calling(f"model._target_={config.model['_target_']}", DoesNotFit):
         model = choice.build(sizes_of(data), [config.seed], [config.stats_mode])
     parameters = list(model.parameters())
     rows = len(data.train.t)

@@ -55,7 +55,7 @@ def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> Score | None:
     """Return how well the verdicts name the planted faults; None if the study has none."""
     named: dict[str, set[str]] = {control: set() for control in study.plan.faults}
     labels = {v.arm.control: v.control_label for v in verdicts}
-    unjudged = {v.arm.control for v in verdicts if v.judgement is None and v.arm.folder != v.arm.control}
+    unjudged = {v.arm.control for v in verdicts if v.lacks_judgement}
     for v in verdicts:
         if v.cause is Cause.CAUSE and v.arm.control in named:
             named[v.arm.control].add(v.arm.hypothesis or "")
@@ -116,8 +116,11 @@ def _working(verdicts: Sequence[ArmVerdict]) -> str:
     if works:
         return f"What works: {_listed(works)}."
     # An arm that was not judged, because its runs crashed, may work.
-    arms = [v for v in verdicts if v.arm.folder != v.arm.control]
-    maybe = [v.arm.label for v in arms if v.judgement is None or v.judgement.works.answer is Works.OPEN]
+    maybe = [
+        v.arm.label
+        for v in verdicts
+        if v.lacks_judgement or (v.judgement is not None and v.judgement.works.answer is Works.OPEN)
+    ]
     return f"Open: whether {_listed(maybe, 'or')} works." if maybe else "Nothing works."
 
 

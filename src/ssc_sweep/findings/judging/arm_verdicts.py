@@ -10,7 +10,6 @@ from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.findings.reading.summary import cell
 from ssc_sweep.study import judged as study_judged
 from ssc_sweep.study.hypothesis import Arm
-from ssc_sweep.study.job import Status
 from ssc_sweep.study.judged import Runs, Seen, claims_in, compared, comparison, conclusions, seen
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Judgement, Matters, Works
@@ -41,6 +40,11 @@ class ArmVerdict:
     median: float
     median_control: float
     median_mean: float
+
+    @property
+    def lacks_judgement(self) -> bool:
+        """Return whether an arm that differs from its control has no judgement, such as one whose runs all crashed."""
+        return self.judgement is None and self.arm.folder != self.arm.control
 
     @property
     def sentence(self) -> str:
@@ -81,7 +85,7 @@ def rmse_of(study: Study, arm: str) -> pd.Series:
 
 def scaled_rmse_of(study: Study, arm: str) -> pd.Series:
     """Return RMSE by seed, scaled as the rule asks, of the arm's runs that count; NaN for one that diverged."""
-    runs = study.ended[(study.ended["arm"] == arm) & (study.ended["status"] != Status.FAILED)].sort_values("seed")
+    runs = study.counting[study.counting["arm"] == arm].sort_values("seed")
     if study.rule is None:
         return runs.set_index("seed")["rmse"]
     both = zip(runs["rmse"], runs["mean_predictor_rmse"], strict=True)
@@ -99,11 +103,8 @@ def unit_of(study: Study) -> str:
 
 
 def seen_in(study: Study, rule: Rule) -> dict[str, dict[int, Seen]]:
-    """Return the runs that count, by arm and seed: those that ended with an RMSE, and those that diverged.
-
-    A run that failed - raised, ran out of memory or was killed - tells nothing about the model.
-    """
-    runs = study.ended[study.ended["status"] != Status.FAILED]
+    """Return the runs that count, by arm and seed."""
+    runs = study.counting
     rows = runs["val_rows"] if "val_rows" in runs else [None] * len(runs)
     found: dict[str, dict[int, Seen]] = {}
     columns = (runs["arm"], runs["seed"], runs["rmse"], runs["mean_predictor_rmse"], rows)

@@ -83,6 +83,14 @@ class Study:
         return self.runs[self.runs["status"].isin(ENDED)]
 
     @property
+    def counting(self) -> pd.DataFrame:
+        """Return the runs that say something about their model: those that ended with an RMSE, and those that diverged.
+
+        A run that failed - raised, ran out of memory or was killed - tells nothing about the model.
+        """
+        return self.ended[self.ended["status"] != Status.FAILED]
+
+    @property
     def is_search(self) -> bool:
         """Return whether any arms are trials of a search."""
         return any(arm.folder.startswith(TRIAL) for arm in self.plan.arms)
