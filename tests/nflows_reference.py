@@ -153,7 +153,7 @@ class Piece(NamedTuple):
 
 
 def linear_pieces(
-    ours: layers.Linear, theirs: nn.Linear, columns: slice = slice(None), inputs: slice = slice(None)
+    ours: layers.StackedLinear, theirs: nn.Linear, columns: slice = slice(None), inputs: slice = slice(None)
 ) -> list[Piece]:
     return [Piece(ours.weight, theirs.weight, columns, inputs), Piece(ours.bias, theirs.bias, columns)]
 

@@ -35,3 +35,19 @@ def test_every_module_says_what_it_is() -> None:
 
 def test_files_hold_one_idea() -> None:
     assert {name: n for name, text in SOURCES.items() if (n := text.count("\n")) > 400} == {}
+
+
+def test_no_two_files_share_a_name() -> None:
+    names = [Path(name).name for name in SOURCES]
+    assert {name for name in names if names.count(name) > 1} == {"__init__.py", "__main__.py"}
+
+
+def test_no_two_classes_share_a_name() -> None:
+    names = [name for text in SOURCES.values() for name in re.findall(r"^class (\w+)", text, re.MULTILINE)]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_the_tree_in_the_docs_names_every_file() -> None:
+    tree = (ROOT / "docs" / "ARCHITECTURE.md").read_text().partition("```\n")[2].partition("```")[0]
+    named = re.findall(r"(\w+\.py)\b", tree)
+    assert sorted(set(named)) == sorted({Path(name).name for name in SOURCES} - {"__init__.py"})

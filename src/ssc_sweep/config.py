@@ -105,7 +105,7 @@ class Scaling(Section):
     )
 
 
-class Batch(Section):
+class BatchSize(Section):
     size: int = Field(ge=1, description="rows an update")
     drop_last: bool = Field(description="leave out the last batch of an epoch when it is smaller")
 
@@ -133,7 +133,7 @@ class RunConfig(Section):
     labels: Labels
     scaling: Scaling
     optimizer: dict[str, Any] = Field(description="an Optimizer with its arguments")
-    batch: Batch
+    batch: BatchSize
     stats_mode: StatsMode
     precision: Precision
     epochs: int = Field(ge=1, description="passes over the training rows")

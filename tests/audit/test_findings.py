@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from ssc_sweep.audit.characteristics import ColumnAudit, measure
 from ssc_sweep.audit.findings import RANK, Finding, Severity, findings
-from ssc_sweep.audit.measure import ColumnAudit, measure
 from ssc_sweep.audit.remedies import ABOUT, override
 from ssc_sweep.config import GROUPS, RunConfig, conf_dir
 from ssc_sweep.data.cohort import Role
-from ssc_sweep.data.salvage import Fault
+from ssc_sweep.data.salvage import Refusal
 from tests.audit.splits import by_hand, of
 from tests.conftest import MakeConfig
 
@@ -56,7 +56,7 @@ def test_rows_drawn_at_random_have_no_shift(make_config: MakeConfig, seed: int) 
 
 def test_the_worst_comes_first(make_config: MakeConfig) -> None:
     measured, config = measure(of(make_config)), make_config()
-    ranks = [RANK[one.severity] for one in findings(measured, config, [Fault("column z is text.", "z")])]
+    ranks = [RANK[one.severity] for one in findings(measured, config, [Refusal("column z is text.", "z")])]
     assert ranks == sorted(ranks) and ranks[0] == 0
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ssc_sweep.audit.characteristics import characteristics
 from ssc_sweep.audit.forecast import Coefficients, Forecast, fails, forecast, foretell, model_name, read
-from ssc_sweep.audit.measure import characteristics
 from ssc_sweep.config import conf_dir
 from ssc_sweep.data.source import Data
 from ssc_sweep.errors import UserError

@@ -22,7 +22,7 @@ RUNS = 5
 QUICK = """
 import time
 from hydra import compose, initialize_config_dir
-from ssc_sweep.audit.measure import characteristics
+from ssc_sweep.audit.characteristics import characteristics
 from ssc_sweep.config import check, conf_dir
 from ssc_sweep.data.source import Data
 with initialize_config_dir(str(conf_dir())):

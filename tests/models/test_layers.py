@@ -6,7 +6,7 @@ import torch
 from nflows.nn import nets
 from torch import Tensor, nn
 
-from ssc_sweep.models.layers import MLP, Linear, ResidualNet, RunningStats
+from ssc_sweep.models.layers import MLP, ResidualNet, RunningStats, StackedLinear
 from ssc_sweep.streams import stream
 from tests.nflows_reference import linear_pieces, residual_net_pieces
 
@@ -22,7 +22,7 @@ def normal(*shape: int) -> Tensor:
 
 
 def test_linear() -> None:
-    ours, x = Linear(5, 2, draws()), normal(MEMBERS, ROWS, 5)
+    ours, x = StackedLinear(5, 2, draws()), normal(MEMBERS, ROWS, 5)
     theirs = nn.Linear(5, 2, dtype=torch.float64)
     for member in range(MEMBERS):
         for piece in linear_pieces(ours, theirs):
@@ -31,7 +31,7 @@ def test_linear() -> None:
 
 
 def test_linear_without_inputs_gives_its_bias() -> None:
-    ours = Linear(0, 2, draws())
+    ours = StackedLinear(0, 2, draws())
     assert torch.equal(ours(normal(MEMBERS, ROWS, 0)), ours.bias.expand(-1, ROWS, -1))
 
 

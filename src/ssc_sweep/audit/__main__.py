@@ -55,8 +55,8 @@ def run(cfg: DictConfig) -> None:
         UserError: the config is wrong, the data cannot be audited, or the page cannot be written.
     """
     # Imported here, so that --help and wrong input need not wait half a second for numpy and pandas.
-    from ssc_sweep.audit import page, table
-    from ssc_sweep.audit.report import as_json, audit, title
+    from ssc_sweep.audit import page, print_audit
+    from ssc_sweep.audit.split_audit import as_json, audit, title
 
     shown = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(Output.model_fields)), resolve=True)
     output = Output.read(shown)
@@ -71,7 +71,7 @@ def run(cfg: DictConfig) -> None:
     if output.format == "json":
         print(as_json(audited, config))
     else:
-        table.show(audited, heading)
+        print_audit.show(audited, heading)
     page.write(place, audited, heading, sys.argv[1:])
     if output.format == "table":
         print(f"page: {place}")

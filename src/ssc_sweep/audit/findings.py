@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ssc_sweep.audit.columns import FAR
-from ssc_sweep.audit.measure import RUNS_WITH_ROWS, ColumnAudit, Measured
+from ssc_sweep.audit.characteristics import RUNS_WITH_ROWS, ColumnAudit, SplitMeasures
+from ssc_sweep.audit.column_measures import FAR
 from ssc_sweep.audit.remedies import override
 from ssc_sweep.config import RunConfig
-from ssc_sweep.data.salvage import Fault
+from ssc_sweep.data.salvage import Refusal
 
 # A difference between the sides counts only beyond this many standard errors; by chance one in 400 is.
 ERRORS = 3.0
@@ -62,7 +62,7 @@ Found = tuple[Severity, str, str, Sequence[str]]
 
 
 def findings(
-    measured: Measured, config: RunConfig, faults: Sequence[Fault] = (), extra: Mapping[str, Any] | None = None
+    measured: SplitMeasures, config: RunConfig, faults: Sequence[Refusal] = (), extra: Mapping[str, Any] | None = None
 ) -> tuple[Finding, ...]:
     """Return the findings, the worst first.
 
@@ -103,7 +103,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}%" if share in (0, 1) or 0.095 <= share < 0.995 else f"{100 * share:.2g}%"
 
 
-def _values(measured: Measured) -> Iterator[Found]:
+def _values(measured: SplitMeasures) -> Iterator[Found]:
     c, columns = measured.characteristics, measured.columns
     if same := [column for column in columns if math.isnan(column.max_z) and not column.constant]:
         yield Severity.NOTE, "same", "constant in all rows", _named(same)
@@ -138,7 +138,7 @@ def _step(column: ColumnAudit) -> float:
     return abs(column.code_val - column.code_train)
 
 
-def _reach(measured: Measured) -> Iterator[Found]:
+def _reach(measured: SplitMeasures) -> Iterator[Found]:
     c, columns = measured.characteristics, measured.columns
     n, m = c["rows_train"], c["rows_validation"]
     beyond, before = c["share_beyond_5"], c["share_beyond_5_train"]
@@ -166,7 +166,7 @@ def _reach(measured: Measured) -> Iterator[Found]:
         yield Severity.NOTE, "domain", f"told from training rows: AUC {c['domain_auc']:.2f}", _named(blamed)
 
 
-def _leaks(measured: Measured) -> Iterator[Found]:
+def _leaks(measured: SplitMeasures) -> Iterator[Found]:
     c = measured.characteristics
     if c["outcome_r2"] >= LEAK_R2:
         what = f"tell the outcome: R2 {c['outcome_r2']:.3f}"
@@ -185,7 +185,7 @@ def _size(c: Mapping[str, float]) -> Iterator[Found]:
         yield Severity.WARNING, "arm", f"{c['smallest_arm']:.0f} visible training rows in an arm", ()
 
 
-def _shift(measured: Measured) -> Iterator[Found]:
+def _shift(measured: SplitMeasures) -> Iterator[Found]:
     c = measured.characteristics
     n, m = c["rows_train"], c["rows_validation"]
     if c["treatment_shift"] > STEP + ERRORS * _error(0.5, 0.5, n, m):
@@ -195,7 +195,7 @@ def _shift(measured: Measured) -> Iterator[Found]:
         yield Severity.WARNING, "outcome", f"mean outcome shifts by {c['outcome_shift']:.3g} sd", ()
 
 
-def _order(measured: Measured, config: RunConfig) -> Iterator[Found]:
+def _order(measured: SplitMeasures, config: RunConfig) -> Iterator[Found]:
     c = measured.characteristics
     least = max(RUNS_WITH_ROWS, ERRORS / math.sqrt(c["rows_train"] + c["rows_validation"]))
     runs = sorted((one for one in measured.columns if abs(one.order) > least), key=lambda one: -abs(one.order))

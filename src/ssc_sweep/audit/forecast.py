@@ -26,8 +26,8 @@ import yaml
 from pydantic import Field
 
 from ssc_sweep.audit.arrays import LARGEST
+from ssc_sweep.audit.characteristics import only
 from ssc_sweep.audit.definitions import BY_NAME
-from ssc_sweep.audit.measure import only
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.splitting import DataSplit, Rows
 from ssc_sweep.schema import Section

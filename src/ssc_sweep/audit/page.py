@@ -10,11 +10,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ssc_sweep.audit.arrays import some_rows
+from ssc_sweep.audit.characteristics import ColumnAudit
 from ssc_sweep.audit.definitions import CHARACTERISTICS
 from ssc_sweep.audit.findings import RANK, Severity
-from ssc_sweep.audit.measure import ColumnAudit
 from ssc_sweep.audit.remedies import ABOUT
-from ssc_sweep.audit.report import Audit
+from ssc_sweep.audit.split_audit import Audit
 from ssc_sweep.data.cohort import Floats
 from ssc_sweep.writing import MARK, write_text
 
@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 240, 56  # of a picture, in its own units
 
 
 @dataclass(frozen=True)
-class Picture:
+class ColumnBars:
     """A column: the shares of training and of validation rows by value, as paths of bars.
 
     Attributes:
@@ -100,7 +100,7 @@ def worst_first(audited: Audit) -> list[ColumnAudit]:
     return sorted(audited.columns, key=key)
 
 
-def _pictures(audited: Audit, columns: Sequence[ColumnAudit]) -> list[Picture]:
+def _pictures(audited: Audit, columns: Sequence[ColumnAudit]) -> list[ColumnBars]:
     cohort = audited.data.cohort
     place = {name: j for j, name in enumerate(cohort.names)}
     rows = [side.row[some_rows(len(side.row), 1, MOST_ROWS)] for side in (audited.data.train, audited.data.val)]
@@ -111,7 +111,7 @@ def _pictures(audited: Audit, columns: Sequence[ColumnAudit]) -> list[Picture]:
     ]
 
 
-def picture(column: ColumnAudit, both: Sequence[Floats], levels: Sequence[str]) -> Picture:
+def picture(column: ColumnAudit, both: Sequence[Floats], levels: Sequence[str]) -> ColumnBars:
     """Draw the shares of rows by value: a bar per value if there are few, else BINS of equal width.
 
     Args:
@@ -122,7 +122,7 @@ def picture(column: ColumnAudit, both: Sequence[Floats], levels: Sequence[str]) 
     every = np.concatenate(sides)
     distinct = np.unique(every)
     if len(distinct) == 0:
-        return Picture(column, "", "", (), False, ("no value",))
+        return ColumnBars(column, "", "", (), False, ("no value",))
     each = len(distinct) <= MOST_BARS
     if each:
         shares = [np.array([(side == value).mean() if len(side) else 0.0 for value in distinct]) for side in sides]
@@ -133,7 +133,7 @@ def picture(column: ColumnAudit, both: Sequence[Floats], levels: Sequence[str]) 
         ends = (distinct[0], distinct[-1])
         labels = tuple(levels[int(end)] if levels else number(float(end)) for end in ends)
     top = max(float(share.max()) for share in shares) or 1.0
-    return Picture(column, _bars(shares[0] / top, 0), _bars(shares[1] / top, 1), labels, each, _remarks(column))
+    return ColumnBars(column, _bars(shares[0] / top, 0), _bars(shares[1] / top, 1), labels, each, _remarks(column))
 
 
 def _bars(heights: Floats, side: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from ssc_sweep.audit.measure import ColumnAudit
+from ssc_sweep.audit.characteristics import ColumnAudit
 from ssc_sweep.audit.rows import OWN_TABLE
 from ssc_sweep.config import GROUPS, RunConfig, conf_dir, leaves
 from ssc_sweep.data.cohort import KEPT

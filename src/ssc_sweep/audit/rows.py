@@ -10,7 +10,7 @@ from ssc_sweep.audit.arrays import LARGEST
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data import table
 from ssc_sweep.data.cohort import Cohort
-from ssc_sweep.data.salvage import Fault, salvage
+from ssc_sweep.data.salvage import Refusal, salvage
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit, choose_rows, encode, fitted_rows, hide_and_check
 from ssc_sweep.errors import DoesNotFit, UserError
@@ -25,7 +25,7 @@ class Look:
     """A split to audit, why a run would refuse it, and notes on how it was read."""
 
     data: DataSplit
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -36,7 +36,7 @@ def look(config: RunConfig) -> Look:
         UserError: these data cannot be audited, or the config names something that is missing.
     """
     source = Data()
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Refusal, ...] = ()
     try:
         cohort = source.cohort(config.dataset)
     except UserError as error:
@@ -52,7 +52,7 @@ def look(config: RunConfig) -> Look:
     return _split(cohort, (*faults, *beyond), config)
 
 
-def _without_extremes(cohort: Cohort) -> tuple[Cohort, tuple[Fault, ...]]:
+def _without_extremes(cohort: Cohort) -> tuple[Cohort, tuple[Refusal, ...]]:
     """Return the cohort without columns and outcomes whose squares are not finite.
 
     Raises:
@@ -66,7 +66,7 @@ def _without_extremes(cohort: Cohort) -> tuple[Cohort, tuple[Fault, ...]]:
         return cohort, ()
     what = "{} {} of {} holds values of size {:.0e}, whose squares are no numbers: use another unit, or leave it out."
     faults = [
-        Fault(what.format(word, names[j], cohort.name, sizes[j]), names[j])
+        Refusal(what.format(word, names[j], cohort.name, sizes[j]), names[j])
         for word, names, sizes, wrong in (
             ("column", cohort.names, size, large),
             ("outcome", cohort.outcomes, size_y, large_y),
@@ -85,7 +85,7 @@ def _without(cohort: Cohort, gone: Bools) -> Cohort:
     return replace(cohort, x=cohort.x[:, ~gone], columns=columns)
 
 
-def _saved(config: RunConfig, error: UserError) -> tuple[Cohort, tuple[Fault, ...]]:
+def _saved(config: RunConfig, error: UserError) -> tuple[Cohort, tuple[Refusal, ...]]:
     """Return what is usable of a table that a run refuses with this error."""
     arguments = {key: value for key, value in config.dataset.items() if key != "_target_"}
     check_arguments("dataset", table.load, arguments, ())
@@ -96,7 +96,7 @@ def _saved(config: RunConfig, error: UserError) -> tuple[Cohort, tuple[Fault, ..
     return cohort, faults
 
 
-def _split(cohort: Cohort, faults: tuple[Fault, ...], config: RunConfig) -> Look:
+def _split(cohort: Cohort, faults: tuple[Refusal, ...], config: RunConfig) -> Look:
     """Split data that a run refuses, without the columns that have no value in the rows that encode them."""
     kept = cohort.keep(config.covariates.keep)
     if config.scaling.codes == "missing":
@@ -107,11 +107,11 @@ def _split(cohort: Cohort, faults: tuple[Fault, ...], config: RunConfig) -> Look
     if len(train) and empty.any() and not empty.all():
         gone = [name for name, is_empty in zip(kept.names, empty, strict=True) if is_empty]
         faults += tuple(
-            Fault(f"column {name} of {kept.name} has no value in the rows that train.", name) for name in gone
+            Refusal(f"column {name} of {kept.name} has no value in the rows that train.", name) for name in gone
         )
         cohort = _without(cohort, np.isin(cohort.names, gone))
     data = encode(cohort, config)
     try:
         return Look(hide_and_check(data, config), faults, cohort.notes)
     except DoesNotFit as error:
-        return Look(data, (*faults, Fault(str(error))), cohort.notes)
+        return Look(data, (*faults, Refusal(str(error))), cohort.notes)

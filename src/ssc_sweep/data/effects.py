@@ -29,14 +29,17 @@ Sources: Hernan & Robins, "Causal Inference: What If" (2020), chapters 12, 13 an
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from ssc_sweep.config import RunConfig
 from ssc_sweep.data.adjustment import adjustment_columns
 from ssc_sweep.data.cohort import HIDDEN, Adjustment, Floats, Ints
+from ssc_sweep.data.source import load
+from ssc_sweep.data.splitting import test_rows
 from ssc_sweep.errors import DoesNotFit, UserError
 
 # If the covariates determine the treatment, the likelihood of the logit has no maximum: it flattens out towards
@@ -226,3 +229,21 @@ def _half_width(influence: Floats, columns: int) -> float:
     freedom = len(influence) - columns
     error = np.sqrt((influence**2).sum() / (len(influence) * freedom))
     return float(stdtrit(freedom, 0.975) * error)
+
+
+def effects_csv(config: RunConfig) -> str:
+    """Return effects.csv of a study, to set beside the models' own estimates.
+
+    Estimates the effects on all rows of the config's data except test rows, adjusted for its confounders.
+
+    Raises:
+        UserError: the data have no confounders, or no estimate for them.
+    """
+    whole = load(config.dataset).keep("confounders")
+    n = len(whole.t)
+    cohort = whole.take(np.setdiff1d(np.arange(n), test_rows(n, config.split.test_share)))
+    table = pd.DataFrame(cohort.x, columns=cohort.names)
+    found = estimate_effects(
+        table, cohort.t, cohort.y, cohort.treatments, cohort.outcomes, cohort.adjustment.among(cohort.names)
+    )
+    return pd.DataFrame([asdict(one) for one in found]).to_csv(index=False)

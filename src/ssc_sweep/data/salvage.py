@@ -19,14 +19,14 @@ from ssc_sweep.errors import DoesNotFit, UserError
 
 
 @dataclass(frozen=True)
-class Fault:
+class Refusal:
     """Why a run refuses the data, and the column to blame; "" if there is none."""
 
     line: str
     column: str = ""
 
 
-def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Fault, ...]]:
+def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Refusal, ...]]:
     """Read a file as `table.load` does, without the unusable parts.
 
     Left out are columns that no run could use as covariates, columns whose name is duplicate or empty, outcomes that
@@ -47,7 +47,7 @@ def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Fault, ...]]:
     codes_of = declared("codes", CodeOrCodes, node["codes"])
     kind_of = declared("kinds", KindName, node["kinds"])
     role_of = declared("roles", RoleName, node["roles"])
-    faults: list[Fault] = []
+    faults: list[Refusal] = []
     once = _named_once(table, name, faults)
     if treatment not in once:
         raise UserError(faults[0].line)
@@ -69,7 +69,7 @@ def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Fault, ...]]:
             kind = Kind(kind_of[called]) if called in kind_of else None
             made = columns.covariate(called, name, column(called).filter(mask), kind)
         except DoesNotFit as error:
-            faults.append(Fault(str(error), called))
+            faults.append(Refusal(str(error), called))
             continue
         x.append(made.x)
         role = Role[role_of.get(called, "baseline").upper()]
@@ -78,7 +78,7 @@ def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Fault, ...]]:
     if not found:
         raise DoesNotFit(f"{name} has no column that can be used. {faults[0].line if faults else ''}".strip())
     if len(found) > len(y[kept]):
-        faults.append(Fault(f"{name} has {len(found)} covariates and only {int(kept.sum())} rows with an outcome."))
+        faults.append(Refusal(f"{name} has {len(found)} covariates and only {int(kept.sum())} rows with an outcome."))
     cohort = Cohort(
         name=name,
         x=np.column_stack(x),
@@ -99,18 +99,20 @@ def _listed(said: Mapping[str, Any], called: str) -> list[cells.Code]:
     return codes if isinstance(codes, list) else [codes]
 
 
-def _named_once(table: pa.Table, name: str, faults: list[Fault]) -> list[str]:
+def _named_once(table: pa.Table, name: str, faults: list[Refusal]) -> list[str]:
     """Return the columns with a unique name."""
     counts = Counter(table.column_names)
     for called, count in counts.items():
         if called == "":
-            faults.append(Fault(f"{name} has {'a column' if count == 1 else f'{count} columns'} without a name."))
+            faults.append(Refusal(f"{name} has {'a column' if count == 1 else f'{count} columns'} without a name."))
         elif count > 1:
-            faults.append(Fault(f"{name} has {count} columns named '{called}'.", called))
+            faults.append(Refusal(f"{name} has {count} columns named '{called}'.", called))
     return [called for called, count in counts.items() if count == 1 and called]
 
 
-def _outcomes(name: str, named: Sequence[str], column: Any, rows: int, faults: list[Fault]) -> tuple[Floats, list[str]]:
+def _outcomes(
+    name: str, named: Sequence[str], column: Any, rows: int, faults: list[Refusal]
+) -> tuple[Floats, list[str]]:
     """Return the outcomes that are numbers, shape (rows, d_y), NaN for a gap, and their names."""
     kept: dict[str, Floats] = {}
     for called in named:
@@ -122,22 +124,22 @@ def _outcomes(name: str, named: Sequence[str], column: Any, rows: int, faults: l
             values = cells.numbers(found)
             columns.check_finite(what, values)
         except DoesNotFit as error:
-            faults.append(Fault(str(error), called))
+            faults.append(Refusal(str(error), called))
             continue
         given = values[~np.isnan(values)]
         if not len(given):
-            faults.append(Fault(f"{what} has no value in any row.", called))
+            faults.append(Refusal(f"{what} has no value in any row.", called))
             continue
         if given.min() == given.max():
-            faults.append(Fault(f"{what} is {given[0]:g} in every row: there is nothing to predict.", called))
+            faults.append(Refusal(f"{what} is {given[0]:g} in every row: there is nothing to predict.", called))
         kept[called] = values
     return np.column_stack([np.empty((rows, 0)), *kept.values()]), list(kept)
 
 
-def _treatment(name: str, called: str, column: Any, rows: int, faults: list[Fault]) -> tuple[Ints, tuple[str, ...]]:
+def _treatment(name: str, called: str, column: Any, rows: int, faults: list[Refusal]) -> tuple[Ints, tuple[str, ...]]:
     """Return codes of the treatment, shape (rows,), and their names; all unknown if it is invalid."""
     try:
         return columns.treatment(f"treatment {called} of {name}", column(called))
     except DoesNotFit as error:
-        faults.append(Fault(str(error), called))
+        faults.append(Refusal(str(error), called))
         return np.full(rows, HIDDEN), ()

@@ -26,8 +26,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
+from ssc_sweep.audit.characteristics import characteristics
 from ssc_sweep.audit.forecast import COEFFICIENTS, SCALES, fails, model_name
-from ssc_sweep.audit.measure import characteristics
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import Floats
 from ssc_sweep.data.source import Data

@@ -39,7 +39,7 @@ from ssc_sweep.findings.judging.diagnosis import Answer
 from ssc_sweep.findings.judging.factors import ACROSS_ROWS, Factorial, answer_text, contrasts_csv, factorials_of
 from ssc_sweep.findings.judging.questions import answer_all
 from ssc_sweep.findings.reading.collect import Study, summarised
-from ssc_sweep.findings.reading.files import Unreadable
+from ssc_sweep.findings.reading.run_files import Unreadable
 from ssc_sweep.findings.reading.summary import as_csv
 from ssc_sweep.findings.searched.search import answer_of, confirmations, deciding_note, search_notes
 from ssc_sweep.findings.searched.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto

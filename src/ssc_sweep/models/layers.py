@@ -33,7 +33,7 @@ def uniform(draws: Draws, shape: tuple[int, ...], bound: Bound) -> nn.Parameter:
     return nn.Parameter(torch.from_numpy(values))
 
 
-class Linear(nn.Module):
+class StackedLinear(nn.Module):
     """(M, B, d_in) -> (M, B, d_out): x W + b for each member."""
 
     def __init__(self, d_in: int, d_out: int, draws: Draws, bound: Bound | None = None) -> None:
@@ -57,7 +57,8 @@ class MLP(nn.Module):
         super().__init__()
         bounds = [*[None] * (len(widths) - 2), last]
         self.layers = nn.ModuleList(
-            Linear(d_in, d_out, draws, bound) for (d_in, d_out), bound in zip(pairwise(widths), bounds, strict=True)
+            StackedLinear(d_in, d_out, draws, bound)
+            for (d_in, d_out), bound in zip(pairwise(widths), bounds, strict=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,8 +75,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, draws: Draws) -> None:
         super().__init__()
-        self.first = Linear(width, width, draws)
-        self.second = Linear(width, width, draws, bound=1e-3)
+        self.first = StackedLinear(width, width, draws)
+        self.second = StackedLinear(width, width, draws, bound=1e-3)
 
     def forward(self, h: Tensor, gate: Tensor | None) -> Tensor:
         update = self.second(torch.relu(self.first(torch.relu(h))))
@@ -94,10 +95,10 @@ class ResidualNet(nn.Module):
         first, gate = max(d_in + d_context, 1) ** -0.5, max(d_context, 1) ** -0.5
         bounds = np.repeat([first, gate, gate] if d_context else [first], width)
         self.width = width
-        self.context = Linear(d_context, len(bounds), draws, bounds)
+        self.context = StackedLinear(d_context, len(bounds), draws, bounds)
         self.input = uniform(draws, (d_in, width), first) if d_in else None
         self.blocks = nn.ModuleList(ResidualBlock(width, draws) for _ in range(2))
-        self.last = Linear(width, d_out, draws)
+        self.last = StackedLinear(width, d_out, draws)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         h, *gates = self.context(context).split(self.width, dim=-1)

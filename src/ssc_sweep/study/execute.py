@@ -26,10 +26,9 @@ from ssc_sweep.data.splitting import DataSplit, Rows
 from ssc_sweep.errors import CannotWrite
 from ssc_sweep.study.board import Place
 from ssc_sweep.study.channel import Channel, Silent, Written
-from ssc_sweep.study.device import chosen_device
 from ssc_sweep.study.job import Job, Outcome, Stack, Status, ended
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start
-from ssc_sweep.study.trainer import dtype_of, make_trainer
+from ssc_sweep.study.trainer import chosen_device, dtype_of, make_trainer
 from ssc_sweep.training.loop import Trained, subnormals_are_zero, train
 from ssc_sweep.training.measure import Answers
 from ssc_sweep.training.scores import OF_THE_ROWS, Measured, measure, measure_own, of_your_own

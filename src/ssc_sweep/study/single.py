@@ -11,8 +11,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ssc_sweep.config import shared_settings
+from ssc_sweep.data.effects import effects_csv
 from ssc_sweep.errors import RunsFailed
-from ssc_sweep.study.classical import effects_csv
 from ssc_sweep.study.conduct import ThisMachine, conduct
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.plan import check_settings, how_to_resume

@@ -204,7 +204,7 @@ class HypothesisSweeper(Sweeper):
             UserError: the arms have different data, or there is no estimate.
         """
         # Imported here, so that a study without estimates need not wait a second for statistics.
-        from ssc_sweep.study.classical import effects_csv
+        from ssc_sweep.data.effects import effects_csv
 
         configs = list(self.configs.values())
         if any(config.dataset != configs[0].dataset for config in configs):

@@ -1,4 +1,4 @@
-"""Make model, optimiser and schedule of a stack from the configs of its runs."""
+"""Make model, optimiser and schedule of a stack from the configs of its runs, and choose its device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import torch
 
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.splitting import DataSplit
+from ssc_sweep.errors import UserError
 from ssc_sweep.models.choice import choose
 from ssc_sweep.models.contract import Predictor, Sizes
 from ssc_sweep.streams import stream
@@ -52,3 +53,15 @@ def dtype_of(config: RunConfig) -> torch.dtype:
     """Return the precision that a run trains in."""
     dtype: torch.dtype = getattr(torch, config.precision.dtype)
     return dtype
+
+
+def chosen_device(wanted: str) -> str:
+    """Return "cpu" or "cuda"; "auto" means cuda if there is one.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise UserError("device=cuda: torch finds no such device here. Use device=cpu, or install torch for CUDA.")
+    return "cuda" if there and wanted != "cpu" else "cpu"

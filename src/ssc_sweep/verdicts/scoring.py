@@ -26,7 +26,7 @@ class Naming(StrEnum):
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedStudy:
     """A study with a fault, and the hypotheses that it names as the cause.
 
     Attributes:
@@ -58,7 +58,7 @@ class Planted:
 
 
 @dataclass(frozen=True)
-class Share:
+class Proportion:
     """A count out of a total, with the 95% interval of the share; 0 to 1 for a total of none."""
 
     count: int
@@ -80,22 +80,22 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Score:
+class NamingScore:
     """How well the verdicts of these studies name the planted faults."""
 
-    studies: tuple[Planted, ...]
+    studies: tuple[PlantedStudy, ...]
 
     @property
-    def planted(self) -> Share:
+    def planted(self) -> Proportion:
         """Return the share of faults that were named, and nothing else with them."""
         mine = [one for one in self.studies if one.named_by]
-        return Share(sum(one.is_right for one in mine), len(mine))
+        return Proportion(sum(one.is_right for one in mine), len(mine))
 
     @property
-    def faultless(self) -> Share:
+    def faultless(self) -> Proportion:
         """Return the share of faultless studies with verdicts that named anything."""
         mine = [one for one in self.studies if not one.named_by and one.naming is not Naming.UNJUDGED]
-        return Share(sum(bool(one.named) for one in mine), len(mine))
+        return Proportion(sum(bool(one.named) for one in mine), len(mine))
 
     @property
     def sentence(self) -> str:
@@ -115,5 +115,5 @@ class Score:
         return [(name, {naming: counts[naming] for naming in Naming}) for name, counts in found.items()]
 
     @property
-    def wrong(self) -> list[Planted]:
+    def wrong(self) -> list[PlantedStudy]:
         return [one for one in self.studies if not one.is_right]

@@ -8,9 +8,9 @@ import pytest
 
 from ssc_sweep.findings.judging.arm_verdicts import judge_arms
 from ssc_sweep.findings.judging.comparison import effects, probe_table, published, score_table
+from ssc_sweep.findings.print_study import print_study
 from ssc_sweep.findings.reading.collect import Study, collect
 from ssc_sweep.findings.report import build
-from ssc_sweep.findings.table import print_study
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from tests.findings.studies import FAST, finish, make_study
 

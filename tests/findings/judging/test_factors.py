@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from ssc_sweep.findings.judging.factors import contrast_lines, factorials_of, mean_of
+from ssc_sweep.findings.print_study import print_study
 from ssc_sweep.findings.reading.collect import collect
 from ssc_sweep.findings.report import build
-from ssc_sweep.findings.table import print_study
 from ssc_sweep.study.folder import StudyFolder, write_json, write_yaml
 from ssc_sweep.study.hypothesis import arms_at, read_hypothesis
 from ssc_sweep.study.plan import Plan, read_plan, write_plan

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ssc_sweep.findings.drawing.plots import plain, sparkline
 from ssc_sweep.findings.reading.collect import Study
-from ssc_sweep.findings.reading.files import RunYamls, Unreadable
+from ssc_sweep.findings.reading.run_files import RunYamls, Unreadable
 from ssc_sweep.findings.reading.run_folder import LEFT_OUT
 from ssc_sweep.probe import Probe
 from ssc_sweep.study.folder import RunFolder

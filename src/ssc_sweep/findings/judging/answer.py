@@ -7,7 +7,7 @@ from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Works
-from ssc_sweep.verdicts.scoring import Planted, Score
+from ssc_sweep.verdicts.scoring import NamingScore, PlantedStudy
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def headline(verdicts: Sequence[ArmVerdict]) -> str:
     return " ".join(part for part in told if part)
 
 
-def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> Score | None:
+def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> NamingScore | None:
     """Return how well the verdicts name the planted faults; None if the study has none."""
     named: dict[str, set[str]] = {control: set() for control in study.plan.faults}
     labels = {v.arm.control: v.control_label for v in verdicts}
@@ -60,7 +60,7 @@ def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> Score | None:
         if v.cause is Cause.CAUSE and v.arm.control in named:
             named[v.arm.control].add(v.arm.hypothesis or "")
     studies = [
-        Planted(
+        PlantedStudy(
             str(labels[control]),
             fault.name,
             tuple(fault.named_by),
@@ -70,10 +70,10 @@ def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> Score | None:
         for control, fault in study.plan.faults.items()
         if control in labels
     ]
-    return Score(tuple(studies)) if studies else None
+    return NamingScore(tuple(studies)) if studies else None
 
 
-def score_lines(score: Score) -> list[str]:
+def score_lines(score: NamingScore) -> list[str]:
     """Return a line for each study whose fault was not named, or not alone."""
     return [
         f"{one.at}: {f'named {listed}' if (listed := ', '.join(one.named)) else one.naming}, planted {one.fault}"

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.findings.reading.files import Unreadable, load_yaml, one_line
+from ssc_sweep.findings.reading.run_files import Unreadable, load_yaml, one_line
 from ssc_sweep.findings.reading.run_folder import LEFT_OUT
 from ssc_sweep.findings.reading.runs import read_runs
 from ssc_sweep.findings.reading.summary import as_csv, read_summary

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ssc_sweep.data.cohort import HIDDEN, Floats
-from ssc_sweep.findings.reading.files import RunYamls, Table, Unreadable, load_yaml, one_line, read_table
+from ssc_sweep.findings.reading.run_files import RunYamls, Table, Unreadable, load_yaml, one_line, read_table
 from ssc_sweep.probe import Probe, Tells
 from ssc_sweep.schema import AnyShare, NotNegative, admits
 from ssc_sweep.study.folder import TRIAL, RunFolder
@@ -65,7 +65,7 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class History:
+class RunHistory:
     """A history.csv: the kind of each row, and the other columns as numbers, shape (rows,) each."""
 
     kinds: tuple[str, ...]
@@ -93,7 +93,7 @@ def _history_columns(table: Table) -> dict[str, Floats]:
     return columns
 
 
-def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> History:
+def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> RunHistory:
     """Read history.csv.
 
     Raises:
@@ -121,7 +121,7 @@ def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> History:
         # Single precision rounds outcomes, so an RMSE near 0 is rounding error.
         if not abs(said - metrics["rmse"]) <= 1e-4 * metrics["rmse"] + 1e-6 * metrics.get("mean_predictor_rmse", 0.0):
             raise Unreadable(f"metrics.json has rmse={metrics['rmse']:.6g}, but history.csv ends with {said:.6g}")
-    return History(kinds, columns)
+    return RunHistory(kinds, columns)
 
 
 def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
@@ -174,7 +174,7 @@ class Run:
     """
 
     cells: dict[str, object]
-    history: History
+    history: RunHistory
     config: str
     probes: tuple[Probe, ...]
     own_scores: dict[str, tuple[str, str]]

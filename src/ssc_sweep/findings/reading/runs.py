@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ssc_sweep.findings.reading.files import RunYamls, Unreadable, run_folders
-from ssc_sweep.findings.reading.run_folder import LEFT_OUT, METRICS, UNFINISHED, History, Run, read_model, read_run
+from ssc_sweep.findings.reading.run_files import RunYamls, Unreadable, run_folders
+from ssc_sweep.findings.reading.run_folder import LEFT_OUT, METRICS, UNFINISHED, Run, RunHistory, read_model, read_run
 from ssc_sweep.probe import Probe
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
@@ -40,7 +40,7 @@ def _looked_at(name: str, run: Run) -> bool:
     return kept or ".gradient_norm" in name or any(name == probe.name for probe in run.probes)
 
 
-def _history(parts: Sequence[tuple[str, int, History]]) -> pd.DataFrame:
+def _history(parts: Sequence[tuple[str, int, RunHistory]]) -> pd.DataFrame:
     """Return the histories (arm, seed, history) in one table; NaN where a run lacks a column."""
     names = dict.fromkeys(name for _, _, part in parts for name in part.columns)
     lengths = [len(part.kinds) for _, _, part in parts]
@@ -62,7 +62,7 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
         every_column: keep all columns of the histories, not only those that findings use.
     """
     rows: list[dict[str, object]] = []
-    histories: dict[int, History] = {}
+    histories: dict[int, RunHistory] = {}
     yamls = RunYamls()
     configs: dict[int, str] = {}
     planned, remarks = {arm.folder for arm in arms}, []
@@ -91,7 +91,7 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
                 datasets[len(rows)] = run.dataset
                 kept = run.history.columns.items()
                 columns = {name: column for name, column in kept if every_column or _looked_at(name, run)}
-                histories[len(rows)] = History(run.history.kinds, columns)
+                histories[len(rows)] = RunHistory(run.history.kinds, columns)
                 probes |= {probe.name: probe for probe in run.probes}
                 own_scores |= run.own_scores
         elif folder.failed.exists():

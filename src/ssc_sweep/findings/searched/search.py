@@ -26,8 +26,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich import box
 from rich.table import Table
 
+from ssc_sweep.findings.print_study import make_console
 from ssc_sweep.findings.searched.search_reading import Search
-from ssc_sweep.findings.table import make_console
 from ssc_sweep.study.folder import CONFIRM, of_search
 from ssc_sweep.study.search.candidate import BEST_FIRST, Candidate
 from ssc_sweep.study.search.space import label
@@ -39,7 +39,7 @@ FLOOR = "mean_predictor_rmse"
 
 
 @dataclass(frozen=True)
-class Mean:
+class SeedMean:
     """Mean RMSE over seeds and its 95% t interval, in the outcome's unit; NaN if a seed has none."""
 
     value: float
@@ -67,9 +67,9 @@ class Confirmation:
     params: dict[str, Any]
     place: int
     level: float
-    searched: Mean
-    confirmed: Mean
-    test: Mean | None
+    searched: SeedMean
+    confirmed: SeedMean
+    test: SeedMean | None
     mean_predictor: float
     test_mean_predictor: float
     below: int
@@ -115,13 +115,13 @@ def _confirmation(search: Search, record: Record, one: Candidate) -> Confirmatio
     )
 
 
-def _mean(rmse: Sequence[float | None]) -> Mean:
+def _mean(rmse: Sequence[float | None]) -> SeedMean:
     values = np.array([np.nan if value is None else value for value in rmse])
     if len(values) < 2:
-        return Mean(float(values.mean()) if len(values) else np.nan, np.nan, np.nan)
+        return SeedMean(float(values.mean()) if len(values) else np.nan, np.nan, np.nan)
     mean, low, high = t_interval(values)
     # With few seeds the interval of a mean may reach below 0, which no RMSE can.
-    return Mean(mean, low if np.isnan(low) else max(low, 0.0), high)
+    return SeedMean(mean, low if np.isnan(low) else max(low, 0.0), high)
 
 
 def answer_of(search: Search) -> str:
@@ -304,7 +304,7 @@ def _details(c: Confirmation, target: float) -> str:
     return f"{below}; {optimism}; predicting the mean has {floors}"
 
 
-def _cell(mean: Mean) -> str:
+def _cell(mean: SeedMean) -> str:
     interval = f"\n[{mean.low:.2f}, {mean.high:.2f}]" if np.isfinite(mean.low) else ""
     return _number(mean.value) + interval
 

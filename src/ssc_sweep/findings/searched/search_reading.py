@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ssc_sweep.errors import UserError
 from ssc_sweep.findings.reading.collect import Study
-from ssc_sweep.findings.reading.files import Unreadable, one_line
+from ssc_sweep.findings.reading.run_files import Unreadable, one_line
 from ssc_sweep.study.folder import CONFIRM, TRIAL, of_search
 from ssc_sweep.study.search.candidate import Candidate, from_json
 from ssc_sweep.study.search.storage import DATABASE, address

@@ -55,7 +55,7 @@ SAME_ROWS = (
 )
 
 
-class Search(OptunaSweeperImpl):
+class SearchDriver(OptunaSweeperImpl):
     """The sweeper. hydra-optuna-sweeper reads the space and names a trial's overrides."""
 
     def __init__(self, settings: Settings, sampler: Any, plugin: dict[str, Any]) -> None:

@@ -103,7 +103,7 @@ class SearchSweeper(Sweeper):
                 raise UserError(f"hydra.sweeper.{name} is unknown: allowed is {', '.join(known)}.")
         from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler
 
-        from ssc_sweep.study.search.drive import Search
+        from ssc_sweep.study.search.drive import SearchDriver
 
         # hydra-optuna-sweeper would only assert this.
         checked("hydra.sweeper.max_failure_rate", AnyShare, self.plugin["max_failure_rate"])
@@ -124,7 +124,7 @@ class SearchSweeper(Sweeper):
                 "hydra/sweeper/sampler=cmaes needs the package cmaes, which is not installed: pip install "
                 "'ssc_sweep[cmaes]', or choose another sampler."
             )
-        self.search = Search(settings, sampler, self.plugin)
+        self.search = SearchDriver(settings, sampler, self.plugin)
         self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:

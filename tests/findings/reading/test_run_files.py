@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from ssc_sweep.config import leaves
-from ssc_sweep.findings.reading import files
+from ssc_sweep.findings.reading import run_files
 from ssc_sweep.findings.reading.collect import collect
-from ssc_sweep.findings.reading.files import ConfigFile, RunYamls, Unreadable, read_table, run_folders
+from ssc_sweep.findings.reading.run_files import ConfigFile, RunYamls, Unreadable, read_table, run_folders
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from tests.findings.studies import make_study
 
@@ -40,7 +40,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             texts.append(text)
             super().__init__(text)
 
-    monkeypatch.setattr(files, "_LOADER", Noting)
+    monkeypatch.setattr(run_files, "_LOADER", Noting)
     return texts
 
 

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from ssc_sweep.findings.judging.arm_verdicts import judge_arms
+from ssc_sweep.findings.print_study import arm_table, print_study
 from ssc_sweep.findings.reading.collect import collect
-from ssc_sweep.findings.table import arm_table, print_study
 from ssc_sweep.study.folder import StudyFolder, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.plan import Plan, write_plan

@@ -14,7 +14,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Reach:
+class ColumnReach:
     """Validation rows in units of training rows.
 
     Attributes:
@@ -53,7 +53,7 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
     yield from (slice(start, start + width) for start in range(0, columns, width))
 
 
-def reach(train: Floats, val: Floats) -> Reach:
+def reach(train: Floats, val: Floats) -> ColumnReach:
     """Measure validation rows, shape (m, d), in units of training rows, shape (n, d); no NaN in either."""
     d = train.shape[1]
     of = {name: np.zeros(d) for name in ("mean", "sd", "max_z", "p99_z", "max_z_train", "outside", "smd")}
@@ -82,7 +82,7 @@ def reach(train: Floats, val: Floats) -> Reach:
         np.maximum(row_z, z.max(axis=0), out=row_z)
         np.maximum(row_z_train, z_train.max(axis=0), out=row_z_train)
         row_outside |= out.any(axis=0)
-    return Reach(constant, departs, **of, row_z=row_z, row_z_train=row_z_train, row_outside=row_outside)
+    return ColumnReach(constant, departs, **of, row_z=row_z, row_z_train=row_z_train, row_outside=row_outside)
 
 
 def with_row_number(values: Floats, row: Ints) -> Floats:

@@ -6,8 +6,8 @@ import pytest
 
 from ssc_sweep.findings.judging.answer import score_lines, score_of
 from ssc_sweep.findings.judging.arm_verdicts import judge_arms
+from ssc_sweep.findings.print_study import print_study
 from ssc_sweep.findings.report import build
-from ssc_sweep.findings.table import print_study
 from ssc_sweep.study.fault import Fault
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.verdicts.rule import Rule

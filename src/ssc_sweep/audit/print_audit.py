@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ssc_sweep.audit.findings import Finding, Severity
-from ssc_sweep.audit.report import Audit
+from ssc_sweep.audit.split_audit import Audit
 
 GAP = INDENT = 2
 WIDEST_NAMES, WIDEST_WORD, USUAL_WORD = 60, 40, 24

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ssc_sweep.audit import forecast as forecasts
+from ssc_sweep.audit.characteristics import ColumnAudit, measure
 from ssc_sweep.audit.findings import Finding, findings
-from ssc_sweep.audit.measure import ColumnAudit, measure
 from ssc_sweep.audit.rows import look
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.splitting import DataSplit

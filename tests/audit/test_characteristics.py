@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ssc_sweep.audit.characteristics import characteristics, measure
 from ssc_sweep.audit.definitions import BY_NAME, CHARACTERISTICS
-from ssc_sweep.audit.measure import characteristics, measure
 from ssc_sweep.data.splitting import DataSplit
 from tests.audit.splits import T, Y, by_hand, of
 from tests.conftest import MakeConfig

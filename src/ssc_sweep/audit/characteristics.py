@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssc_sweep.audit import columns as by_column
+from ssc_sweep.audit import column_measures as by_column
 from ssc_sweep.audit import distance
 from ssc_sweep.audit.arrays import MOST_ROWS, some_rows
-from ssc_sweep.audit.columns import FAR, Reach
+from ssc_sweep.audit.column_measures import FAR, ColumnReach
 from ssc_sweep.audit.leaks import Leak, Side, leaks
 from ssc_sweep.audit.values import Small, small_columns, suspected_codes
 from ssc_sweep.data.cohort import HIDDEN, Floats, Ints, Role
@@ -61,7 +61,7 @@ class ColumnAudit:
 
 
 @dataclass(frozen=True)
-class Measured:
+class SplitMeasures:
     """The measurements of a split; columns have their names in the source.
 
     Attributes:
@@ -97,7 +97,7 @@ def only(data: DataSplit, names: Collection[str]) -> dict[str, float]:
     return found if set(names) <= set(found) else characteristics(data, quick=True)
 
 
-def measure(data: DataSplit, quick: bool = False) -> Measured:
+def measure(data: DataSplit, quick: bool = False) -> SplitMeasures:
     """Measure a split. Costly measures use a sample of its rows, the same at each call."""
     train, val = data.train, data.val
     raw = data.cohort.x[train.row], data.cohort.x[val.row]
@@ -124,7 +124,7 @@ def measure(data: DataSplit, quick: bool = False) -> Measured:
     if not quick:
         numbers["domain_auc"], numbers["domain_p"] = distance.domain(*distance.sample(some[0].x, some[1].x, MOST_ROWS))
     names = data.cohort.names
-    return Measured(
+    return SplitMeasures(
         numbers,
         found,
         _named(told, varying, names),
@@ -156,7 +156,7 @@ def _rows(data: DataSplit) -> dict[str, float]:
     }
 
 
-def _reach(reach: Reach) -> dict[str, float]:
+def _reach(reach: ColumnReach) -> dict[str, float]:
     size = np.abs(reach.smd)
     return {
         "constant_columns": float(reach.departs.sum()),
@@ -243,7 +243,7 @@ def _order(found: tuple[ColumnAudit, ...], order: Orders) -> dict[str, float]:
 
 def _columns(
     data: DataSplit,
-    reach: Reach,
+    reach: ColumnReach,
     source: Ints,
     raw: tuple[Floats, Floats],
     small: dict[int, Small],

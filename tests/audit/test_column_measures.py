@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ssc_sweep.audit import columns
-from ssc_sweep.audit.columns import most, reach, sources, with_row_number
+from ssc_sweep.audit import column_measures
+from ssc_sweep.audit.column_measures import most, reach, sources, with_row_number
 from ssc_sweep.data.cohort import Cohort, Column, Kind, Role
 
 TRAIN = np.array([[0.0, 5, 0], [0, 5, 1], [2, 5, 0], [2, 5, 1]])
@@ -33,7 +33,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
     train, val = draw.standard_normal((40, 7)), draw.standard_normal((30, 7))
     whole = reach(train, val)
-    monkeypatch.setattr(columns, "BLOCK", 150)  # two columns at a time
+    monkeypatch.setattr(column_measures, "BLOCK", 150)  # two columns at a time
     parts = reach(train, val)
     for name, value in vars(whole).items():
         np.testing.assert_array_equal(value, vars(parts)[name], err_msg=name)

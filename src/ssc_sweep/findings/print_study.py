@@ -18,7 +18,7 @@ from ssc_sweep.study.job import Status
 from ssc_sweep.study.judged import comparison
 from ssc_sweep.verdicts.judge import Judgement
 from ssc_sweep.verdicts.rule import Rule
-from ssc_sweep.verdicts.scoring import Naming, Score
+from ssc_sweep.verdicts.scoring import Naming, NamingScore
 from ssc_sweep.verdicts.shown import TITLE, forest, ratio_text, share_text
 
 MOST_POINTS = 10  # with more planted faults the terminal shows only the score; the report has every arm
@@ -200,7 +200,7 @@ def published_lines(study: Study) -> list[str]:
     ]
 
 
-def fault_table(score: Score) -> Table:
+def fault_table(score: NamingScore) -> Table:
     """Return a table of what the verdicts name for each planted fault, in counts of studies."""
     table = Table(
         title="Planted faults: what the verdicts name, studies", title_justify="left", box=box.SIMPLE_HEAD,
@@ -214,7 +214,7 @@ def fault_table(score: Score) -> Table:
     return table
 
 
-def print_score(score: Score) -> None:
+def print_score(score: NamingScore) -> None:
     """Print what the verdicts name for the planted faults, and the studies in which they are wrong."""
     console = make_console()
     console.print(fault_table(score))
