@@ -94,7 +94,11 @@ def did_you_mean(word: str, known: Sequence[str], otherwise: str = "See --help."
 
 
 def refusal(key: str, value: object, annotation: Any, metadata: Iterable[object] = ()) -> str:
-    """Return the error line for a value that is not allowed."""
+    """Return the error line for a value that is not allowed.
+
+    >>> refusal("role", "confunder", Literal["confounder", "after"])
+    'role=confunder is out of bounds: allowed is confounder | after. Did you mean confounder?'
+    """
     line = f"{key}={shown(value)} is out of bounds: allowed is {words(annotation, metadata)}."
     if _looks_like_a_number(value):
         line += " Leave its quotes out; a number of the environment is ${oc.decode:${oc.env:<NAME>}}."
@@ -230,7 +234,13 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 
 def words(annotation: Any, metadata: Iterable[object] = ()) -> str:
-    """Return what an annotation allows, in words: "a number > 0, or null"."""
+    """Return what an annotation allows, in words: "a number > 0, or null".
+
+    >>> words(Annotated[float, Field(gt=0, le=1)] | None)
+    'a number > 0 and <= 1, or null'
+    >>> words(Literal["all", "best", "none"])
+    'all | best | none'
+    """
     if get_origin(annotation) is Annotated:
         inner, *outer = get_args(annotation)
         return words(inner, [*outer, *metadata])

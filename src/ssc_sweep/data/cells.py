@@ -38,6 +38,11 @@ def without(column: pa.ChunkedArray, codes: Sequence[Code]) -> tuple[pa.ChunkedA
     """Turn the cells that hold one of these codes into gaps; return also the codes that no cell holds.
 
     Text that is numbers except for its codes becomes numbers.
+
+    >>> column = plain("age", "my.csv", pa.chunked_array([["50", "unknown", "61"]]))
+    >>> kept, absent = without(column, ["unknown", 99])
+    >>> numbers(kept).tolist(), absent
+    ([50.0, nan, 61.0], [99])
     """
     if not codes:
         return column, []
@@ -122,7 +127,11 @@ def text_of(value: Code) -> str:
 
 
 def number_of(code: Code) -> float | None:
-    """Return a number, or the number that a word spells; None for other words."""
+    """Return a number, or the number that a word spells; None for other words.
+
+    >>> number_of("1e-4"), number_of(9), number_of("unknown"), number_of("1_000")
+    (0.0001, 9.0, None, None)
+    """
     try:
         return None if "_" in str(code) else float(code)  # Python reads 1_000 as a number
     except ValueError:

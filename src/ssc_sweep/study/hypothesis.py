@@ -131,7 +131,11 @@ def value_text(value: object) -> str:
 
 
 def as_override(key: str, value: Any) -> str:
-    """Write key and value in Hydra's override grammar."""
+    """Write key and value in Hydra's override grammar.
+
+    >>> as_override("optimizer.lr", 0.0001), as_override("scaling.clip", None), as_override("dataset.unit", "kg / year")
+    ('optimizer.lr=1e-4', 'scaling.clip=null', "dataset.unit='kg / year'")
+    """
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w.-]*", value):
         value = QuotedString(value, Quote.single)
     text = value_text(value) if isinstance(value, float) else Override._get_value_element_as_str(value)

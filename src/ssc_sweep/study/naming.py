@@ -57,5 +57,9 @@ def _name(key: str, value: object, what: str) -> str:
 
 
 def leads_out(name: str) -> bool:
-    """Return whether a folder of this name may lie outside its parent."""
+    """Return whether a folder of this name may lie outside its parent.
+
+    >>> leads_out("mine/second"), leads_out("../mine"), leads_out("/mine")
+    (False, True, True)
+    """
     return Path(name).is_absolute() or ".." in Path(name).parts

@@ -53,6 +53,9 @@ def capped(x: Floats) -> Floats:
     """Replace log differences of +-inf, where one side is lost, by the largest size seen, at least LEAST_LOST.
 
     Under no difference the sign is a fair coin whatever the size, so any size keeps the test exact.
+
+    >>> capped(np.array([0.5, -2.0, math.inf, -math.inf])).tolist()
+    [0.5, -2.0, 2.0, -2.0]
     """
     finite = np.isfinite(x)
     size = max(float(np.abs(x[finite]).max(initial=0.0)), LEAST_LOST)
@@ -76,6 +79,19 @@ def sign_flip(x: Floats, alpha: float) -> tuple[Floats, Floats, Floats]:
 
     Returns:
         Two-sided p, lower and upper end, each of shape (...). The ends are infinite if n is too small for alpha.
+
+    Three differences of one sign: of the eight sign patterns, the observed and its opposite are the most extreme, so
+    that p = 2/8. These are too few for an interval.
+
+    >>> p, low, high = sign_flip(np.array([1.0, 2.0, 3.0]), 0.05)
+    >>> float(p), float(low), float(high)
+    (0.25, -inf, inf)
+
+    Six of one sign have p = 2/64.
+
+    >>> p, low, high = sign_flip(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), 0.05)
+    >>> float(p), float(low), float(high)
+    (0.03125, 1.0, 6.0)
     """
     x = np.take_along_axis(x, np.argsort(np.abs(x), axis=-1, kind="stable"), axis=-1)  # seed order must not matter
     means = _subset_means(x)
