@@ -181,8 +181,8 @@ def picture_of_effects(study: Study) -> Picture | None:
 
 # PED-ANOVA, Optuna's default.
 IMPORTANCES = (
-    "How far each knob's values among the best tenth of the trials differ from those among all; no share of variance, "
-    "and rough below a hundred trials."
+    "For each knob: how far its values among the best tenth of the trials differ from those among all trials. It is no "
+    "share of variance, and it is rough below a hundred trials."
 )
 
 
@@ -192,8 +192,18 @@ def draw_search(search: Search) -> list[Picture]:
     tried = f"{len(search.record.trials())} trials. Confirmed on fresh seeds: {confirmed}."
     found: list[tuple[str, str, str, Callable[[Search], Figure | None]]] = [
         ("best", "Best so far", "Lowest score up to each trial, and scores on fresh seeds.", best_so_far),
-        ("trials", "All trials", "RMSE of every seed of every trial; at the bottom those without a score.", all_trials),
-        ("parallel", "Parallel coordinates", "One line a trial, dark where its score is low.", parallel_coordinates),
+        (
+            "trials",
+            "All trials",
+            "RMSE of every seed of every trial. Those without a score are at the bottom.",
+            all_trials,
+        ),
+        (
+            "parallel",
+            "Parallel coordinates",
+            "Each line is a trial; the darker, the lower its score.",
+            parallel_coordinates,
+        ),
         ("importances", "Importances", IMPORTANCES, importances),
         ("pareto", "Pareto front", "Trials that no other beats in every objective.", pareto),
     ]
