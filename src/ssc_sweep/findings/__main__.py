@@ -53,8 +53,9 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
     """
     # Imported here, so that a wrong path is reported without loading pandas, scipy and matplotlib.
     from ssc_sweep.findings.drawing.pages import environment
-    from ssc_sweep.findings.judging.answer import headline
+    from ssc_sweep.findings.judging.answer import headline, lowest
     from ssc_sweep.findings.report import build
+    from ssc_sweep.findings.searched.search import answer_of
 
     parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
     if len(folders) > 1:
@@ -68,9 +69,9 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
                 "name": study.folder.path.relative_to(parent).as_posix(),
                 "href": "./" + quote(f"{study.folder.path.relative_to(parent).as_posix()}/report.html", safe="/=,+"),
                 "study": study,
-                "answer": headline(verdicts),
+                "answer": headline(verdicts) or (answer_of(search) if search else lowest(study)),
             }
-            for study, verdicts, _ in built
+            for study, verdicts, search in built
         ]
         write_text(parent / "index.html", environment().get_template("index.html.j2").render(studies=studies))
         pages.append(parent / "index.html")

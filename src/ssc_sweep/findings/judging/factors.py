@@ -76,8 +76,10 @@ def _main_effect(one: JudgedContrast) -> str:
         return f"{level} multiplies RMSE by {interval_text(seen)}{over}"
     if not seen.n:
         return f"{level} is open, for there is no seed at which all its runs count"
+    if seen.low == 0 and math.isinf(seen.high):
+        return f"{level} is open: RMSE times {short(seen.ratio)}, with too few seeds for an interval{over}"
     told = "makes no difference beyond the margin" if seen.answer is Matters.SAME else "is open"
-    return f"{level} {told}, RMSE times {interval_text(seen)}{over}"
+    return f"{level} {told}: RMSE times {interval_text(seen)}{over}"
 
 
 def _interaction(one: JudgedContrast, at: str) -> str:
