@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from ssc_sweep import admission
 from ssc_sweep.config import RunConfig, conf_dir
 from ssc_sweep.schema import shown, signature, words
-from ssc_sweep.study.running import Limits, Running
+from ssc_sweep.steering import Limits, Running
 from ssc_sweep.verdicts.rule import Rule
 
 PAGE = Path(__file__).parents[1] / "docs" / "CONFIG.md"

@@ -14,11 +14,11 @@ from omegaconf import OmegaConf
 from pydantic import Field
 
 from ssc_sweep.schema import Section
+from ssc_sweep.steering import read_running
 from ssc_sweep.study.clusters import Ray, Slurm
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.job import Job, Outcome
 from ssc_sweep.study.launcher import StackLauncher
-from ssc_sweep.study.running import Running, read_running
 from ssc_sweep.study.workers import Crew
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class _ClusterLauncher(StackLauncher):
         assert self.config is not None
         from ssc_sweep.study.conduct import conduct
 
-        running: Running = read_running(self.config)
+        running = read_running(self.config)
         # Half of a task's memory is for its stack; the other half is for Python, torch and errors of the estimate.
         budget = self.tasks.mem_gb * self.tasks.tasks / 2 if running.memory_budget is None else running.memory_budget
         here = running.model_copy(update={"workers": self.tasks.tasks, "memory_budget": budget})

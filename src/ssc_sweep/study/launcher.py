@@ -16,9 +16,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from ssc_sweep.errors import RunFailed, UserError
+from ssc_sweep.steering import read_running
 from ssc_sweep.study.folder import RunFolder
-from ssc_sweep.study.job import GoOn, Job, Outcome, describe, make_job
-from ssc_sweep.study.running import Tally, read_running
+from ssc_sweep.study.job import GoOn, Job, Outcome, Tally, describe, make_job
 from ssc_sweep.study.workers import start_server
 from ssc_sweep.verdicts.rule import read_rule
 

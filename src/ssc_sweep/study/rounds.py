@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ssc_sweep.errors import UserError
+from ssc_sweep.steering import Limits
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Outcome, Status
 from ssc_sweep.study.judged import (
@@ -19,7 +20,6 @@ from ssc_sweep.study.judged import (
     judge_contrasts,
     seen,
 )
-from ssc_sweep.study.running import Limits
 from ssc_sweep.verdicts.contrasts import JudgedContrast
 from ssc_sweep.verdicts.judge import Judgement, Works
 from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_share

@@ -27,11 +27,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ssc_sweep.config import RunConfig, check
 from ssc_sweep.data.source import Data
 from ssc_sweep.errors import DoesNotFit, TargetMissed, TrialsFailed, UserError
+from ssc_sweep.steering import read_running
 from ssc_sweep.study.folder import TRIAL, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.plan import Plan, check_rule, write_plan
-from ssc_sweep.study.running import read_running
 from ssc_sweep.study.search.candidate import check_seeds
 from ssc_sweep.study.search.claims import Claims
 from ssc_sweep.study.search.confirm import confirm

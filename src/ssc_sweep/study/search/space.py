@@ -19,12 +19,13 @@ from optuna.distributions import (
 from optuna.trial import Trial
 
 from ssc_sweep import admission
-from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each
+from ssc_sweep.config import RunConfig, check, one_choice_each
 from ssc_sweep.errors import DoesNotFit, UserError
+from ssc_sweep.steering import changes_a_run
 from ssc_sweep.study.hypothesis import value_text
 
-# The search sets these itself, for each run or for the whole study.
-OWN_KEYS = ("study", "outputs", "arm", "seed", "seeds", "hypothesis", "n_trials", "time_budget_s", "storage")
+# A trial is not given these: they are about the whole search.
+OWN_KEYS = ("study", "outputs", "n_trials", "time_budget_s", "storage")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def read_space(
         UserError: nothing varies, bounds are impossible, or a key that the search sets itself is to vary.
     """
     for key in params:
-        if not _is_knob(str(key).lstrip("+~")):
+        if not changes_a_run(str(key)):
             raise UserError(
                 f"search space: {key} belongs to the search or the study, no trial may change it. Leave it out."
             )
@@ -68,7 +69,7 @@ def read_space(
         if own in ("seed", "seeds", "arm", "hypothesis"):
             told = "hydra.sweeper.seeds_per_trial=<n> sets how many" if own.startswith("seed") else "leave it out"
             raise UserError(f"{override.input_line}: a search sets {own} itself; {told}.")
-        if override.is_sweep_override() and not _is_knob(own):
+        if override.is_sweep_override() and not changes_a_run(own):
             raise UserError(
                 f"{override.input_line}: {own} belongs to the search or the study, no trial may change it. Give it one "
                 "value."
@@ -94,11 +95,6 @@ def read_space(
             "vary, e.g. 'optimizer.lr=tag(log,interval(1e-5,1e-2))'."
         )
     return Space(distributions, fixed, deleted)
-
-
-def _is_knob(key: str) -> bool:
-    """Return whether trials may differ in this key."""
-    return key.split(".")[0] not in (*STUDY_KEYS, "seed")
 
 
 def _in_hydras_grammar(key: str, value: Any) -> str:
