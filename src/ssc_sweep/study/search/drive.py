@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ssc_sweep.config import RunConfig, check
 from ssc_sweep.data.source import Data
 from ssc_sweep.errors import DoesNotFit, TargetMissed, TrialsFailed, UserError
-from ssc_sweep.steering import read_running
+from ssc_sweep.steering import read_limits, read_running
 from ssc_sweep.study.folder import TRIAL, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.naming import study_folder
@@ -81,6 +81,7 @@ class SearchDriver(OptunaSweeperImpl):
                 "Leave it out, or list one configuration: python -m ssc_sweep -m <its overrides> seeds=5 dry_run=true."
             )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.limits = read_limits(self.config)
         self.rule = read_rule(self.config, sequential=True)
         self.directions = self._get_directions()
         self.settings.check(self.n_trials, self.n_jobs, self.directions)
@@ -150,7 +151,7 @@ class SearchDriver(OptunaSweeperImpl):
         """Confirm, resume and train trials until something ends the search; return what did."""
         start = time.monotonic()
         # With several objectives the target concerns only the first: the search goes on for the others.
-        budget, until_met = self.settings.time_budget_s, self.settings.stop_at_target and len(self.directions) == 1
+        budget, until_met = self.limits.time_budget_s, self.settings.stop_at_target and len(self.directions) == 1
         while True:
             if until_met and not self.record.met():
                 self._confirm(self.record.promising()[:1])
@@ -269,7 +270,7 @@ class SearchDriver(OptunaSweeperImpl):
         if ended and all(trial.user_attrs.get("unfit") for trial in ended):
             raise DoesNotFit(ended[0].user_attrs["reason"])
         if not self.record.met():
-            more = "a larger n_trials" + (" or time_budget_s" if self.settings.time_budget_s is not None else "")
+            more = "a larger n_trials" + (" or time_budget_s" if self.limits.time_budget_s is not None else "")
             raise TargetMissed(
                 f"the search ended ({ending}), no configuration was shown to have RMSE below target="
                 f"{self.rule.threshold:g} in more than {self.rule.works_share:.0%} of its seeds: {found}. Go on with "
