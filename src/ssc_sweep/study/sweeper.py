@@ -23,7 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import UserError, type_and_message
 from ssc_sweep.schema import checked
 from ssc_sweep.steering import AUTO, ONE_FOR_ALL, Limits, Running, Seeds, read_limits, read_running
 from ssc_sweep.study.fault import Fault, note, read_fault
@@ -380,5 +380,5 @@ def _outcome(job: Job, returned: JobReturn) -> Outcome:
         raise error
     found = ended(job)
     if found is None:
-        return Outcome(Status.FAILED, {}, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        return Outcome(Status.FAILED, {}, type_and_message(error))
     return found

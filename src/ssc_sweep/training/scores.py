@@ -13,7 +13,7 @@ import numpy as np
 
 from ssc_sweep import admission
 from ssc_sweep.data.cohort import HIDDEN, Floats, Ints
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import UserError, type_and_message
 from ssc_sweep.training import metrics
 
 # Levels of the quantiles that bound the 50% and 90% intervals.
@@ -162,7 +162,7 @@ def measure_own(found: Measured, scores: Sequence[Score]) -> tuple[dict[str, flo
         try:
             values |= measure(found, [score])
         except admission.USERS_FAULTS as error:
-            values[score.name], failed[score.name] = None, f"{type(error).__name__}: {' '.join(str(error).split())}"
+            values[score.name], failed[score.name] = None, type_and_message(error)
     return values, failed
 
 
