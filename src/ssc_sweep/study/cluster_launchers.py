@@ -15,10 +15,10 @@ from pydantic import Field
 
 from ssc_sweep.schema import Section
 from ssc_sweep.steering import read_running
-from ssc_sweep.study.clusters import Ray, Slurm
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.job import Job, Outcome
 from ssc_sweep.study.launcher import StackLauncher
+from ssc_sweep.study.slurm_and_ray import Ray, Slurm
 from ssc_sweep.study.workers import Crew
 
 if TYPE_CHECKING:

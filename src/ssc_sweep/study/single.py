@@ -19,7 +19,7 @@ from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.plan import check_settings, how_to_resume
 from ssc_sweep.study.prepare import Prepared
 from ssc_sweep.study.progress import say
-from ssc_sweep.study.winner_config import with_best
+from ssc_sweep.study.winner import with_best
 from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
 

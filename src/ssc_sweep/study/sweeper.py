@@ -35,7 +35,7 @@ from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, last_words, named_seeds, points_of, too_many, values_of
 from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan, write_plan
 from ssc_sweep.study.progress import passing, say
-from ssc_sweep.study.winner_config import with_best
+from ssc_sweep.study.winner import with_best
 from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
 
