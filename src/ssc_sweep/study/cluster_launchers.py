@@ -68,10 +68,10 @@ class _ClusterLauncher(StackLauncher):
 
     elsewhere = True
 
-    def __init__(self, tasks: int, max_retries: int, mem_gb: float) -> None:
+    def __init__(self, **tasks: Any) -> None:
         super().__init__()
         self.study: StudyFolder | None = None
-        self.tasks = Tasks.read({"tasks": tasks, "max_retries": max_retries, "mem_gb": mem_gb}, "hydra.launcher")
+        self.tasks = Tasks.read(tasks, "hydra.launcher")
 
     @abstractmethod
     def hire(self, slots: int) -> Crew:
@@ -95,13 +95,11 @@ class _ClusterLauncher(StackLauncher):
 class SlurmLauncher(_ClusterLauncher):
     """Tasks of Slurm."""
 
-    def __init__(
-        self, cluster: str, tasks: int, max_retries: int, mem_gb: float, timeout_min: int, parameters: dict[str, Any]
-    ) -> None:
-        super().__init__(tasks, max_retries, mem_gb)
+    def __init__(self, cluster: str, timeout_min: int, parameters: dict[str, Any], **tasks: Any) -> None:
+        super().__init__(**tasks)
         self.cluster = cluster
         plain = OmegaConf.to_container(parameters) if OmegaConf.is_config(parameters) else parameters
-        self.parameters = {"mem_gb": mem_gb, "timeout_min": timeout_min} | dict(plain)  # type: ignore[arg-type]
+        self.parameters = {"mem_gb": self.tasks.mem_gb, "timeout_min": timeout_min} | dict(plain)  # type: ignore[arg-type]
 
     def hire(self, slots: int) -> Slurm:
         assert self.study is not None
@@ -116,10 +114,10 @@ class SlurmLauncher(_ClusterLauncher):
 class RayLauncher(_ClusterLauncher):
     """Tasks of Ray."""
 
-    def __init__(self, address: str | None, tasks: int | None, max_retries: int, mem_gb: float) -> None:
+    def __init__(self, address: str | None, tasks: int | None, **others: Any) -> None:
         from joblib import cpu_count
 
-        super().__init__(cpu_count() if tasks is None else tasks, max_retries, mem_gb)
+        super().__init__(tasks=cpu_count() if tasks is None else tasks, **others)
         self.address = address
 
     def hire(self, slots: int) -> Crew:

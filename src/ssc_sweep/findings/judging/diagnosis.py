@@ -187,21 +187,7 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
         )
     if len(listed) > MOST_LINES:
         evidence.append(f"Further arms: {len(listed) - MOST_LINES}.")
-    worst = last.max(axis=1)
-    fixed, worst = int((worst == 0).sum()), worst[worst > 0]
-    near = int((worst <= CONVERGED).sum())
-    if worst.empty:
-        text = "They are those of all training rows from the start: precomputed."
-    elif near == len(worst):
-        text = f"They converge: in every {who} within {worst.max():.2f} sd of those of all training rows."
-    else:
-        most = "They do not converge" if near == 0 else f"They converge in {near} of {len(worst)} {who}s"
-        text = (
-            f"{most}: at the end the worst of a run is {worst.median():.2f} sd off (median; up to {worst.max():.2f})."
-        )
-    if fixed and len(worst):
-        text += f" In {fixed} more they are those of all training rows from the start: precomputed."
-    text += _noise_by_batch(study, watched)
+    text = _convergence(last.max(axis=1), who) + _noise_by_batch(study, watched)
     reach, known = (_told(study, watched, tells) for tells in (Tells.REACH_VAL, Tells.REACH_TRAIN))
     if len(reach) and len(known):
         evidence.append(
@@ -212,6 +198,25 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
             far = f"{reach.median():.0f} sd away (median over runs)"
             text += f" And validation rows lie up to {far}, where no training row was."
     return Answer(question, text, tuple(evidence))
+
+
+def _convergence(worst: pd.Series, who: str) -> str:
+    """Say how far the worst statistic of each run is from that of all training rows, in their sd."""
+    fixed, worst = int((worst == 0).sum()), worst[worst > 0]
+    precomputed = "they are those of all training rows from the start: precomputed."
+    if worst.empty:
+        return precomputed.capitalize()
+    near = int((worst <= CONVERGED).sum())
+    if near == len(worst):
+        text = f"They converge: in every {who} within {worst.max():.2f} sd of those of all training rows."
+    else:
+        most = "They do not converge" if near == 0 else f"They converge in {near} of {len(worst)} {who}s"
+        text = (
+            f"{most}: at the end the worst of a run is {worst.median():.2f} sd off (median; up to {worst.max():.2f})."
+        )
+    return text + (
+        f" In {fixed} more they are those of all training rows from the start: precomputed." if fixed else ""
+    )
 
 
 def _told(study: Study, watched: Watched, tells: Tells) -> pd.Series:

@@ -57,30 +57,11 @@ def read_space(
     Raises:
         UserError: nothing varies, bounds are impossible, or a key that the search sets itself is to vary.
     """
-    for key in params:
-        if not changes_a_run(str(key)):
-            raise UserError(
-                f"search space: {key} belongs to the search or the study, no trial may change it. Leave it out."
-            )
-    texts = {str(key).lstrip("+"): f"{key}={_in_hydras_grammar(str(key), value)}" for key, value in params.items()}
     parser = OverridesParser.create(config_loader=config_loader)
-    for override in parser.parse_overrides(list(arguments)):
-        own = override.key_or_group
-        if own in ("seed", "seeds", "arm", "hypothesis"):
-            told = "hydra.sweeper.seeds_per_trial=<n> sets how many" if own.startswith("seed") else "leave it out"
-            raise UserError(f"{override.input_line}: a search sets {own} itself; {told}.")
-        if override.is_sweep_override() and not changes_a_run(own):
-            raise UserError(
-                f"{override.input_line}: {own} belongs to the search or the study, no trial may change it. Give it one "
-                "value."
-            )
-        if own not in OWN_KEYS:
-            # ++key=value means the same as key=value; keep only one of them.
-            texts[override.get_key_element().lstrip("+")] = str(override.input_line)
     distributions: dict[str, BaseDistribution] = {}
     fixed: dict[str, Any] = {}
     deleted: list[str] = []
-    for override in parser.parse_overrides(list(texts.values())):
+    for override in parser.parse_overrides(_words(params, parser.parse_overrides(list(arguments)))):
         if override.is_delete():
             deleted.append(str(override.input_line))
             continue
@@ -95,6 +76,34 @@ def read_space(
             "vary, e.g. 'optimizer.lr=tag(log,interval(1e-5,1e-2))'."
         )
     return Space(distributions, fixed, deleted)
+
+
+def _words(params: Mapping[str, Any], arguments: Sequence[Override]) -> list[str]:
+    """Return the overrides of a trial and what varies, the last word on each key.
+
+    Raises:
+        UserError: a key that the search sets itself is among them, or one of the whole study varies.
+    """
+    for key in params:
+        if not changes_a_run(str(key)):
+            raise UserError(
+                f"search space: {key} belongs to the search or the study, no trial may change it. Leave it out."
+            )
+    texts = {str(key).lstrip("+"): f"{key}={_in_hydras_grammar(str(key), value)}" for key, value in params.items()}
+    for override in arguments:
+        own = override.key_or_group
+        if own in ("seed", "seeds", "arm", "hypothesis"):
+            told = "hydra.sweeper.seeds_per_trial=<n> sets how many" if own.startswith("seed") else "leave it out"
+            raise UserError(f"{override.input_line}: a search sets {own} itself; {told}.")
+        if override.is_sweep_override() and not changes_a_run(own):
+            raise UserError(
+                f"{override.input_line}: {own} belongs to the search or the study, no trial may change it. Give it one "
+                "value."
+            )
+        if own not in OWN_KEYS:
+            # ++key=value means the same as key=value; keep only one of them.
+            texts[override.get_key_element().lstrip("+")] = str(override.input_line)
+    return list(texts.values())
 
 
 def _in_hydras_grammar(key: str, value: Any) -> str:
