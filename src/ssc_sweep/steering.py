@@ -1,6 +1,6 @@
 """The keys of a config that steer a study and change no run: where its runs lie, how they are trained, when it ends."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
@@ -12,7 +12,18 @@ Seeds = Literal["auto"] | Count  # per arm; auto: as many as needed
 MANY = 100  # a study of more runs keeps no weights by default
 
 
-class Running(Section):
+class _Steering(Section):
+    @classmethod
+    def of(cls, cfg: DictConfig) -> Self:
+        """Read these keys of a composed config.
+
+        Raises:
+            UserError: a value is out of bounds.
+        """
+        return cls.read({key: OmegaConf.select(cfg, key) for key in cls.model_fields})
+
+
+class Running(_Steering):
     """How runs are trained, which does not change their results."""
 
     workers: int | None = Field(
@@ -41,7 +52,7 @@ class Running(Section):
         return self.save_weights or ("all" if runs <= MANY else "none")
 
 
-class Limits(Section):
+class Limits(_Steering):
     """What ends a study that adds seeds or trials by itself."""
 
     max_seeds: int = Field(ge=1, le=1_000_000, description="most seeds that an arm gets under seeds=auto")
@@ -63,21 +74,3 @@ STUDY_KEYS = (
 def changes_a_run(key: str) -> bool:
     """Return whether the runs of a study may differ in this key. The study itself sets the seed of each."""
     return key.lstrip("+~").split(".")[0] not in (*STUDY_KEYS, "seed")
-
-
-def read_limits(cfg: DictConfig) -> Limits:
-    """Read the keys of a composed config that limit a study.
-
-    Raises:
-        UserError: a value is out of bounds.
-    """
-    return Limits.read({key: OmegaConf.select(cfg, key) for key in Limits.model_fields})
-
-
-def read_running(cfg: DictConfig) -> Running:
-    """Read the keys of a composed config that say how to train.
-
-    Raises:
-        UserError: a value is out of bounds.
-    """
-    return Running.read({key: OmegaConf.select(cfg, key) for key in Running.model_fields})

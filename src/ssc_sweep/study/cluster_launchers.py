@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from pydantic import Field
 
 from ssc_sweep.schema import Section
-from ssc_sweep.steering import read_running
+from ssc_sweep.steering import Running
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.job import Job, Outcome
 from ssc_sweep.study.launcher import StackLauncher
@@ -84,7 +84,7 @@ class _ClusterLauncher(StackLauncher):
         assert self.config is not None
         from ssc_sweep.study.conduct import conduct
 
-        running = read_running(self.config)
+        running = Running.of(self.config)
         # Half of a task's memory is for its stack; the other half is for Python, torch and errors of the estimate.
         budget = self.tasks.mem_gb * self.tasks.tasks / 2 if running.memory_budget is None else running.memory_budget
         here = running.model_copy(update={"workers": self.tasks.tasks, "memory_budget": budget})

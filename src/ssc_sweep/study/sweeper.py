@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
 from ssc_sweep.errors import UserError, type_and_message
 from ssc_sweep.schema import checked
-from ssc_sweep.steering import AUTO, ONE_FOR_ALL, Limits, Running, Seeds, read_limits, read_running
+from ssc_sweep.steering import AUTO, ONE_FOR_ALL, Limits, Running, Seeds
 from ssc_sweep.study.fault import Fault, note, read_fault
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, check_cells, read_hypothesis
@@ -136,11 +136,11 @@ class HypothesisSweeper(Sweeper):
         from ssc_sweep.study.rounds import check_limits, until_decided
 
         assert self.config is not None and plan.rule is not None
-        limits = read_limits(self.config)
+        limits = Limits.of(self.config)
         family = [*(read_plan(folder).arms if folder.study.exists() else ()), *plan.arms]
         family = list({comparison(arm): arm for arm in family}.values())
         check_limits(family, plan.rule, limits)
-        running = read_running(self.config)
+        running = Running.of(self.config)
         arms = {arm.folder: arm for arm in reversed(plan.arms)}
         # Which weights a round keeps must depend on the study, not on how many runs the round has.
         OmegaConf.update(self.config, "save_weights", running.weights(len(arms) * limits.max_seeds))
@@ -325,7 +325,7 @@ class HypothesisSweeper(Sweeper):
         assert self.config is not None
         if "seed" in own:
             return named_seeds(own["seed"])
-        first = read_limits(self.config).first_seed
+        first = Limits.of(self.config).first_seed
         if auto:
             return (first,)
         if self.config.seeds == AUTO:

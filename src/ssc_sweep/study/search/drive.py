@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ssc_sweep.config import RunConfig, check
 from ssc_sweep.data.source import Data, load
 from ssc_sweep.errors import DoesNotFit, TargetMissed, TrialsFailed, UserError
-from ssc_sweep.steering import read_limits, read_running
+from ssc_sweep.steering import Limits, Running
 from ssc_sweep.study.folder import TRIAL, locked, of_search, write_yaml
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.naming import study_folder
@@ -96,12 +96,12 @@ class SearchDriver(OptunaSweeperImpl):
             UserError: it is wrong.
         """
         assert self.config is not None and self.hydra_context is not None
-        if read_running(self.config).dry_run:
+        if Running.of(self.config).dry_run:
             raise UserError(
                 "dry_run=true: a search chooses its runs while it trains, so they cannot be listed in advance. "
                 "Leave it out, or list one configuration: python -m ssc_sweep -m <its overrides> seeds=5 dry_run=true."
             )
-        self.limits = read_limits(self.config)
+        self.limits = Limits.of(self.config)
         self.rule = read_rule(self.config, sequential=True)
         self.directions = self._get_directions()
         self.settings.check(self.n_trials, self.n_jobs, self.directions)
