@@ -215,15 +215,14 @@ def _find(schema: type[BaseModel], error: ErrorDetails) -> tuple[type[BaseModel]
     owner: type[BaseModel] = schema
     field: FieldInfo | None = None
     key: list[str] = []
-    for part in error["loc"]:
-        by_name = {field.alias or name: field for name, field in owner.model_fields.items()}
-        if field is not None and not _section(field.annotation):
-            break  # inside a value, such as an item of a list
+    for part in map(str, error["loc"]):
         if field is not None:
-            owner = _section(field.annotation) or owner
-            by_name = {field.alias or name: field for name, field in owner.model_fields.items()}
-        key.append(str(part))
-        field = by_name.get(str(part))
+            inside = _section(field.annotation)
+            if inside is None:
+                break  # inside a value, such as an item of a list
+            owner = inside
+        key.append(part)
+        field = next((one for name, one in owner.model_fields.items() if (one.alias or name) == part), None)
         if field is None:
             break
     return owner, field, key

@@ -18,12 +18,12 @@ def plain(name: str, source: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     Raises:
         DoesNotFit: it holds something else, such as dates or lists.
     """
-    if is_.is_dictionary(column.type) and not _is_text(column.type.value_type):
+    if is_.is_dictionary(column.type) and not holds_text(column.type.value_type):
         column = column.cast(column.type.value_type)
     kind = column.type
     if is_.is_dictionary(kind) or is_.is_boolean(kind) or is_.is_floating(kind) or is_.is_integer(kind):
         return column
-    if _is_text(kind):
+    if holds_text(kind):
         return column.dictionary_encode()
     if is_.is_decimal(kind) or is_.is_null(kind):
         return column.cast(pa.float64())
@@ -138,5 +138,5 @@ def number_of(code: Code) -> float | None:
         return None
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def holds_text(kind: pa.DataType) -> bool:
     return bool(is_.is_string(kind) or is_.is_large_string(kind))

@@ -190,12 +190,3 @@ def hide_and_check(data: DataSplit, config: RunConfig) -> DataSplit:
             "split=shuffled or more rows."
         )
     return replace(data, train=replace(train, t_seen=t_seen))
-
-
-def split(cohort: Cohort, config: RunConfig) -> DataSplit:
-    """Choose, encode and hide, in this order.
-
-    Raises:
-        DoesNotFit: see `encode` and `hide_and_check`.
-    """
-    return hide_and_check(encode(cohort, config), config)

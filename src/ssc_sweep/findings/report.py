@@ -49,9 +49,9 @@ from ssc_sweep.findings.judging.questions import answer_all
 from ssc_sweep.findings.reading.collect import Study, summarised
 from ssc_sweep.findings.reading.run_files import Unreadable
 from ssc_sweep.findings.reading.summary import as_csv
-from ssc_sweep.findings.searched.search import answer_of, confirmations, deciding_note, search_notes
 from ssc_sweep.findings.searched.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.searched.search_reading import Search, read_search
+from ssc_sweep.findings.searched.search_results import answer_of, confirmations, deciding_note, search_notes
 from ssc_sweep.probe import Tells
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, folder_name

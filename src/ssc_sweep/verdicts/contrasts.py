@@ -27,8 +27,9 @@ from typing import Any
 
 import numpy as np
 
+from ssc_sweep.data.cohort import Floats
 from ssc_sweep.verdicts.evidence import Difference, Matters, Runs, difference
-from ssc_sweep.verdicts.paired import EQUAL, Floats
+from ssc_sweep.verdicts.paired import EQUAL
 from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_difference
 from ssc_sweep.verdicts.rule import Rule
 

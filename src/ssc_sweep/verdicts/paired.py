@@ -33,11 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-Floats = NDArray[np.float64]
+from ssc_sweep.data.cohort import Floats
 
 PATTERNS = 2**15  # sign patterns: all of them up to 15 pairs, a fixed draw beyond
 BLOCK = 2**10  # sign patterns held as floats at a time; the others are bits
-SMALLEST_P = 2 / PATTERNS  # two-sided
 EQUAL = 1e-12  # relative: differences below this are rounding, not findings
 LEAST_LOST = 1.0  # least log ratio of a pair with one lost side: a factor of e, beyond any margin in use
 

@@ -27,12 +27,10 @@ values; neither handles symmetric unbounded ones, such as log ratios.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from ssc_sweep.data.cohort import Floats
 from ssc_sweep.verdicts.paired import capped, spread
-
-Floats = NDArray[np.float64]
 
 # (stake, slope). A small slope suits a weak effect; a small stake survives one lost pair in five. Chosen among two
 # dozen mixtures by the seeds that simulated and resampled studies take to decide, median and 95th percentile:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import betaln, xlog1py, xlogy
 
-Floats = NDArray[np.float64]
+from ssc_sweep.data.cohort import Floats
 
 PRIOR = (1.2, 0.3)
 HALVINGS = 50

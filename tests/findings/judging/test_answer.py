@@ -9,7 +9,8 @@ from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.evidence import Works
-from ssc_sweep.verdicts.judge import Rule, judge
+from ssc_sweep.verdicts.judge import Rule
+from tests.verdicts.alone import judge
 
 
 def verdict(name: str, cause: Cause, works: Works = Works.NO) -> ArmVerdict:

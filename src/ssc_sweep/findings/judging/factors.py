@@ -115,7 +115,7 @@ def factorials_of(study: Study) -> list[Factorial]:
     arms, cells = study.plan.arms, cells_in(study.plan.arms)
     if not cells:
         return []
-    labels = {arm.folder: arm.label for arm in sorted(arms, key=lambda arm: arm.control is None)}
+    labels = study.plan.labels
     runs = seen_in(study, study.rule) if study.rule else {}
     judged = judge_contrasts(arms, runs, study.rule, claims_in(arms, study.rule)) if study.rule else {}
     found = []
