@@ -26,12 +26,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssc_sweep import output
 from ssc_sweep.admission import admitting
-from ssc_sweep.command_line import at_home, check_options, own_choices
+from ssc_sweep.command_line import at_home, check_options, own_choices, readable_help
 from ssc_sweep.config import HYDRA_TARGETS, UNNAMED_STUDY, conf_dir
 from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import FindingsFailed, Unsuccessful, UserError
 from ssc_sweep.explain import explain, is_known
 from ssc_sweep.findings.callback import show_ended
+from ssc_sweep.progress import STARTING, doing
 from ssc_sweep.study.plan import new_command, without_password
 from ssc_sweep.study.workers import dismiss, end_server
 
@@ -56,7 +57,8 @@ def run(cfg: DictConfig) -> float:
         if alone:
             check_alone(cfg, composed)
         # Imported here, so that --help and wrong overrides need not wait a second for torch.
-        from ssc_sweep.study.single import run_one
+        with doing(STARTING):
+            from ssc_sweep.study.single import run_one
 
         return run_one(cfg, composed)
     except (UserError, Unsuccessful) as error:
@@ -138,7 +140,7 @@ def main() -> None:
             sys.argv[1:] = at_home(own_choices(sys.argv[1:]))
             spare_plain_keys()
             try:
-                with admitting(sys.argv[1:]):
+                with admitting(sys.argv[1:]), readable_help(sys.argv[1:]):
                     run_and_show()
             finally:
                 sys.stdout.flush()  # also if Hydra exits by itself, as for --help

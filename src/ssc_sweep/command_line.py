@@ -1,7 +1,12 @@
-"""Prepare a command line before Hydra reads it: check options, add the user's own targets, expand ~."""
+"""Prepare a command line before Hydra reads it: check options, add the user's own targets, expand ~, break --help."""
 
+import io
 import re
-from collections.abc import Sequence
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,6 +42,34 @@ def check_options(words: Sequence[str]) -> None:
         bare = word.lstrip("-")
         hint = f"Write {bare}, without dashes." if "=" in bare else did_you_mean(word, known, "See --hydra-help.")
         raise UserError(f"{word} is no option. {hint}")
+
+
+@contextmanager
+def readable_help(words: Sequence[str]) -> Iterator[None]:
+    """Break the lines that Hydra prints for --help at the width of the terminal; a pipe gets them whole."""
+    if not {"--help", "-h"} & set(words) or not sys.stdout.isatty():
+        yield
+        return
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        print(broken(printed.getvalue(), shutil.get_terminal_size().columns), end="")
+
+
+def broken(text: str, width: int) -> str:
+    r"""Break lines that are longer than `width` between words.
+
+    >>> broken("batch: b10, b2, b32\n", 12)
+    'batch: b10,\n  b2, b32\n'
+    """
+
+    def line(of: str) -> str:
+        indent = of[: len(of) - len(of.lstrip())] + "  "
+        return textwrap.fill(of, width, subsequent_indent=indent, break_on_hyphens=False) if len(of) > width else of
+
+    return "".join(f"{line(one)}\n" for one in text.splitlines())
 
 
 def own_choices(words: Sequence[str]) -> list[str]:

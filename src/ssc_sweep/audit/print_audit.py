@@ -37,7 +37,7 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
             ]
     if audited.p_fail is not None:
         lines += [Text(), Text(f"forecast: {audited.model} fails with probability {audited.p_fail:.2f}", style="bold")]
-        lines += [Text(f"  {reason}", no_wrap=True, overflow="ellipsis") for reason in audited.reasons]
+        lines += [Padding(Text(reason), (0, 0, 0, INDENT)) for reason in audited.reasons]
     return Group(*lines)
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from ssc_sweep.errors import UserError
+from ssc_sweep.progress import doing
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.writing import check_ours, write_text
 
@@ -52,14 +53,18 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
         UserError: a page cannot be written, or another program's index.html is in its place.
     """
     # Imported here, so that a wrong path is reported without loading pandas, scipy and matplotlib.
-    from ssc_sweep.findings.drawing.pages import environment
-    from ssc_sweep.findings.judging.answer import headline
-    from ssc_sweep.findings.report import build
+    with doing("loading the statistics"):
+        from ssc_sweep.findings.drawing.pages import environment
+        from ssc_sweep.findings.judging.answer import headline
+        from ssc_sweep.findings.report import build
 
     parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
     if len(folders) > 1:
         check_ours(parent / "index.html", "move it, or give the studies one by one")
-    built = [build(folder) for folder in folders]
+    built = []
+    for number, folder in enumerate(folders, 1):
+        with doing(f"reading {folder.path.name}, {number} of {len(folders)}, and writing its report"):
+            built.append(build(folder))
     unusable = [f"{study.folder.path.name}: {study.unusable}" for study, _, _ in built if study.unusable]
     pages = [folder.path / "report.html" for folder in folders]
     if len(folders) > 1:

@@ -14,13 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each, without_seed
 from ssc_sweep.errors import RunsFailed, UserError
+from ssc_sweep.progress import say
 from ssc_sweep.schema import Names, checked
 from ssc_sweep.study.board import Place
 from ssc_sweep.study.folder import RunFolder, StudyFolder, reading, yaml_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, canonical, folder_name
 from ssc_sweep.study.naming import arm_name, study_folder
 from ssc_sweep.study.plan import Plan, read_plan, started_here, write_plan
-from ssc_sweep.study.progress import say
 from ssc_sweep.verdicts.rule import Rule
 
 SHOWN = 20  # failed runs that are named on the terminal

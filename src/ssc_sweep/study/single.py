@@ -13,11 +13,11 @@ from omegaconf import DictConfig
 from ssc_sweep.config import shared_settings
 from ssc_sweep.data.effects import effects_csv
 from ssc_sweep.errors import RunsFailed
+from ssc_sweep.progress import say
 from ssc_sweep.study.conduct import ThisMachine, conduct
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.plan import check_settings, how_to_resume
 from ssc_sweep.study.prepare import Prepared
-from ssc_sweep.study.progress import say
 from ssc_sweep.study.running import read_running
 from ssc_sweep.study.winner_config import with_best
 from ssc_sweep.verdicts.rule import read_rule
@@ -66,8 +66,8 @@ def _line(job: Job, outcome: Outcome) -> str:
     m = outcome.metrics
     if outcome.status is Status.DIVERGED:
         bad = m["first_bad"]
-        return f"diverged at step {bad['step']}: {bad['tensor']} is NaN or Inf   {job.folder.path}"
+        return f"diverged at step {bad['step']}: {bad['tensor']} is NaN or Inf\n{job.folder.path}"
     return (
         f"RMSE {m['rmse']:.2f}{' ' * bool(m['unit'])}{m['unit']} (predict the mean: {m['mean_predictor_rmse']:.2f}), "
-        f"treatment accuracy {m['accuracy']:.3f}, {m['seconds']:.1f} s   {job.folder.path}"
+        f"treatment accuracy {m['accuracy']:.3f}, {m['seconds']:.1f} s\n{job.folder.path}"
     )

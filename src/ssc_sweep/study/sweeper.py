@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
 from ssc_sweep.errors import UserError
+from ssc_sweep.progress import doing, passing, say
 from ssc_sweep.schema import checked
 from ssc_sweep.study.fault import Fault, note, read_fault
 from ssc_sweep.study.folder import RunFolder, StudyFolder
@@ -33,7 +34,6 @@ from ssc_sweep.study.launcher import StackLauncher
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, last_words, named_seeds, points_of, too_many, values_of
 from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan, write_plan
-from ssc_sweep.study.progress import passing, say
 from ssc_sweep.study.running import AUTO, Limits, Seeds, read_limits, read_running
 from ssc_sweep.study.running import KEYS as RUNNING
 from ssc_sweep.study.winner_config import with_best
@@ -136,9 +136,10 @@ class HypothesisSweeper(Sweeper):
             RunsFailed: some runs raised; the others are finished.
         """
         # Imported here, so that --help and wrong overrides need not wait a second for statistics.
-        from ssc_sweep.study.judged import comparison
-        from ssc_sweep.study.live import live_table
-        from ssc_sweep.study.rounds import check_limits, until_decided
+        with doing("loading the statistics"):
+            from ssc_sweep.study.judged import comparison
+            from ssc_sweep.study.live import live_table
+            from ssc_sweep.study.rounds import check_limits, until_decided
 
         assert self.config is not None and plan.rule is not None
         limits = read_limits(self.config)

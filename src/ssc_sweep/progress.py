@@ -1,6 +1,7 @@
-"""The progress bar of a study: runs done, elapsed, time left."""
+"""Say on stderr what a command is doing: a bar of the runs done, a count, a word."""
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -10,7 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
-MOST_SILENT = 500  # more than this many take seconds
+STARTING = "loading torch"
+SILENT_S = 1.0  # seconds without a word
 
 
 @cache
@@ -28,24 +30,47 @@ def say(lines: Iterable[str]) -> None:
         print(line, file=sys.stderr)
 
 
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Show on a terminal what is being done, until it is done; for what may take more than a second."""
+    # Imported here: --help, which loads this module too, should not wait for them.
+    from rich.live import Live
+    from rich.spinner import Spinner
+
+    console = stderr_console()
+    if not console.is_terminal:
+        yield
+        return
+    shown = Spinner("line", text=what)
+    with Live(shown, console=console, transient=True, refresh_per_second=5, redirect_stdout=False):
+        yield
+
+
 def passing(items: Sequence[T], what: str) -> Iterator[T]:
-    """Yield the items one by one; if there are many, show a count on stderr.
+    """Yield the items one by one; if that takes more than a moment, show a count on stderr.
 
     Args:
         what: label of the count, such as "runs checked".
     """
-    if len(items) <= MOST_SILENT:
-        yield from items
-        return
-    # Imported here: --help, which loads this module too, should not wait for it.
+    start = time.monotonic()
+    for place, item in enumerate(items):
+        if time.monotonic() - start > SILENT_S:
+            yield from _counted(items, what, place)
+            return
+        yield item
+
+
+def _counted(items: Sequence[T], what: str, first: int) -> Iterator[T]:
+    """Yield the items from number `first` on, with a count."""
+    # Imported here: --help, which loads this module too, should not wait for them.
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     console = stderr_console()
     if not console.is_terminal:
-        say([f"{what}: {len(items):,} to do"])
+        say([f"{what}: {first:,} of {len(items):,}"])
     columns = (TextColumn(f"{what}:"), MofNCompleteColumn(), BarColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield from bar.track(items)
+        yield from bar.track(items[first:], total=len(items), completed=first)
 
 
 @contextmanager
