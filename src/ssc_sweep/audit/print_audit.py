@@ -13,7 +13,10 @@ from ssc_sweep.audit.split_audit import Audit
 GAP = INDENT = 2
 WIDEST_NAMES, WIDEST_WORD, USUAL_WORD = 60, 40, 24
 MOST_LINES = 12  # about what training refuses
-COLOURS = {Severity.REFUSED: "bold red", Severity.SEVERE: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+# Colours that show on a dark and on a light terminal; yellow and cyan vanish on white, blue on black.
+COLOURS = {
+    Severity.REFUSED: "bold red", Severity.SEVERE: "bold red", Severity.WARNING: "bold magenta", Severity.NOTE: "bold",
+}  # fmt: skip
 
 
 def render(audited: Audit, heading: str, width: int) -> RenderableType:

@@ -163,7 +163,12 @@ def effect_table(study: Study) -> TerminalTable | None:
     found = effects(study)
     if not found:
         return None
-    columns = [TableColumn("effect"), TableColumn("95% interval"), TableColumn("published", 1), TableColumn("note", 3, right=False)]
+    columns = [
+        TableColumn("effect"),
+        TableColumn("95% interval"),
+        TableColumn("published", 1),
+        TableColumn("note", 3, right=False),
+    ]
     rows = []
     for one in found:
         interval = f"{one.low:.2f} to {one.high:.2f}" if finite(one.low) else "-"

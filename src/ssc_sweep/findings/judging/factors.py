@@ -190,7 +190,12 @@ def contrasts_csv(factorials: Sequence[Factorial]) -> pd.DataFrame:
 
 def contrast_table(factorial: Factorial) -> TerminalTable:
     """Return a table of all contrasts: ratios with their intervals, drawn and in numbers, and the answers."""
-    columns = (TableColumn("seeds", 4), TableColumn("times RMSE"), TableColumn(TITLE, 3, right=False), TableColumn("answer", right=False))
+    columns = (
+        TableColumn("seeds", 4),
+        TableColumn("times RMSE"),
+        TableColumn(TITLE, 3, right=False),
+        TableColumn("answer", right=False),
+    )
     pictures = forest_of({one.contrast.name: one.seen for one in factorial.contrasts})
     sections: dict[str, list[TableRow]] = {}
     for one in factorial.contrasts:
