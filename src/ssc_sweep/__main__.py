@@ -32,6 +32,7 @@ from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import FindingsFailed, Unsuccessful, UserError
 from ssc_sweep.explain import explain, is_known
 from ssc_sweep.findings.callback import show_ended
+from ssc_sweep.lines import tell_error
 from ssc_sweep.progress import STARTING, doing
 from ssc_sweep.study.plan import new_command, without_password
 from ssc_sweep.study.workers import dismiss, end_server
@@ -118,7 +119,7 @@ def run_and_show() -> None:
 
 
 def complain(error: Exception) -> None:
-    print("error:", without_password(" ".join(str(error).split())), file=sys.stderr)
+    tell_error(without_password(" ".join(str(error).split())))
 
 
 def leave(error: Exception) -> NoReturn:

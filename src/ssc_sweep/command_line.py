@@ -4,7 +4,6 @@ import io
 import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -14,6 +13,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from ssc_sweep.errors import UserError
+from ssc_sweep.lines import broken
 from ssc_sweep.schema import did_you_mean
 
 # key=~/folder, quoted or not. A sweep, a,b, is left unchanged.
@@ -55,21 +55,7 @@ def readable_help(words: Sequence[str]) -> Iterator[None]:
         with redirect_stdout(printed):
             yield
     finally:
-        print(broken(printed.getvalue(), shutil.get_terminal_size().columns), end="")
-
-
-def broken(text: str, width: int) -> str:
-    r"""Break lines that are longer than `width` between words.
-
-    >>> broken("batch: b10, b2, b32\n", 12)
-    'batch: b10,\n  b2, b32\n'
-    """
-
-    def line(of: str) -> str:
-        indent = of[: len(of) - len(of.lstrip())] + "  "
-        return textwrap.fill(of, width, subsequent_indent=indent, break_on_hyphens=False) if len(of) > width else of
-
-    return "".join(f"{line(one)}\n" for one in text.splitlines())
+        print(broken(printed.getvalue(), shutil.get_terminal_size().columns, "  "), end="")
 
 
 def own_choices(words: Sequence[str]) -> list[str]:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
+from ssc_sweep.lines import tell
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -27,7 +29,7 @@ def stderr_console(quiet: bool = False) -> "Console":
 def say(lines: Iterable[str]) -> None:
     """Print lines on stderr, beside the progress bar."""
     for line in lines:
-        print(line, file=sys.stderr)
+        tell(line, sys.stderr)
 
 
 @contextmanager

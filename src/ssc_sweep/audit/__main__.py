@@ -21,6 +21,7 @@ from ssc_sweep.config import DATASET_KEYS, HYDRA_TARGETS, RunConfig, check, conf
 from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import UserError
 from ssc_sweep.explain import explain, is_known
+from ssc_sweep.lines import tell_error
 from ssc_sweep.progress import doing
 from ssc_sweep.schema import Section
 from ssc_sweep.writing import check_ours
@@ -105,7 +106,7 @@ def refuse_many(words: list[str]) -> None:
 
 
 def leave(error: Exception) -> NoReturn:
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    tell_error(str(error))
     sys.exit(2)
 
 

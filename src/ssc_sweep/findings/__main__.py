@@ -9,6 +9,7 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from ssc_sweep.errors import UserError
+from ssc_sweep.lines import tell, tell_error
 from ssc_sweep.progress import doing
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.writing import check_ours, write_text
@@ -99,18 +100,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     folders, wrong = find(parser.parse_args(arguments).study)
     for error in wrong:
-        print("left out:" if folders else "error:", " ".join(str(error).split()), file=sys.stderr)
+        line = " ".join(str(error).split())
+        tell(f"{'left out' if folders else 'error'}: {line}", sys.stderr)
     if not folders:
         return 2
     try:
         pages, unusable = rebuild(folders)
     except (UserError, OSError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        tell_error(str(error))
         return 1
     for page in pages:
         print(page)
     for line in unusable:
-        print("error:", line, file=sys.stderr)
+        tell_error(line)
     return 1 if unusable else 0
 
 

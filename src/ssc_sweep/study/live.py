@@ -53,8 +53,8 @@ def table(arms: Sequence[Arm], progress: Progress, max_seeds: int, most: int) ->
     from ssc_sweep.verdicts.shown import TITLE, forest, ratio_text, share_text
 
     columns = (
-        TableColumn("seeds", 5), TableColumn("works?"), TableColumn("matters?", 2, right=False), TableColumn("times control"),
-        TableColumn(TITLE, 4, right=False), TableColumn("", 3, right=False),
+        TableColumn("seeds", 5), TableColumn("works?"), TableColumn("matters?", 2, right=False),
+        TableColumn("times control"), TableColumn(TITLE, 4, right=False), TableColumn("", 3, right=False),
     )  # fmt: skip
     pictures = forest(dict(progress.judged))
     rows, still = [], []

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -178,7 +179,7 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
             of_arms[arm] = _of_config(job.config)
             firsts.setdefault((model_name(job.config.model), rows), job.config)
         if rows not in of_rows:
-            with doing("reading the data"):
+            with nullcontext() if of_rows else doing("reading the data"):
                 of_rows[rows] = _of_rows(data.split(job.config))
         key = of_arms[arm] + of_rows[rows]
         members.setdefault(key, []).append(index)

@@ -10,6 +10,7 @@ from rich.console import Console
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit
+from ssc_sweep.lines import tell
 from ssc_sweep.progress import passing
 from ssc_sweep.study.cut import Part
 from ssc_sweep.study.job import Job, Status
@@ -41,17 +42,17 @@ def show(jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers
         rows.append(TableRow(arm, [f"{count:,}" for count in counts]))
     console.print(TerminalTable("", "arm", [TableColumn(name) for name in COUNTED], [rows]))
     to_do = sum(len(group.jobs) for group in prepared.groups)
-    print(f"{len(jobs)} runs: {to_do} to train, {len(prepared.ended)} have ended before")
+    tell(f"{len(jobs)} runs: {to_do} to train, {len(prepared.ended)} have ended before")
     if not to_do:
         return
     sizes = sorted((len(part.jobs) for part in parts), reverse=True)
     who = "one stack at a time" if workers == 1 else f"{workers} workers"
     largest = max(part.bytes for part in parts) / 2**20
-    print(f"{len(parts)} stacks of {_range(sizes)} runs on {device}, {who}; memory of the largest: {largest:.0f} MiB")
+    tell(f"{len(parts)} stacks of {_range(sizes)} runs on {device}, {who}; memory of the largest: {largest:.0f} MiB")
     seconds = sum(_seconds(jobs, group) for group in passing(prepared.groups, "kinds of runs timed"))
     time_left = _duration(seconds / workers)
-    print(f"about {time_left} of training (a few steps were timed), {_disk(jobs, prepared) / 2**20:.0f} MiB on disk")
-    print("dry_run=true: nothing was written and nothing trained.")
+    tell(f"about {time_left} of training (a few steps were timed), {_disk(jobs, prepared) / 2**20:.0f} MiB on disk")
+    tell("dry_run=true: nothing was written and nothing trained.")
 
 
 def _range(sizes: Sequence[int]) -> str:

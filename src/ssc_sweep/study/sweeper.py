@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
 from ssc_sweep.errors import UserError
+from ssc_sweep.lines import tell
 from ssc_sweep.progress import doing, passing, say
 from ssc_sweep.schema import checked
 from ssc_sweep.study.fault import Fault, note, read_fault
@@ -167,7 +168,7 @@ class HypothesisSweeper(Sweeper):
             until_decided(plan.arms, family, plan.rule, limits, train, show)
         if running.dry_run:
             most = limits.max_seeds * len(arms)
-            print(f"seeds=auto: this was the first round; more follow until all is answered, {most:,} runs at most.")
+            tell(f"seeds=auto: this was the first round; more follow until all is answered, {most:,} runs at most.")
         raise_failures([job for job, _ in known.values()], [outcome for _, outcome in known.values()])
 
     def _job(self, arm: Arm, seed: int, folder: StudyFolder) -> Job:
