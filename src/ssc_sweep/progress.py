@@ -11,6 +11,7 @@ from ssc_sweep.lines import tell
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.live import Live
 
 T = TypeVar("T")
 STARTING = "loading torch"
@@ -18,18 +19,32 @@ SILENT_S = 1.0  # seconds without a word
 
 
 @cache
-def stderr_console(quiet: bool = False) -> "Console":
+def stderr_console() -> "Console":
     """Return the one console on stderr, so that a bar and a table can be shown together."""
     # Imported here: --help, which loads this module too, should not wait for it.
     from rich.console import Console
 
-    return Console(stderr=True, quiet=quiet)
+    return Console(stderr=True)
 
 
 def say(lines: Iterable[str]) -> None:
     """Print lines on stderr, beside the progress bar."""
     for line in lines:
         tell(line, sys.stderr)
+
+
+_above: list["Live"] = []
+
+
+@contextmanager
+def shown_above(live: "Live") -> Iterator[None]:
+    """Show a table above all bars; a bar that ends below it leaves no line behind."""
+    _above.append(live)
+    try:
+        with live:
+            yield
+    finally:
+        _above.pop()
 
 
 @contextmanager
@@ -96,15 +111,16 @@ def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Calla
         TimeRemainingColumn(),
     )
     done = 0
-    progress = Progress(*columns, console=stderr_console(quiet))
+    console = stderr_console()
+    progress = Progress(*columns, console=console, disable=quiet, transient=bool(_above))
     task = progress.add_task("", total=epochs, runs=0)
 
     def advance(epochs: int, runs: int) -> None:
         nonlocal done
         done += runs
         # The first call starts it, after the checks: wrong input gets one line and no bar.
-        if runs and not progress.live.is_started:
-            progress.console.print(f"{runs} of {total} runs were finished before", highlight=False)
+        if runs and not quiet and not progress.live.is_started:
+            console.print(f"{runs} of {total} runs were finished before", highlight=False)
         progress.start()
         progress.update(task, advance=epochs, runs=done)
 

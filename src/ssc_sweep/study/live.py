@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ssc_sweep.progress import stderr_console
+from ssc_sweep.progress import shown_above, stderr_console
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.judged import comparison
 from ssc_sweep.study.rounds import Progress
@@ -28,7 +28,9 @@ def live_table(arms: Sequence[Arm], max_seeds: int) -> Iterator[Callable[[Progre
     if not console.is_terminal:
         yield lambda progress: console.print(in_a_line(progress), highlight=False, soft_wrap=True)
         return
-    with Live(console=console, transient=True, auto_refresh=False) as live:
+    # It also redraws the bars below it, which have no clock of their own.
+    live = Live(console=console, transient=True)
+    with shown_above(live):
         yield lambda progress: live.update(
             table(arms, progress, max_seeds, (console.height - AROUND) // 2), refresh=True
         )
