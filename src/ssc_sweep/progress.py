@@ -23,8 +23,11 @@ def stderr_console() -> "Console":
     """Return the one console on stderr, so that a bar and a table can be shown together."""
     # Imported here: --help, which loads this module too, should not wait for it.
     from rich.console import Console
+    from rich.theme import Theme
 
-    return Console(stderr=True)
+    # Times and counts in the terminal's own colour: rich's yellow and cyan vanish on a light background.
+    plain = ("progress.elapsed", "progress.remaining", "progress.download")
+    return Console(stderr=True, theme=Theme(dict.fromkeys(plain, "none")))
 
 
 def say(lines: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
 NEEDED = 2  # a column of a higher rank is left out rather than a label put on a line of its own
-GAPS = (2, 1)  # cells between columns; one where that saves a column
+GAP, SMALL_GAP = 2, 1  # cells between columns; the small one where that saves a column that is needed
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,17 @@ class TerminalTable:
 
     def _layout(self, rows: Sequence[TableRow], widths: Sequence[int], width: int) -> tuple[int, list[int], int]:
         """Return the width for labels that stand beside their cells, the columns that are shown, and the gap."""
-        needed = sum(widths[i] + GAPS[-1] for i, column in enumerate(self.columns) if column.rank <= NEEDED)
+        needed = sum(widths[i] + SMALL_GAP for i, column in enumerate(self.columns) if column.rank <= NEEDED)
         beside = [cell_len(row.label) for row in rows if cell_len(row.label) <= width - needed]
         label_width = max(beside, default=0)
         kept = list(range(len(widths)))
         for out in sorted(kept, key=lambda i: -self.columns[i].rank):
-            for gap in GAPS:
+            for gap in (GAP,) if self.columns[out].rank > NEEDED else (GAP, SMALL_GAP):
                 if label_width + sum(widths[i] + gap for i in kept) <= width:
                     return label_width, kept, gap
             if self.columns[out].rank:
                 kept.remove(out)
-        return label_width, kept, GAPS[-1]
+        return label_width, kept, SMALL_GAP
 
 
 def _length(cell: str | Text) -> int:

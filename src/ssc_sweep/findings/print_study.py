@@ -231,6 +231,7 @@ def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
         if table is not None:
             console.print()
             console.print(table)
+    console.print()
     for line in published_lines(study):
         console.print(escape(line), highlight=False)
     for line in (*verdict_lines(study, verdicts), _endings(study.runs)):
