@@ -17,7 +17,7 @@ from ssc_sweep.verdicts.shown import forest_of, interval_text, short
 
 TITLE = "lower | higher".center(23)
 ACROSS_ROWS = "over that of predicting the mean, for its runs have other validation rows"
-ALONE = "Each level against the first of its factor, mean over the levels of the other factors"
+ALONE = "Each level against the first of its factor, averaged over the other factors"
 TOGETHER = "Two together, over what their effects, multiplied, would give"
 
 
