@@ -191,7 +191,7 @@ def read_map(studies: Sequence[StudyFolder]) -> dict[str, Map]:
     data, known = Data(), {}
     rows: dict[str, list[tuple[dict[str, float], bool, str]]] = {}
     for folder in sorted((run for study in studies for run in study.runs()), key=lambda run: run.path):
-        if not folder.done.is_file():
+        if not folder.has(folder.done):
             continue
         metrics = read_metrics(folder)
         if metrics["status"] == Status.PRUNED:

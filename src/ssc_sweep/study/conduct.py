@@ -134,7 +134,7 @@ class _Best:
         if arm not in self.best:
             for path in sorted(arm.glob(f"*/{job.folder.model.name}")):
                 before = RunFolder(path.parent)
-                if before.done.exists():
+                if before.has(before.done):
                     metrics = before.read_metrics()
                     self._weigh(arm, before, Outcome(Status(metrics["status"]), metrics))
         self._weigh(arm, job.folder, outcome)

@@ -25,6 +25,8 @@ from ssc_sweep.writing import write_text, writing
 
 # Names of a search's arms begin with one of these: a trial's own seeds, or the fresh seeds that confirm it.
 TRIAL, CONFIRM = "trial=", "confirm="
+# A folder with any of these files is that of a run.
+MARKS = {"DONE", "FAILED", "config.yaml"}
 
 
 def of_search(kind: str, number: int) -> str:
@@ -79,7 +81,11 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_yaml(path: Path) -> Any:
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return parse_yaml(path.read_bytes())
+
+
+def parse_yaml(content: bytes) -> Any:
+    return yaml.load(content.decode("utf-8"), Loader=yaml.CSafeLoader)
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,19 @@ class RunFolder:
     def lock(self) -> Path:
         """Lock held while training this run."""
         return self.path / ".lock"
+
+    def has(self, file: Path) -> bool:
+        """Return whether the run has this file, one of the paths above."""
+        return file.exists()
+
+    def read(self, file: Path) -> bytes:
+        """Return the content of a file of the run, one of the paths above.
+
+        Raises:
+            FileNotFoundError: the run has no such file.
+            OSError: it cannot be read.
+        """
+        return file.read_bytes()
 
     def claim(self) -> FileLock | None:
         """Claim the run until the lock is released or the process ends; None if another process has it.
@@ -183,9 +202,9 @@ class RunFolder:
         Raises:
             UserError: a run of another or an unknown config was finished here; it is not overwritten.
         """
-        if not self.done.exists():
+        if not self.has(self.done):
             return False
-        if text is not None and self.config.exists() and self.config.read_bytes() == text.encode():
+        if text is not None and self.has(self.config) and self.read(self.config) == text.encode():
             return True
         if self.read_config() != content():
             raise UserError(
@@ -202,7 +221,7 @@ class RunFolder:
         """
         with reading(self.config):
             try:
-                return dict(read_yaml(self.config))
+                return dict(parse_yaml(self.read(self.config)))
             except (FileNotFoundError, ValueError, TypeError, yaml.YAMLError) as error:
                 raise UserError(
                     f"{self.config} of an earlier run cannot be read ({type(error).__name__}). Remove the folder of "
@@ -211,11 +230,11 @@ class RunFolder:
 
     def read_failure(self) -> str:
         """Return the last line of FAILED: what the run raised."""
-        lines = self.failed.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = self.read(self.failed).decode("utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else "no message"
 
     def read_metrics(self) -> dict[str, Any]:
-        metrics: dict[str, Any] = json.loads(self.metrics.read_text(encoding="utf-8"))
+        metrics: dict[str, Any] = json.loads(self.read(self.metrics).decode("utf-8"))
         return metrics
 
 
@@ -261,6 +280,13 @@ class StudyFolder:
 
     def runs(self) -> list[RunFolder]:
         """Return every folder in which a run has begun or ended, or that is named like one, sorted by path."""
-        found = {path.parent for name in ("DONE", "FAILED", "config.yaml") for path in self.path.glob(f"**/{name}")}
-        found |= {path for path in self.path.glob("**/seed=*") if path.is_dir()}
+        found = set[Path]()
+        for place, folders, files in os.walk(self.path):
+            if not MARKS.isdisjoint(files):
+                found.add(Path(place))
+            found |= {Path(place, name) for name in folders if name.startswith("seed=")}
         return [RunFolder(path) for path in sorted(found)]
+
+    def runs_of(self, arm: Path) -> list[RunFolder]:
+        """Return the runs of an arm, whose folder is given, that have a config, sorted by path."""
+        return [RunFolder(path) for path in sorted(config.parent for config in arm.glob("seed=*/config.yaml"))]

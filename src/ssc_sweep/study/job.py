@@ -126,7 +126,7 @@ def ended(job: Job) -> Outcome | None:
                     f"{folder.metrics} of a finished run cannot be read ({type(error).__name__}: {error}). Remove the "
                     "folder of that run and start again."
                 ) from error
-        if folder.failed.exists():
+        if folder.has(folder.failed):
             return Outcome(Status.FAILED, {}, folder.read_failure())
     return None
 

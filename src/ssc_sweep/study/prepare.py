@@ -18,7 +18,7 @@ from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.models.choice import choose
 from ssc_sweep.models.contract import Sizes
 from ssc_sweep.schema import check_arguments
-from ssc_sweep.study.folder import RunFolder, reading
+from ssc_sweep.study.folder import reading
 from ssc_sweep.study.job import Job, Outcome, Status, config_text, ended
 from ssc_sweep.study.memory import bytes_of_a_number, of_stack
 from ssc_sweep.study.progress import passing
@@ -133,13 +133,13 @@ def _same_arm(job: Job, arms: dict[Path, str]) -> None:
     text = _without_seed(config_text(job.config))
     if folder not in arms:
         arms[folder] = text
-        for path in sorted(folder.glob("seed=*/config.yaml")):
-            lies_there = RunFolder(path.parent)
-            with reading(path):
-                same = _without_seed(path.read_text(encoding="utf-8", errors="replace")) == text
+        for lies_there in job.study.runs_of(folder):
+            with reading(lies_there.config):
+                there = lies_there.read(lies_there.config).decode("utf-8", errors="replace")
+            same = _without_seed(there) == text
             if not same and without_seed(lies_there.read_config()) != without_seed(job.config.content()):
                 raise UserError(
-                    f"{path.parent} holds a run of another config than this arm's, and an arm has one config. "
+                    f"{lies_there.path} holds a run of another config than this arm's, and an arm has one config. "
                     "Choose another study=<name>, or remove that folder."
                 )
     elif arms[folder] != text:

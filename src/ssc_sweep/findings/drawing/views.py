@@ -70,15 +70,16 @@ def titled(probe: Probe) -> str:
     return f"{probe.title}, {probe.unit}" if probe.unit else probe.title
 
 
-def _read_text(path: Path) -> str:
+def _text(run: RunFolder, file: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return run.read(file).decode("utf-8", errors="replace")
     except OSError:
         return ""
 
 
-def _tail(path: Path) -> str:
-    lines = _read_text(path).splitlines()[-LOG_LINES:]
+def _log(run: RunFolder) -> str:
+    """Return the last lines of the run's log."""
+    lines = _text(run, run.log).splitlines()[-LOG_LINES:]
     return "\n".join(line if len(line) <= LINE_LENGTH else f"{line[:LINE_LENGTH]}…" for line in lines)
 
 
@@ -167,8 +168,8 @@ def view_runs(study: Study) -> list[RunView]:
                 curves=_curves(by_epoch, rows[arm, seed]) if panel and (arm, seed) in rows else (),
                 differences=differences,
                 differences_note=note,
-                log=_tail(folder.log) if panel else "",
-                trace=_read_text(folder.failed)[-LONGEST_TRACE:].strip() if failed else "",
+                log=_log(folder) if panel else "",
+                trace=_text(folder, folder.failed)[-LONGEST_TRACE:].strip() if failed else "",
                 is_control=control is None and arm in controls,
             )
         )
