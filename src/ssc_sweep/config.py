@@ -187,7 +187,8 @@ def shared_settings(cfg: DictConfig) -> dict[str, Any]:
 STUDY_KEYS = (
     "hydra", "target", "rule", "seeds", "study", "outputs", "arm", "hypothesis", "experiment", "admit", "scores",
     "effects", "search_space", "n_trials", "time_budget_s", "storage", "workers", "memory_budget", "device", "retry",
-    "fail_fast", "max_failures", "save_weights", "report", "dry_run", "max_seeds", "first_seed", "format", "page",
+    "fail_fast", "max_failures", "save_weights", "run_files", "report", "dry_run", "max_seeds", "first_seed", "format",
+    "page",
 )  # fmt: skip
 # Keys of a data set about judging its outcome. They go to `target` and to the models, not to the loading function.
 DATASET_KEYS = ("target", "clamp")

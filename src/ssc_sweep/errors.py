@@ -1,5 +1,7 @@
 """What ends a command with one line: invalid input (exit code 2) and failures (1)."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """Something the user gave cannot be used.
@@ -22,6 +24,14 @@ class CannotRead(UserError):
 
     def __init__(self, path: object, error: OSError) -> None:
         super().__init__(f"cannot read {path}: {error.strerror or error}. Mend that, or choose another study=<name>.")
+
+
+class DamagedTable(UserError):
+    """Tables of finished runs that cannot be read."""
+
+    def __init__(self, damaged: Sequence[str]) -> None:
+        more = f" There are {len(damaged) - 1} more such tables." if len(damaged) > 1 else ""
+        super().__init__(f"{damaged[0]}.{more}")
 
 
 class Unsuccessful(Exception):

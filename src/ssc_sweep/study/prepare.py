@@ -140,7 +140,7 @@ def _same_arm(job: Job, arms: dict[Path, str]) -> None:
             if not same and without_seed(lies_there.read_config()) != without_seed(job.config.content()):
                 raise UserError(
                     f"{lies_there.path} holds a run of another config than this arm's, and an arm has one config. "
-                    "Choose another study=<name>, or remove that folder."
+                    f"Choose another study=<name>, or remove {lies_there.kept_in}."
                 )
     elif arms[folder] != text:
         raise UserError(f"{folder} would hold runs of two configs. Leave arm=<name> out, so that each has a folder.")
@@ -158,6 +158,8 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
     """
     assert len({job.folder for job in jobs}) == len(jobs), "two jobs with one folder would overwrite each other"
     data = Data(keep=False)
+    for study in dict.fromkeys(job.study for job in jobs):
+        study.look()
     for scores in dict.fromkeys(job.scores for job in jobs):
         of_your_own(scores)
     before: dict[int, Outcome] = {}

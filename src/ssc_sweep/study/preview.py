@@ -13,6 +13,7 @@ from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.study.cut import Part
 from ssc_sweep.study.job import Job, Status
+from ssc_sweep.study.packed import FILES
 from ssc_sweep.study.prepare import Group, Prepared
 from ssc_sweep.study.trainer import dtype_of, make_trainer
 from ssc_sweep.training.history import FIRST_STEPS
@@ -25,7 +26,9 @@ TIMED_RUNS, TIMED_STEPS = 4, 10
 HISTORY_ROW, PREDICTED_ROW, SMALL_FILES = 600, 45, 5_000
 
 
-def show(jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers: int, device: str) -> None:
+def show(
+    jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers: int, device: str, packs: bool
+) -> None:
     """Print arms, runs, stacks, what has been done already, expected time and disk space."""
     console = Console()
     table = Table("arm", "runs", "finished", "failed", "to train", box=None, header_style="bold")
@@ -47,7 +50,18 @@ def show(jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers
     print(f"{len(parts)} stacks of {_range(sizes)} runs on {device}, {who}; memory of the largest: {largest:.0f} MiB")
     time_left = _duration(sum(_seconds(jobs, group) for group in prepared.groups) / workers)
     print(f"about {time_left} of training (a few steps were timed), {_disk(jobs, prepared) / 2**20:.0f} MiB on disk")
+    print(_files(jobs, prepared, len(parts), packs))
     print("dry_run=true: nothing was written and nothing trained.")
+
+
+def _files(jobs: Sequence[Job], prepared: Prepared, stacks: int, packs: bool) -> str:
+    """Return how many files the runs to train will have, and whether these are folders or tables."""
+    weights = sum(jobs[index].weights for group in prepared.groups for index in group.jobs)
+    beside = f", and up to {weights:,} of weights" if weights else ""
+    if packs:
+        return f"run_files=tables: {stacks:,} files, one a stack{beside}"
+    runs = sum(len(group.jobs) for group in prepared.groups)
+    return f"run_files=folders: {len(FILES) * runs:,} files, {len(FILES)} a run{beside}"
 
 
 def _range(sizes: Sequence[int]) -> str:

@@ -1,5 +1,6 @@
 """A study's runs as the report shows them: curves, differences from the control, log, traceback."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ class RunView:
     """One run as the table and its panel show it.
 
     Attributes:
+        href: its folder; "" if it lies in a table.
+        unpack: the words after `python -m ssc_sweep.findings` that make a folder of it then.
         panel: whether it has a panel; without one it has no curves, differences and log.
     """
 
@@ -55,6 +58,7 @@ class RunView:
     seconds: float
     overrides: str
     href: str
+    unpack: str
     reason: str
     panel: bool
     curves: tuple[Curve, ...]
@@ -162,7 +166,8 @@ def view_runs(study: Study) -> list[RunView]:
                 first_bad_step=float(run["first_bad_step"]),
                 seconds=float(run["seconds"]),
                 overrides=" ".join(changes) if control or not planned or not paired else "",
-                href="./" + quote(f"{run['folder']}/", safe="/=,+"),
+                href="./" + quote(f"{run['folder']}/", safe="/=,+") if folder.path.is_dir() else "",
+                unpack=shlex.join([str(study.folder.path), f"unpack={run['folder']}"]),
                 reason="" if pd.isna(run["left_out"]) else str(run["left_out"]),
                 panel=panel,
                 curves=_curves(by_epoch, rows[arm, seed]) if panel and (arm, seed) in rows else (),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ssc_sweep.errors import DamagedTable
 from ssc_sweep.findings.reading.run_files import RunYamls, Unreadable
 from ssc_sweep.findings.reading.run_folder import LEFT_OUT, METRICS, UNFINISHED, Run, RunHistory, read_model, read_run
 from ssc_sweep.probe import Probe
@@ -32,6 +33,7 @@ class Runs:
     probes: dict[str, Probe]
     own_scores: dict[str, tuple[str, str]]
     datasets: dict[str, str]
+    damaged: str
 
 
 def _looked_at(name: str, run: Run) -> bool:
@@ -61,11 +63,16 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
     Args:
         every_column: keep all columns of the histories, not only those that findings use.
     """
+    damaged = ""
+    try:
+        study.look()
+    except DamagedTable as error:
+        damaged = str(error)
     rows: list[dict[str, object]] = []
     histories: dict[int, RunHistory] = {}
     yamls = RunYamls()
     configs: dict[int, str] = {}
-    planned, remarks = {arm.folder for arm in arms}, []
+    planned, remarks = {arm.folder for arm in arms}, [damaged] if damaged else []
     probes: dict[str, Probe] = {}
     own_scores: dict[str, tuple[str, str]] = {}
     datasets: dict[int, str] = {}
@@ -110,7 +117,7 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
     history = _history([(names[i], int(str(rows[i]["seed"])), one) for i, one in histories.items()])
     known = {name for row in rows for name in row}
     table = pd.DataFrame(rows, columns=[*COLUMNS, *sorted(known - set(COLUMNS))])
-    return Runs(table, history, remarks, probes, own_scores, {names[i]: datasets[i] for i in histories})
+    return Runs(table, history, remarks, probes, own_scores, {names[i]: datasets[i] for i in histories}, damaged)
 
 
 def _strangers(arms: Sequence[str], configs: Mapping[int, str]) -> list[int]:

@@ -75,6 +75,8 @@ class SearchDriver(OptunaSweeperImpl):
             TargetMissed: the search has ended, and no configuration was confirmed below the target.
         """
         assert self.config is not None
+        if read_running(self.config).run_files == "tables":
+            raise UserError("run_files=tables: a search reads the folders of its runs. Leave it out.")
         if read_running(self.config).dry_run:
             raise UserError(
                 "dry_run=true: a search chooses its runs while it trains, so they cannot be listed in advance. "
