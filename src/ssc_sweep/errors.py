@@ -1,7 +1,5 @@
 """What ends a command with one line: invalid input (exit code 2) and failures (1)."""
 
-from collections.abc import Sequence
-
 
 class UserError(Exception):
     """Something the user gave cannot be used.
@@ -27,11 +25,7 @@ class CannotRead(UserError):
 
 
 class DamagedTable(UserError):
-    """Tables of finished runs that cannot be read."""
-
-    def __init__(self, damaged: Sequence[str]) -> None:
-        more = f" There are {len(damaged) - 1} more such tables." if len(damaged) > 1 else ""
-        super().__init__(f"{damaged[0]}.{more}")
+    """A table of finished runs is damaged."""
 
 
 class Unsuccessful(Exception):

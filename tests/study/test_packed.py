@@ -16,6 +16,7 @@ from ssc_sweep.study import execute as module
 from ssc_sweep.study import packed
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from tests.command import REPORTED, TINY, Command, Ended, make_command
+from tests.study.test_clusters import LOCAL, RAY
 from tests.study.test_workers import begin, failing, python_path
 
 command = pytest.fixture(make_command)
@@ -261,6 +262,18 @@ def test_a_run_that_was_packed_before_it_was_claimed_is_not_trained(
     ended = command(*grid())
     assert ended.code == 0 and "4 runs: 4 finished" in ended.out, ended.err
     assert folders(command) == [] and len(runs(command)) == 4
+
+
+@pytest.mark.parametrize("words", [LOCAL, RAY, ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")])
+def test_every_launcher_packs(tmp_path: Path, command: Command, words: tuple[str, ...]) -> None:
+    kept = []
+    for _ in range(2):
+        process = begin(tmp_path, *(word for word in grid() if word != "workers=0"), *words)
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0 and "4 runs: 4 finished" in out, err
+        assert sorted(runs(command)["seed"]) == [0, 1, 2, 3] and folders(command) == []
+        kept.append(tables(command))
+    assert kept[0] == kept[1], "the second time trains nothing"
 
 
 def test_weights_stay_in_the_folder_of_their_run(command: Command) -> None:

@@ -142,6 +142,7 @@ def _pack(ended: Sequence[Job]) -> None:
                 if (lock := job.folder.claim()) is not None:
                     claims.callback(job.folder.release, lock)
                     mine.append(job.folder)
+            loose[start].study.look()  # another process may have packed some before they were claimed
             write_table(loose[start].study, mine)
 
 

@@ -49,6 +49,8 @@ class _Failure:
 def run_stack(sent: Stack, channel: Channel | None = None) -> list[Outcome]:
     """Train the runs of a stack that have not ended yet; return how each ended, in order.
 
+    With `packs` the finished ones are then gathered in a table.
+
     A run that another process is training is HELD; one that ended before has its earlier outcome. If a stack of several
     runs fails, each is tried alone, so that only the faulty one fails.
 

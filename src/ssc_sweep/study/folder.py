@@ -218,6 +218,8 @@ class RunFolder:
         """Remove leftovers of a process that was killed after it had written this run."""
         if self.lock.exists() and (lock := self.claim()) is not None:
             self.release(lock)
+        elif packed.find(self.path) is not None:
+            self._remove_if_empty()
 
     def clear(self) -> None:
         """Remove leftovers of a process that worked here, except its lock; and files that are in a table."""

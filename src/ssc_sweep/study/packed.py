@@ -66,7 +66,8 @@ def look(study: Path) -> None:
             of_arm.setdefault(f"seed={key['seed']}", Row(place / name, number))
         seen.add(name)
     if damaged:
-        raise DamagedTable(damaged)
+        more = f" So are {len(damaged) - 1} more." if len(damaged) > 1 else ""
+        raise DamagedTable(f"{damaged[0]}.{more}")
 
 
 def find(run: Path) -> Row | None:
