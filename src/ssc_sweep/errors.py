@@ -37,6 +37,10 @@ class CannotRead(UserError):
         super().__init__(f"cannot read {path}: {error.strerror or error}. Mend that, or choose another study=<name>.")
 
 
+class DamagedTable(UserError):
+    """A table of finished runs is damaged."""
+
+
 class Unsuccessful(Exception):
     """A command ended without reaching its aim: exit code 1."""
 

@@ -9,6 +9,7 @@ from ssc_sweep.schema import Count, Section
 
 AUTO = "auto"
 Seeds = Literal["auto"] | Count  # per arm; auto: as many as needed
+MOST_FOLDERS = 10_000  # a command of more runs keeps tables by default
 MANY = 100  # a study of more runs keeps no weights by default
 
 
@@ -39,6 +40,10 @@ class Running(_Steering):
     save_weights: Literal["all", "best", "none"] | None = Field(
         description=f"best: of each arm's best run; null: all up to {MANY} runs, else none"
     )
+    run_files: Literal["folders", "tables"] | None = Field(
+        description="folders: one a run; tables: one file a stack, into which its finished runs go; null: folders up "
+        f"to {MOST_FOLDERS:,} runs in a command, else tables"
+    )
     report: bool = Field(description="also write report.html and figures when the study has ended; false: the tables")
     dry_run: bool = Field(description="say what would be trained, and train nothing")
 
@@ -50,6 +55,10 @@ class Running(_Steering):
     def weights(self, runs: int) -> str:
         """Return which runs' weights are kept in a study of this many runs."""
         return self.save_weights or ("all" if runs <= MANY else "none")
+
+    def files(self, runs: int) -> str:
+        """Return how the files of a command of this many runs are kept."""
+        return self.run_files or ("folders" if runs <= MOST_FOLDERS else "tables")
 
 
 class Limits(_Steering):

@@ -82,6 +82,19 @@ def test_a_study_lists_every_run_that_began_or_ended(tmp_path: Path) -> None:
     ]
 
 
+def test_one_walk_finds_every_folder_of_a_run_and_follows_no_link(tmp_path: Path) -> None:
+    study = StudyFolder(tmp_path / "study")
+    for name in ("control/seed=0/DONE", "deep/er/x=1/config.yaml", "empty/seed=file"):
+        write_text(study.path / name, "")
+    (study.path / "empty" / "seed=9").mkdir(parents=True)
+    (study.path / "elsewhere").mkdir()
+    (study.path / "elsewhere" / "seed=3").symlink_to(study.path / "control", target_is_directory=True)
+    (study.path / "linked").symlink_to(study.path / "control", target_is_directory=True)
+    found = [run.path.relative_to(study.path).as_posix() for run in study.runs()]
+    assert found == ["control/seed=0", "deep/er/x=1", "elsewhere/seed=3", "empty/seed=9"]
+    assert StudyFolder(tmp_path / "nothing").runs() == []
+
+
 @pytest.mark.parametrize(
     ("overrides", "name"),
     [

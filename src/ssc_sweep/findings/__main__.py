@@ -1,4 +1,7 @@
-"""python -m ssc_sweep.findings outputs/<study> ...: rebuild the findings of finished studies without training."""
+"""python -m ssc_sweep.findings outputs/<study> ...: rebuild the findings of finished studies without training.
+
+With unpack=<arm>/seed=<n> it makes a folder of a run that lies in a table, and does nothing else.
+"""
 
 import argparse
 import os
@@ -12,8 +15,10 @@ from ssc_sweep.errors import UserError, message
 from ssc_sweep.lines import tell, tell_error
 from ssc_sweep.output import discard
 from ssc_sweep.progress import doing
-from ssc_sweep.study.folder import StudyFolder
+from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.writing import check_ours, write_text
+
+UNPACK = "unpack="
 
 
 def _study(path: Path) -> StudyFolder:
@@ -25,6 +30,8 @@ def _study(path: Path) -> StudyFolder:
     if not path.is_dir():
         raise UserError(f"there is no folder {path}. Give the folder of a study, such as outputs/<study>.")
     folder = StudyFolder(path)
+    if not folder.study.is_file():
+        folder.look()
     if not folder.study.is_file() and not any(run.path.name.startswith("seed=") for run in folder.runs()):
         raise UserError(f"{path} holds no study.yaml and no runs, so it is no study. Give one: outputs/<study>.")
     return folder
@@ -85,6 +92,21 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
     return pages, unusable
 
 
+def unpack(folders: Sequence[StudyFolder], names: Sequence[str]) -> list[Path]:
+    """Make folders of runs of a study that lie in tables; a name is <arm>/seed=<n>.
+
+    Raises:
+        UserError: there are several studies, a run lies in no table, or a folder cannot be written.
+    """
+    if len(folders) > 1:
+        raise UserError(f"{UNPACK}{names[0]} takes one study, and {len(folders)} are given.")
+    folders[0].look()
+    runs = [RunFolder(folders[0].path / name) for name in names]
+    for run in runs:
+        run.unpack()
+    return [run.path for run in runs]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -98,15 +120,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "for several, also an index.html beside them. Nothing is trained.",
     )
     parser.add_argument(
-        "study", nargs="+", type=Path, help="folder of a study, such as outputs/<study>, or of studies, such as outputs"
+        "study",
+        nargs="+",
+        type=Path,
+        help="folder of a study, such as outputs/<study>, or of studies, such as outputs; "
+        "beside it, unpack=<arm>/seed=<n>: only make a folder of this run, which lies in a table",
     )
-    folders, wrong = find(parser.parse_args(arguments).study)
+    words = [str(word) for word in parser.parse_args(arguments).study]
+    names = [word.removeprefix(UNPACK) for word in words if word.startswith(UNPACK)]
+    if len(names) == len(words):
+        parser.error(f"{UNPACK}{names[0]} takes the folder of a study, such as outputs/<study>, before it")
+    folders, wrong = find([Path(word) for word in words if not word.startswith(UNPACK)])
     for error in wrong:
         tell(f"{'left out' if folders else 'error'}: {message(error)}", sys.stderr)
     if not folders:
         return 2
     try:
-        pages, unusable = rebuild(folders)
+        pages, unusable = (unpack(folders, names), []) if names else rebuild(folders)
     except (UserError, OSError) as error:
         tell_error(message(error))
         return 1

@@ -189,12 +189,14 @@ def read_map(studies: Sequence[StudyFolder]) -> dict[str, Map]:
     """Read the runs of studies by model; leave out runs that failed or were pruned.
 
     Raises:
-        UserError: a run cannot be read, or there is none.
+        UserError: a run or a table of runs cannot be read, or there is none.
     """
     data, known = Data(), {}
+    for study in studies:
+        study.look()
     rows: dict[str, list[tuple[dict[str, float], bool, str]]] = {}
     for folder in sorted((run for study in studies for run in study.runs()), key=lambda run: run.path):
-        if not folder.done.is_file():
+        if not folder.has(folder.done):
             continue
         metrics = read_metrics(folder)
         if metrics["status"] == Status.PRUNED:

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from ssc_sweep import admission
-from ssc_sweep.progress import progress_bar
+from ssc_sweep.progress import passing, progress_bar
 from ssc_sweep.steering import Running
+from ssc_sweep.study import packed
 from ssc_sweep.study.cut import cut
 from ssc_sweep.study.dispatch import Dispatch
 from ssc_sweep.study.folder import RunFolder
@@ -16,10 +18,12 @@ from ssc_sweep.study.job import GoOn, Job, Outcome, Stack, Status, Tally
 from ssc_sweep.study.memory import free_memory
 from ssc_sweep.study.prepare import Prepared, prepare
 from ssc_sweep.study.preview import show
+from ssc_sweep.study.record import write_table
 from ssc_sweep.study.trainer import chosen_device
 from ssc_sweep.study.workers import Crew, ThisProcess, hire
 
 GIB = 2**30
+A_TABLE = 16  # runs of a table that is made of folders: about a stack
 
 
 class Site(Protocol):
@@ -77,7 +81,7 @@ def conduct(
     Raises:
         UserError: a config does not fit its data, or a folder cannot be used or written.
     """
-    keeps = running.weights(len(jobs))
+    keeps, packs = running.weights(len(jobs)), running.files(len(jobs)) == "tables"
     jobs = [replace(job, weights=keeps != "none", retry=running.retry is not None) for job in jobs]
     prepared = prepare(jobs)
     device = running.device if site.elsewhere else chosen_device(running.device)
@@ -90,13 +94,15 @@ def conduct(
     arms = [str(job.folder.path.parent) for job in jobs]
     parts = cut(prepared.groups, arms, workers, int(budget / workers), device, decide is not None)
     if running.dry_run:
-        show(jobs, prepared, parts, workers, device)
+        show(jobs, prepared, parts, workers, device, packs)
         site.show(len(parts))
         return [None] * len(jobs)
     crew = None if alone else site.hire(workers)  # before anything is written: it may fail
     begin(prepared)
     for index in prepared.ended:
         jobs[index].folder.tidy()
+    if packs:
+        _pack([jobs[index] for index, one in prepared.ended.items() if one.status is not Status.FAILED])
     best = _Best() if keeps == "best" else None
     if best is not None:
         for index, outcome in prepared.ended.items():
@@ -106,10 +112,12 @@ def conduct(
         advance(sum(jobs[index].config.epochs for index in prepared.ended), len(prepared.ended))
         crew = crew or ThisProcess(lambda epochs: advance(epochs, 0), decide)
         asks = decide is not None and crew.asks
-        of_all: dict[str, Any] = {"device": device, "asks": asks, "admitted": admission.admitted()}
+        of_all: dict[str, Any] = {"device": device, "asks": asks, "admitted": admission.admitted(), "packs": packs}
         stacks = [Stack(tuple(jobs[i] for i in part.jobs), **of_all) for part in parts]
         dispatch = Dispatch(crew, advance, decide, enough, best)
         dispatch.train(stacks)
+    for study in dict.fromkeys(job.study for job in jobs):
+        study.look()
     tally.failures += dispatch.failures
     outcomes = {jobs[index].folder: outcome for index, outcome in prepared.ended.items()} | dispatch.outcomes
     return [outcomes.get(job.folder) for job in jobs]
@@ -125,6 +133,20 @@ def slots(running: Running, device: str) -> int:
     return int(running.workers or cpu_count())
 
 
+def _pack(ended: Sequence[Job]) -> None:
+    """Gather finished runs that lie in folders: of a command that was killed, or kept folders."""
+    loose = [job for job in ended if packed.find(job.folder.path) is None]
+    for start in passing(range(0, len(loose), A_TABLE), "tables written"):
+        with ExitStack() as claims:
+            mine = []
+            for job in loose[start : start + A_TABLE]:
+                if (lock := job.folder.claim()) is not None:
+                    claims.callback(job.folder.release, lock)
+                    mine.append(job.folder)
+            loose[start].study.look()  # another process may have packed some before they were claimed
+            write_table(loose[start].study, mine)
+
+
 class _Best:
     """Keeps the weights of each arm's best run; removes all others, also those of earlier commands and rounds."""
 
@@ -136,7 +158,7 @@ class _Best:
         if arm not in self.best:
             for path in sorted(arm.glob(f"*/{job.folder.model.name}")):
                 before = RunFolder(path.parent)
-                if before.done.exists():
+                if before.has(before.done):
                     metrics = before.read_metrics()
                     self._weigh(arm, before, Outcome(Status(metrics["status"]), metrics))
         self._weigh(arm, job.folder, outcome)
@@ -147,6 +169,6 @@ class _Best:
         if best is None or rmse < best[0]:
             self.best[arm] = (rmse, folder)
             if best is not None:
-                best[1].model.unlink(missing_ok=True)
+                best[1].remove_model()
         elif folder != best[1]:
-            folder.model.unlink(missing_ok=True)
+            folder.remove_model()

@@ -27,7 +27,7 @@ from ssc_sweep.errors import CannotWrite, type_and_message
 from ssc_sweep.study.board import Place
 from ssc_sweep.study.channel import Channel, Silent, Written
 from ssc_sweep.study.job import Job, Outcome, Stack, Status, ended
-from ssc_sweep.study.record import Result, write_failure, write_run, write_start
+from ssc_sweep.study.record import Result, write_failure, write_run, write_start, write_table
 from ssc_sweep.study.trainer import chosen_device, dtype_of, make_trainer
 from ssc_sweep.training.loop import Trained, subnormals_are_zero, train
 from ssc_sweep.training.measure import Answers
@@ -49,6 +49,8 @@ class _Failure:
 def run_stack(sent: Stack, channel: Channel | None = None) -> list[Outcome]:
     """Train the runs of a stack that have not ended yet; return how each ended, in order.
 
+    With `packs` the finished ones are then gathered in a table.
+
     A run that another process is training is HELD; one that ended before has its earlier outcome. If a stack of several
     runs fails, each is tried alone, so that only the faulty one fails.
 
@@ -60,13 +62,17 @@ def run_stack(sent: Stack, channel: Channel | None = None) -> list[Outcome]:
     """
     outcomes: dict[int, Outcome] = {}
     with also_admitting(sent.admitted), ExitStack() as claims, subnormals_are_zero():
-        mine = []
+        mine, claimed = [], []
         for index, job in enumerate(sent.jobs):
             lock = job.folder.claim()
             if lock is None:
                 outcomes[index] = Outcome(Status.HELD, {})
                 continue
             claims.callback(job.folder.release, lock)
+            claimed.append(index)
+        sent.jobs[0].study.look()  # another process may have packed some before they were claimed
+        for index in claimed:
+            job = sent.jobs[index]
             job.folder.clear()
             before = ended(job)
             if before is None or (before.status is Status.FAILED and job.retry):
@@ -85,6 +91,8 @@ def run_stack(sent: Stack, channel: Channel | None = None) -> list[Outcome]:
             else:
                 found = _run(jobs, device, channel or Silent())
             outcomes.update(zip(mine, found, strict=True))
+        if sent.packs:
+            write_table(sent.jobs[0].study, [sent.jobs[index].folder for index in claimed])
     return [outcomes[index] for index in range(len(sent.jobs))]
 
 

@@ -4,6 +4,9 @@
     <outputs>/<study>/<arm>/seed=<n>/config.yaml overrides.yaml history.csv metrics.json predictions.csv
                                      model.safetensors run.log DONE        (FAILED instead of DONE: a traceback)
 
+A finished run may lie in a table of its study instead (`packed`). Its files are read with `RunFolder.has` and `read`,
+which know where they are.
+
 Every file is written beside its place and moved there in one step, DONE last: a folder with DONE is complete. Files
 whose names begin with a dot belong to running processes, and are removed when these end.
 """
@@ -12,7 +15,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +24,13 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ssc_sweep.errors import CannotRead, UserError
-from ssc_sweep.writing import write_text, writing
+from ssc_sweep.study import packed
+from ssc_sweep.writing import write_bytes, write_text, writing
 
 # Names of a search's arms begin with one of these: a trial's own seeds, or the fresh seeds that confirm it.
 TRIAL, CONFIRM = "trial=", "confirm="
+# A folder with any of these files is that of a run.
+MARKS = {"DONE", "FAILED", "config.yaml"}
 
 
 def of_search(kind: str, number: int) -> str:
@@ -79,7 +85,11 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_yaml(path: Path) -> Any:
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return parse_yaml(path.read_bytes())
+
+
+def parse_yaml(content: bytes) -> Any:
+    return yaml.load(content.decode("utf-8"), Loader=yaml.CSafeLoader)
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,48 @@ class RunFolder:
         """Lock held while training this run."""
         return self.path / ".lock"
 
+    def has(self, file: Path) -> bool:
+        """Return whether the run has this file, one of the paths above except the model."""
+        return file.exists() if packed.find(self.path) is None else file.name in packed.FILES
+
+    def read(self, file: Path) -> bytes:
+        """Return the content of a file of the run, one of the paths above except the model.
+
+        Raises:
+            FileNotFoundError: the run has no such file.
+            OSError: it cannot be read.
+        """
+        row = packed.find(self.path)
+        return file.read_bytes() if row is None else packed.content(row, file.name)
+
+    @property
+    def kept_in(self) -> str:
+        """What to remove so that the run is trained again, in words."""
+        row = packed.find(self.path)
+        return "the folder of that run" if row is None else f"{row.table}, the table of its stack"
+
+    def unpack(self) -> None:
+        """Write the folder of a run that lies in a table, DONE last. The table still counts.
+
+        Raises:
+            UserError: the run lies in no table, or the folder cannot be written.
+        """
+        if packed.find(self.path) is None:
+            there = "it has a folder" if self.path.is_dir() else "there is no such run"
+            raise UserError(f"{self.path} lies in no table: {there}.")
+        with reading(self.path):
+            contents = {name: self.read(self.path / name) for name in packed.FILES}
+        for name, content in contents.items():
+            write_bytes(self.path / name, content)
+
+    def remove_model(self) -> None:
+        self.model.unlink(missing_ok=True)
+        self._remove_if_empty()
+
+    def _remove_if_empty(self) -> None:
+        with suppress(OSError):
+            self.path.rmdir()
+
     def claim(self) -> FileLock | None:
         """Claim the run until the lock is released or the process ends; None if another process has it.
 
@@ -137,10 +189,10 @@ class RunFolder:
         """
         lock = FileLock(self.lock, blocking=False)
         with writing(self.lock):
-            self.path.mkdir(parents=True, exist_ok=True)
             try:
+                self.path.mkdir(parents=True, exist_ok=True)
                 lock.acquire()
-            except Timeout:
+            except (Timeout, FileNotFoundError):  # not found: another process is removing the folder of a packed run
                 return None
             self.lock.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         return lock
@@ -153,11 +205,12 @@ class RunFolder:
             return "another process"
 
     def release(self, lock: FileLock) -> None:
-        """Release the run, and leave only the files of the run."""
+        """Release the run, and leave only the files of the run: no folder if a table has them."""
         try:
             self.clear()
             with writing(self.lock):
                 self.lock.unlink(missing_ok=True)  # while it is held: waiting processes check again
+            self._remove_if_empty()
         finally:
             lock.release()
 
@@ -165,10 +218,14 @@ class RunFolder:
         """Remove leftovers of a process that was killed after it had written this run."""
         if self.lock.exists() and (lock := self.claim()) is not None:
             self.release(lock)
+        elif packed.find(self.path) is not None:
+            self._remove_if_empty()
 
     def clear(self) -> None:
-        """Remove leftovers of a process that worked here, except its lock."""
+        """Remove leftovers of a process that worked here, except its lock; and files that are in a table."""
         with writing(self.path):
+            for name in reversed(packed.FILES if packed.find(self.path) else ()):
+                (self.path / name).unlink(missing_ok=True)
             for path in self.path.glob(".*"):
                 if path != self.lock:
                     path.unlink(missing_ok=True)
@@ -183,14 +240,14 @@ class RunFolder:
         Raises:
             UserError: a run of another or an unknown config was finished here; it is not overwritten.
         """
-        if not self.done.exists():
+        if not self.has(self.done):
             return False
-        if text is not None and self.config.exists() and self.config.read_bytes() == text.encode():
+        if text is not None and self.has(self.config) and self.read(self.config) == text.encode():
             return True
         if self.read_config() != content():
             raise UserError(
                 f"{self.path} holds a finished run of another config, and finished runs are not overwritten. "
-                "Choose another study=<name>, or remove that folder."
+                f"Choose another study=<name>, or remove {self.kept_in}."
             )
         return True
 
@@ -202,20 +259,20 @@ class RunFolder:
         """
         with reading(self.config):
             try:
-                return dict(read_yaml(self.config))
+                return dict(parse_yaml(self.read(self.config)))
             except (FileNotFoundError, ValueError, TypeError, yaml.YAMLError) as error:
                 raise UserError(
-                    f"{self.config} of an earlier run cannot be read ({type(error).__name__}). Remove the folder of "
-                    "that run and start again."
+                    f"{self.config} of an earlier run cannot be read ({type(error).__name__}). Remove "
+                    f"{self.kept_in} and start again."
                 ) from error
 
     def read_failure(self) -> str:
         """Return the last line of FAILED: what the run raised."""
-        lines = self.failed.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = self.read(self.failed).decode("utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else "no message"
 
     def read_metrics(self) -> dict[str, Any]:
-        metrics: dict[str, Any] = json.loads(self.metrics.read_text(encoding="utf-8"))
+        metrics: dict[str, Any] = json.loads(self.read(self.metrics).decode("utf-8"))
         return metrics
 
 
@@ -256,11 +313,37 @@ class StudyFolder:
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
+    def look(self) -> None:
+        """Note which runs lie in tables, also those that another process has written meanwhile.
+
+        Raises:
+            DamagedTable: one cannot be read.
+        """
+        with reading(self.path):
+            packed.look(self.path)
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables."""
+        return self.path / packed.TABLES
+
     def run(self, arm: str, seed: int) -> RunFolder:
         return RunFolder(self.path / arm / f"seed={seed}")
 
     def runs(self) -> list[RunFolder]:
-        """Return every folder in which a run has begun or ended, or that is named like one, sorted by path."""
-        found = {path.parent for name in ("DONE", "FAILED", "config.yaml") for path in self.path.glob(f"**/{name}")}
-        found |= {path for path in self.path.glob("**/seed=*") if path.is_dir()}
+        """Return every folder in which a run has begun or ended, or that is named like one, sorted by path.
+
+        A run in a table has the folder that it would have. Call `look` first.
+        """
+        found = set[Path]()
+        for place, folders, files in os.walk(self.path):
+            if not MARKS.isdisjoint(files):
+                found.add(Path(place))
+            found |= {Path(place, name) for name in folders if name.startswith("seed=")}
+        found |= set(packed.packed_in(self.path))
+        return [RunFolder(path) for path in sorted(found)]
+
+    def runs_of(self, arm: Path) -> list[RunFolder]:
+        """Return the runs of an arm, whose folder is given, that have a config, sorted by path."""
+        found = {config.parent for config in arm.glob("seed=*/config.yaml")} | set(packed.packed_of(arm))
         return [RunFolder(path) for path in sorted(found)]

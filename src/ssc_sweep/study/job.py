@@ -68,6 +68,7 @@ class Stack:
         asks: whether it asks after each epoch whether to go on.
         place: where it reports its progress; None: nowhere.
         admitted: the user's own packages that its configs may name.
+        packs: whether its finished runs are gathered in a table.
     """
 
     jobs: tuple[Job, ...]
@@ -75,6 +76,7 @@ class Stack:
     asks: bool = False
     place: Place | None = None
     admitted: frozenset[str] = frozenset()
+    packs: bool = False
 
     @property
     def epochs(self) -> int:
@@ -132,10 +134,10 @@ def ended(job: Job) -> Outcome | None:
                 return Outcome(Status(metrics["status"]), metrics)
             except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
                 raise UserError(
-                    f"{folder.metrics} of a finished run cannot be read ({type(error).__name__}: {error}). Remove the "
-                    "folder of that run and start again."
+                    f"{folder.metrics} of a finished run cannot be read ({type(error).__name__}: {error}). Remove "
+                    f"{folder.kept_in} and start again."
                 ) from error
-        if folder.failed.exists():
+        if folder.has(folder.failed):
             return Outcome(Status.FAILED, {}, folder.read_failure())
     return None
 

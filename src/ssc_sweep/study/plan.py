@@ -121,7 +121,7 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
     """
     folder.make()
     with locked(folder.plan_lock):
-        for place in (folder.path, folder.path / "figures"):
+        for place in (folder.path, folder.path / "figures", folder.tables):
             remove_leftovers(place)
         remove_boards(folder)
         _write_plan(folder, plan)

@@ -20,7 +20,7 @@ from ssc_sweep.models.choice import choose
 from ssc_sweep.models.contract import Sizes
 from ssc_sweep.progress import doing, passing
 from ssc_sweep.schema import check_arguments
-from ssc_sweep.study.folder import RunFolder, reading
+from ssc_sweep.study.folder import reading
 from ssc_sweep.study.job import Job, Outcome, Status, config_text, ended
 from ssc_sweep.study.memory import bytes_of_a_number, of_stack
 from ssc_sweep.training.optimizer import Optimizer
@@ -134,14 +134,14 @@ def _same_arm(job: Job, arms: dict[Path, str]) -> None:
     text = _without_seed(config_text(job.config))
     if folder not in arms:
         arms[folder] = text
-        for path in sorted(folder.glob("seed=*/config.yaml")):
-            lies_there = RunFolder(path.parent)
-            with reading(path):
-                same = _without_seed(path.read_text(encoding="utf-8", errors="replace")) == text
+        for lies_there in job.study.runs_of(folder):
+            with reading(lies_there.config):
+                there = lies_there.read(lies_there.config).decode("utf-8", errors="replace")
+            same = _without_seed(there) == text
             if not same and without_seed(lies_there.read_config()) != without_seed(job.config.content()):
                 raise UserError(
-                    f"{path.parent} holds a run of another config than this arm's, and an arm has one config. "
-                    "Choose another study=<name>, or remove that folder."
+                    f"{lies_there.path} holds a run of another config than this arm's, and an arm has one config. "
+                    f"Choose another study=<name>, or remove {lies_there.kept_in}."
                 )
     elif arms[folder] != text:
         raise UserError(f"{folder} would hold runs of two configs. Leave arm=<name> out, so that each has a folder.")
@@ -159,6 +159,8 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
     """
     assert len({job.folder for job in jobs}) == len(jobs), "two jobs with one folder would overwrite each other"
     data = Data(keep=False)
+    for study in dict.fromkeys(job.study for job in jobs):
+        study.look()
     for scores in dict.fromkeys(job.scores for job in jobs):
         of_your_own(scores)
     before: dict[int, Outcome] = {}

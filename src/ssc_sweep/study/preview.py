@@ -14,6 +14,7 @@ from ssc_sweep.lines import tell
 from ssc_sweep.progress import passing
 from ssc_sweep.study.cut import Part
 from ssc_sweep.study.job import Job, Status
+from ssc_sweep.study.packed import FILES
 from ssc_sweep.study.prepare import Group, Prepared
 from ssc_sweep.study.trainer import dtype_of, make_trainer
 from ssc_sweep.terminal_table import TableColumn, TableRow, TerminalTable
@@ -28,7 +29,9 @@ TIMED_RUNS, TIMED_STEPS = 4, 10
 HISTORY_ROW, PREDICTED_ROW, SMALL_FILES = 600, 45, 5_000
 
 
-def show(jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers: int, device: str) -> None:
+def show(
+    jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers: int, device: str, packs: bool
+) -> None:
     """Print arms, runs, stacks, what has been done already, expected time and disk space."""
     console = Console()
     rows = []
@@ -52,7 +55,18 @@ def show(jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers
     seconds = sum(_seconds(jobs, group) for group in passing(prepared.groups, "kinds of runs timed"))
     time_left = _duration(seconds / workers)
     tell(f"about {time_left} of training (a few steps were timed), {_disk(jobs, prepared) / 2**20:.0f} MiB on disk")
+    tell(_files(jobs, prepared, len(parts), packs))
     tell("dry_run=true: nothing was written and nothing trained.")
+
+
+def _files(jobs: Sequence[Job], prepared: Prepared, stacks: int, packs: bool) -> str:
+    """Return how many files the runs to train will have, and whether these are folders or tables."""
+    weights = sum(jobs[index].weights for group in prepared.groups for index in group.jobs)
+    beside = f", and up to {weights:,} of weights" if weights else ""
+    if packs:
+        return f"run_files=tables: {stacks:,} files, one a stack{beside}"
+    runs = sum(len(group.jobs) for group in prepared.groups)
+    return f"run_files=folders: {len(FILES) * runs:,} files, {len(FILES)} a run{beside}"
 
 
 def _range(sizes: Sequence[int]) -> str:

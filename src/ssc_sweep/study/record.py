@@ -1,5 +1,6 @@
 """Write run folders; nothing else does."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,8 @@ from safetensors.numpy import save
 
 from ssc_sweep.data.cohort import Cohort, Floats
 from ssc_sweep.data.splitting import Rows
-from ssc_sweep.study.folder import write_json, write_yaml
+from ssc_sweep.study import packed
+from ssc_sweep.study.folder import RunFolder, StudyFolder, reading, write_json, write_yaml
 from ssc_sweep.study.job import Job, config_text
 from ssc_sweep.training.history import Row
 from ssc_sweep.writing import write_bytes, write_file, write_text
@@ -107,6 +109,28 @@ def write_run(job: Job, result: Result) -> None:
     write_text(folder.log, _log_text(result))
     folder.failed.unlink(missing_ok=True)
     write_text(folder.done, datetime.now().astimezone().isoformat(timespec="seconds") + "\n")
+
+
+def write_table(study: StudyFolder, runs: Sequence[RunFolder]) -> None:
+    """Gather finished runs in one table; their folders go when the runs are released. Hold their locks.
+
+    Runs that lie in a table, have not finished or lack a file are left as they are.
+
+    Raises:
+        CannotWrite: the study's folder cannot be written.
+        CannotRead: a run cannot be read.
+    """
+    rows = []
+    for run in runs:
+        arm, seed = run.path.parent.relative_to(study.path).as_posix(), int(run.path.name.removeprefix("seed="))
+        files = [run.path / name for name in packed.FILES]
+        # A column of numbers has 64 bits.
+        if packed.find(run.path) is None and all(file.exists() for file in files) and seed < 2**63:
+            with reading(run.path):
+                rows.append((arm, seed, [file.read_bytes() for file in files]))
+    if rows:
+        write_file(study.tables / f"{uuid.uuid4().hex}.parquet", lambda beside: packed.write(beside, rows))
+        study.look()
 
 
 def write_failure(job: Job, trace: str) -> None:

@@ -122,6 +122,7 @@ class HypothesisSweeper(Sweeper):
         begin(prepare(jobs))
         words = [[*job.overrides, *self.steering] for job in jobs]
         returns = self.launcher.launch(words, initial_job_idx=0)
+        jobs[0].study.look()
         return [_outcome(job, one) for job, one in zip(jobs, returns, strict=True)]
 
     def _until_decided(self, plan: Plan, folder: StudyFolder) -> None:
@@ -144,8 +145,9 @@ class HypothesisSweeper(Sweeper):
         check_limits(family, plan.rule, limits)
         running = Running.of(self.config)
         arms = {arm.folder: arm for arm in reversed(plan.arms)}
-        # Which weights a round keeps must depend on the study, not on how many runs the round has.
+        # Which files a round keeps, and how, must depend on the study, not on how many runs the round has.
         OmegaConf.update(self.config, "save_weights", running.weights(len(arms) * limits.max_seeds))
+        OmegaConf.update(self.config, "run_files", running.files(len(arms) * limits.max_seeds))
         known: dict[RunFolder, tuple[Job, Outcome | None]] = {}
 
         def train(wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Outcome | None]:

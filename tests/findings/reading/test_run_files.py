@@ -10,8 +10,8 @@ import yaml
 from ssc_sweep.config import leaves
 from ssc_sweep.findings.reading import run_files
 from ssc_sweep.findings.reading.collect import collect
-from ssc_sweep.findings.reading.run_files import ConfigFile, RunYamls, Unreadable, read_table, run_folders
-from ssc_sweep.study.folder import RunFolder, StudyFolder
+from ssc_sweep.findings.reading.run_files import ConfigFile, RunYamls, Unreadable, read_table
+from ssc_sweep.study.folder import RunFolder
 from tests.findings.studies import make_study
 
 CONFIG = "epochs: 3\nmodel:\n  width: 8\nseed: {}\n"
@@ -106,19 +106,6 @@ def test_overrides_in_a_line(tmp_path: Path, text: str, line: str) -> None:
         read = yamls.overrides(folder(tmp_path, overrides=text.replace("{}", seed)))
         assert read == line.replace("{}", seed)
     assert yamls.overrides(RunFolder(tmp_path / "nothing")) == ""
-
-
-def test_one_walk_finds_the_folders_that_a_study_has(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study", seeds=2)
-    folder(study.path / "deep" / "er" / "x=1", config="seed: 0")
-    (study.path / "empty" / "seed=9").mkdir(parents=True)
-    (study.path / "empty" / "seed=file").write_text("")
-    (study.path / "elsewhere").mkdir()
-    (study.path / "elsewhere" / "seed=3").symlink_to(study.path / "control", target_is_directory=True)
-    (study.path / "linked").symlink_to(study.path / "control", target_is_directory=True)
-    assert run_folders(study.path) == study.runs()
-    assert len(study.runs()) == 6 + 3
-    assert run_folders(tmp_path / "nothing") == StudyFolder(tmp_path / "nothing").runs() == []
 
 
 def test_each_distinct_yaml_of_a_study_is_parsed_once(tmp_path: Path, parsed: list[str]) -> None:

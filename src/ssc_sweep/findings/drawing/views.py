@@ -1,5 +1,6 @@
 """A study's runs as the report shows them: curves, differences from the control, log, traceback."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,8 @@ class RunView:
     """One run as the table and its panel show it.
 
     Attributes:
+        href: its folder; "" if it lies in a table.
+        unpack: the words after `python -m ssc_sweep.findings` that make a folder of it then.
         panel: whether it has a panel; without one it has no curves, config, differences and log.
         config: every key of its config.yaml with its value as text; None if it is unknown.
     """
@@ -67,6 +70,7 @@ class RunView:
     seconds: float
     overrides: str
     href: str
+    unpack: str
     reason: str
     panel: bool
     curves: tuple[Curve, ...]
@@ -92,15 +96,16 @@ def titled(probe: Probe) -> str:
     return f"{probe.title}, {probe.unit}" if probe.unit else probe.title
 
 
-def _read_text(path: Path) -> str:
+def _text(run: RunFolder, file: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return run.read(file).decode("utf-8", errors="replace")
     except OSError:
         return ""
 
 
-def _tail(path: Path) -> str:
-    lines = _read_text(path).splitlines()[-LOG_LINES:]
+def _log(run: RunFolder) -> str:
+    """Return the last lines of the run's log."""
+    lines = _text(run, run.log).splitlines()[-LOG_LINES:]
     return "\n".join(line if len(line) <= LINE_LENGTH else f"{line[:LINE_LENGTH]}…" for line in lines)
 
 
@@ -185,15 +190,16 @@ def view_runs(study: Study) -> list[RunView]:
                 first_bad_step=float(run["first_bad_step"]),
                 seconds=float(run["seconds"]),
                 overrides=" ".join(changes) if control or not planned or not paired else "",
-                href="./" + quote(f"{run['folder']}/", safe="/=,+"),
+                href="./" + quote(f"{run['folder']}/", safe="/=,+") if folder.path.is_dir() else "",
+                unpack=shlex.join([str(study.folder.path), f"unpack={run['folder']}"]),
                 reason="" if pd.isna(run["left_out"]) else str(run["left_out"]),
                 panel=panel,
                 curves=_curves(by_epoch, rows[arm, seed]) if panel and (arm, seed) in rows else (),
                 config=config,
                 differences=differences,
                 differences_note=note,
-                log=_tail(folder.log) if panel else "",
-                trace=_read_text(folder.failed)[-LONGEST_TRACE:].strip() if failed else "",
+                log=_log(folder) if panel else "",
+                trace=_text(folder, folder.failed)[-LONGEST_TRACE:].strip() if failed else "",
                 is_control=control is None and arm in controls,
             )
         )

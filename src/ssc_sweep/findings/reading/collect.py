@@ -47,6 +47,7 @@ class Study:
         probes: what its models recorded while they trained, by name, as they declare it.
         own_scores: the user's own scores: name -> (title, unit).
         datasets: arm with a run that counts -> name of its data set, which is the module that loads it.
+        damaged: names the tables of runs that cannot be read; "" if there are none.
     """
 
     folder: StudyFolder
@@ -58,6 +59,7 @@ class Study:
     probes: dict[str, Probe] = field(default_factory=dict)
     own_scores: dict[str, tuple[str, str]] = field(default_factory=dict)
     datasets: dict[str, str] = field(default_factory=dict)
+    damaged: str = ""
 
     @property
     def rule(self) -> Rule | None:
@@ -67,12 +69,12 @@ class Study:
     # Cached: verdicts and tables ask for it several times per arm.
     @cached_property
     def unusable(self) -> str:
-        """Return a remark on ended runs that count nowhere; "" if there are none."""
+        """Return a remark on ended runs that count nowhere, in folders or in tables; "" if there are none."""
         lost = self.runs[self.runs["status"] == LEFT_OUT]
         if lost.empty:
-            return ""
+            return self.damaged
         first = lost.iloc[0]
-        return (
+        return f"{self.damaged} ".lstrip() + (
             f"{len(lost)} of {len(self.runs)} runs are left out, the first, {first['folder']}: {first['left_out']}. "
             "Remove the folders of such runs and give the study's command again; the report lists them all."
         )
@@ -226,5 +228,5 @@ def summarised(folder: StudyFolder, every_column: bool = False) -> tuple[Study, 
     starts = [start for start in later if isinstance(start, dict)] if isinstance(later, list) else []
     provenance = {key: content.get(key) for key in PROVENANCE} | {"later": starts}
     remarks += found.remarks
-    told = (found.probes, found.own_scores, found.datasets)
+    told = (found.probes, found.own_scores, found.datasets, found.damaged)
     return Study(folder, plan, runs, found.history, provenance, tuple(remarks), *told), summary

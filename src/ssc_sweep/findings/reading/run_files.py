@@ -8,9 +8,8 @@ import csv
 import io
 import json
 import math
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +27,6 @@ _LOADER: Any = yaml.CSafeLoader
 # The seed in a config.yaml and in an overrides.yaml, as training writes it.
 _SEED_KEY = re.compile(r"^seed: (0|[1-9]\d*)$", re.MULTILINE)
 _SEED_ITEM = re.compile(r"^- seed=(0|[1-9]\d*)$", re.MULTILINE)
-_MARKS = {"DONE", "FAILED", "config.yaml"}
 
 
 class Unreadable(Exception):
@@ -41,28 +39,21 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def run_folders(study: Path) -> list[RunFolder]:
-    """Return every folder that `StudyFolder.runs` finds, sorted by path, in one walk through the study."""
-    found = set[Path]()
-    for place, folders, files in os.walk(study):
-        if not _MARKS.isdisjoint(files):
-            found.add(Path(place))
-        found |= {Path(place, name) for name in folders if name.startswith("seed=")}
-    return [RunFolder(path) for path in sorted(found)]
-
-
-def load_yaml(path: Path) -> Any:
+def load_yaml(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> Any:
     """Read YAML.
+
+    Args:
+        read: returns the content of the file; that of a run is read with `RunFolder.read`.
 
     Raises:
         Unreadable: there is no such file, or it is not YAML.
     """
-    return _parse(path, _read(path))
+    return _parse(path, _read(path, read))
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, read: Callable[[Path], bytes]) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
 
@@ -132,7 +123,7 @@ class RunYamls:
         Raises:
             Unreadable: it is missing, or not YAML.
         """
-        text = _read(folder.config)
+        text = _read(folder.config, folder.read)
         parts = _SEED_KEY.split(text)
         if len(parts) != 3:
             return _config(_parse(folder.config, text))
@@ -148,7 +139,7 @@ class RunYamls:
     def overrides(self, folder: RunFolder) -> str:
         """Return overrides.yaml in one line; "" if there is no such file, or it holds no list."""
         try:
-            text = _read(folder.overrides)
+            text = _read(folder.overrides, folder.read)
             parts = _SEED_ITEM.split(text)
             alike = (parts[0], parts[-1])
             if len(parts) == 3 and alike in self._overrides:
@@ -197,16 +188,16 @@ class Table:
         return np.array([float(cell) if cell else math.nan for cell in column], dtype=np.float64)
 
 
-def read_table(path: Path) -> Table:
-    """Read a CSV file of complete lines.
+def read_table(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> Table:
+    """Read a CSV file of complete lines; `read` as in `load_yaml`.
 
     Raises:
         Unreadable: it is missing, empty or cut off.
     """
+    text = _read(path, read)
     try:
-        text = path.read_text(encoding="utf-8")
         lines = list(csv.reader(io.StringIO(text)))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
     if not text.strip() or not text.endswith("\n") or any(len(line) != len(lines[0]) for line in lines):
         raise Unreadable(f"{path.name} is cut off: {'its last line is not whole' if text.strip() else 'it is empty'}")

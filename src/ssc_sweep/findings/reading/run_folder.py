@@ -95,7 +95,7 @@ def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> RunHistory:
     Raises:
         Unreadable: it is missing, cut off, or holds text where numbers belong.
     """
-    table = read_table(folder.history)
+    table = read_table(folder.history, folder.read)
     columns = _history_columns(table)
     # Interned: the same few words are in every row of every run.
     kinds = tuple(sys.intern(kind) for kind in table.cells[table.names.index("kind")])
@@ -126,7 +126,7 @@ def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
     Raises:
         Unreadable: the file is missing, cut off or of another version, or disagrees with metrics.json.
     """
-    table = read_table(folder.predictions)
+    table = read_table(folder.predictions, folder.read)
     if metrics["status"] != Status.FINISHED:
         return
     # By position, as an outcome may have any name.
@@ -189,7 +189,7 @@ def read_run(folder: RunFolder, expected_seed: int, yamls: RunYamls) -> Run:
     Raises:
         Unreadable: the folder is invalid.
     """
-    if folder.failed.exists():
+    if folder.has(folder.failed):
         raise Unreadable("both DONE and FAILED are there")
     config = yamls.config(folder)
     if not config.is_config:
@@ -236,6 +236,6 @@ def _declared(metrics: Mapping[str, Any], key: str, names: tuple[str, ...]) -> l
 def read_model(folder: RunFolder) -> str | None:
     """Return the model of a run without metrics, from its config.yaml; None if that does not tell."""
     try:
-        return str(load_yaml(folder.config)["model"]["_target_"]).rpartition(".")[2]
+        return str(load_yaml(folder.config, folder.read)["model"]["_target_"]).rpartition(".")[2]
     except (Unreadable, KeyError, TypeError):
         return None

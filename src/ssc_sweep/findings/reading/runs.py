@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ssc_sweep.findings.reading.run_files import RunYamls, Unreadable, run_folders
+from ssc_sweep.errors import DamagedTable
+from ssc_sweep.findings.reading.run_files import RunYamls, Unreadable
 from ssc_sweep.findings.reading.run_folder import LEFT_OUT, METRICS, UNFINISHED, Run, RunHistory, read_model, read_run
 from ssc_sweep.probe import Probe
 from ssc_sweep.study.folder import StudyFolder
@@ -32,6 +33,7 @@ class Runs:
     probes: dict[str, Probe]
     own_scores: dict[str, tuple[str, str]]
     datasets: dict[str, str]
+    damaged: str
 
 
 def _looked_at(name: str, run: Run) -> bool:
@@ -61,15 +63,20 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
     Args:
         every_column: keep all columns of the histories, not only those that findings use.
     """
+    damaged = ""
+    try:
+        study.look()
+    except DamagedTable as error:
+        damaged = str(error)
     rows: list[dict[str, object]] = []
     histories: dict[int, RunHistory] = {}
     yamls = RunYamls()
     configs: dict[int, str] = {}
-    planned, remarks = {arm.folder for arm in arms}, []
+    planned, remarks = {arm.folder for arm in arms}, [damaged] if damaged else []
     probes: dict[str, Probe] = {}
     own_scores: dict[str, tuple[str, str]] = {}
     datasets: dict[int, str] = {}
-    for folder in run_folders(study.path):
+    for folder in study.runs():
         name = folder.path.relative_to(study.path).as_posix()
         if not re.fullmatch(r"seed=(0|-?[1-9]\d*)", folder.path.name):
             remarks.append(f"The folder {name} is left out: its name is not seed=<number>, so it is no run.")
@@ -80,7 +87,7 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
         row |= {"overrides": yamls.overrides(folder), "folder": name}
         if planned and arm not in planned:
             row |= {"status": LEFT_OUT, "left_out": "study.yaml does not name its arm"}
-        elif folder.done.exists():
+        elif folder.has(folder.done):
             try:
                 run = read_run(folder, seed, yamls)
             except Unreadable as error:
@@ -94,7 +101,7 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
                 histories[len(rows)] = RunHistory(run.history.kinds, columns)
                 probes |= {probe.name: probe for probe in run.probes}
                 own_scores |= run.own_scores
-        elif folder.failed.exists():
+        elif folder.has(folder.failed):
             row |= {"status": Status.FAILED.value, "model": read_model(folder)}
         else:
             row |= {"status": UNFINISHED, "left_out": "no DONE: it was broken off, or is still running"}
@@ -110,7 +117,7 @@ def read_runs(study: StudyFolder, arms: Sequence[Arm], every_column: bool) -> Ru
     history = _history([(names[i], int(str(rows[i]["seed"])), one) for i, one in histories.items()])
     known = {name for row in rows for name in row}
     table = pd.DataFrame(rows, columns=[*COLUMNS, *sorted(known - set(COLUMNS))])
-    return Runs(table, history, remarks, probes, own_scores, {names[i]: datasets[i] for i in histories})
+    return Runs(table, history, remarks, probes, own_scores, {names[i]: datasets[i] for i in histories}, damaged)
 
 
 def _strangers(arms: Sequence[str], configs: Mapping[int, str]) -> list[int]:

@@ -81,12 +81,12 @@ def _with_runs(
     rmse, test = list(one.rmse), list(one.test_rmse or ())
     for seed in seeds:
         run = folder.run(arm, seed)
-        if not run.done.exists() and run.failed.exists():
+        if not run.has(run.done) and run.has(run.failed):
             failed.append(seed)
             continue
         # Every run has ended, or launch has raised.
-        assert unfit or run.done.exists()
-        metrics = run.read_metrics() if run.done.exists() else {}
+        assert unfit or run.has(run.done)
+        metrics = run.read_metrics() if run.has(run.done) else {}
         counted.append(seed)
         rmse.append(metrics.get("rmse"))
         test.append(metrics.get("test_rmse"))

@@ -96,7 +96,10 @@ class SearchDriver(OptunaSweeperImpl):
             UserError: it is wrong.
         """
         assert self.config is not None and self.hydra_context is not None
-        if Running.of(self.config).dry_run:
+        running = Running.of(self.config)
+        if running.run_files == "tables":
+            raise UserError("run_files=tables: a search reads the folders of its runs. Leave it out.")
+        if running.dry_run:
             raise UserError(
                 "dry_run=true: a search chooses its runs while it trains, so they cannot be listed in advance. "
                 "Leave it out, or list one configuration: python -m ssc_sweep -m <its overrides> seeds=5 dry_run=true."

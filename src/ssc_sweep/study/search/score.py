@@ -37,7 +37,7 @@ def read_seeds(folders: Sequence[RunFolder], objectives: Sequence[str]) -> Seeds
     metrics, reasons = [], []
     for folder in folders:
         value = None
-        if folder.done.exists():
+        if folder.has(folder.done):
             metrics.append(folder.read_metrics())
             value = metrics[-1]["rmse"]
             if value is None:
@@ -45,8 +45,8 @@ def read_seeds(folders: Sequence[RunFolder], objectives: Sequence[str]) -> Seeds
             reasons += [
                 f"metrics.json has no number {o}" for o in objectives[1:] if not admits(float, metrics[-1].get(o))
             ]
-        elif folder.failed.exists():
-            reasons.append(f"{folder.path.name} failed: {folder.failed.read_text().strip().splitlines()[-1]}")
+        elif folder.has(folder.failed):
+            reasons.append(f"{folder.path.name} failed: {folder.read_failure()}")
         else:
             reasons.append(f"{folder.path.name} was not trained")
         rmse.append(value)

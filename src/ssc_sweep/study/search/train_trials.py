@@ -52,6 +52,6 @@ def launch(
         error = ended._return_value
         if isinstance(error, DoesNotFit):
             wrong.setdefault(arm.folder, error)
-        elif isinstance(error, UserError) or not folder.run(arm.folder, seed).failed.exists():
+        elif isinstance(error, UserError) or not (run := folder.run(arm.folder, seed)).has(run.failed):
             raise error
     return wrong
