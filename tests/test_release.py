@@ -97,6 +97,7 @@ def test_a_failing_command_and_a_warning_of_ours_are_refused(tmp_path: Path) -> 
     with pytest.raises(release.Refused, match="exit code 3"):
         release.call(tmp_path, sys.executable, "-c", "raise SystemExit(3)")
     (tmp_path / "ssc_sweep").mkdir()
+    (tmp_path / "ssc_sweep" / "__init__.py").touch()
     (tmp_path / "ssc_sweep" / "old.py").write_text("import warnings\nwarnings.warn('gone soon', DeprecationWarning)\n")
     with pytest.raises(release.Refused, match="DeprecationWarning: gone soon"):
         release.call(tmp_path, sys.executable, "-c", "import ssc_sweep.old")
