@@ -1,12 +1,15 @@
-# make sweep   three suspected causes against the failing run: a table, a report, a study folder
-# make test    the whole test suite          make lint    style, types, structure
-# make faults  kills, full disks, damaged files, random words and tables: an hour; N=10: ten minutes
-# make bench   speed against a straightforward implementation, side by side; what verdicts are worth
+# make sweep      three suspected causes against the failing run: a table, a report, a study folder
+# make test       the whole test suite
+# make lint       style, types, structure
+# make faults     kills, full disks, damaged files, random words and tables: an hour; N=10: ten minutes
+# make bench      speed against a straightforward implementation, side by side; what verdicts are worth
+# make coverage   the test suite, and the lines that no test runs; TESTS=tests/audit: one part of it
+# make release    sdist and wheel, installed and run on the oldest and the newest Python; PYTHONS="...": those not on PATH
 
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: sweep test lint bench faults
+.PHONY: sweep test lint faults bench coverage release
 
 sweep: .venv/installed
 	$(BIN)/python -m ssc_sweep -m hypothesis=lr,batch,ema
@@ -37,6 +40,18 @@ bench: .venv/installed
 	$(BIN)/python -m tests.bench.confirming
 	$(BIN)/python -m tests.bench.search
 	$(BIN)/python -m tests.bench.verdicts
+
+TESTS ?= tests
+coverage: .venv/installed
+	rm -rf .coverage && mkdir .coverage
+	$(BIN)/coverage run -m pytest $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet
+	$(BIN)/coverage report
+
+PYTHONS ?=
+release: .venv/installed
+	$(BIN)/python -m tests.release $(PYTHONS)
 
 # One environment for everything; the constraints pin every version, torch first of all.
 .venv/installed: pyproject.toml .ci/constraints.txt

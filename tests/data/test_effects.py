@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,13 @@ from statsmodels.treatment.treatment_effects import TreatmentEffect
 
 from ssc_sweep.data import nhefs
 from ssc_sweep.data.cohort import Adjustment, Floats, Ints
-from ssc_sweep.data.effects import Estimate, estimate_effects
+from ssc_sweep.data.effects import Estimate, effects_csv, estimate_effects
 from ssc_sweep.errors import DoesNotFit, UserError
+from tests.conftest import MakeConfig
 
 ESTIMATORS = ["unadjusted", "IPW", "outcome regression", "standardisation", "AIPW"]
 PLAIN = Adjustment()
+CONFOUNDERS = nhefs.load().keep("confounders")
 # Hernan & Robins: all nine confounders, four of them also squared, one of them a modifier.
 BOOK = Adjustment(
     squared=("age", "smokeintensity", "smokeyrs", "wt71"),
@@ -243,3 +246,14 @@ def test_one_treatment_and_an_infinite_outcome() -> None:
 def test_importing_it_takes_neither_torch_nor_statsmodels() -> None:
     code = "import sys, ssc_sweep.data.effects; print(*{'torch', 'statsmodels', 'sklearn'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
+
+
+def test_the_table_of_a_study_is_that_of_its_rows_without_test_rows(make_config: MakeConfig) -> None:
+    table = pd.read_csv(StringIO(effects_csv(make_config("split.test_share=0.2"))))
+    assert table["estimator"].tolist() == ESTIMATORS and set(table["rows"]) == {1566 - 313}
+    whole = pd.read_csv(StringIO(effects_csv(make_config())))
+    found = estimate_effects(
+        pd.DataFrame(CONFOUNDERS.x, columns=CONFOUNDERS.names), CONFOUNDERS.t, CONFOUNDERS.y, CONFOUNDERS.treatments,
+        CONFOUNDERS.outcomes, CONFOUNDERS.adjustment,
+    )  # fmt: skip
+    assert whole["effect"].tolist() == pytest.approx([one.effect for one in found])

@@ -6,7 +6,8 @@ import pytest
 from ssc_sweep.data import nhefs
 from ssc_sweep.data.cohort import HIDDEN
 from ssc_sweep.data.source import Data
-from ssc_sweep.data.splitting import choose_rows
+from ssc_sweep.data.splitting import choose_rows, hide
+from ssc_sweep.data.splitting import test_rows as held_back
 from ssc_sweep.errors import UserError
 from tests.conftest import MakeConfig
 from tests.data.rows import split
@@ -159,3 +160,18 @@ def test_validation_rows_held_to_the_range_of_the_training_rows(make_config: Mak
     np.testing.assert_array_equal(data.train.x, split(COHORT, make_config()).train.x)
     narrow = split(COHORT, make_config("scaling.clip=3"))
     assert abs(narrow.train.x).max() <= 3 + 1e-9 and abs(narrow.val.x).max() <= 3 + 1e-9
+
+
+def test_hidden_treatments_need_a_confounder_to_depend_on(make_config: MakeConfig) -> None:
+    none = COHORT.keep("confounders")
+    alone = replace(none, x=none.x[:, :0], columns=())
+    with pytest.raises(UserError, match="labels=half_mar needs a confounder to depend on: nhefs has none"):
+        hide(alone, np.arange(100), make_config("labels=half_mar"))
+
+
+def test_rows_held_back_need_a_known_treatment(make_config: MakeConfig) -> None:
+    config = make_config("split.test_share=0.1")
+    t = COHORT.t.copy()
+    t[held_back(len(t), 0.1)] = HIDDEN
+    with pytest.raises(UserError, match="none with a known treatment: use a larger share, or 0"):
+        split(replace(COHORT, t=t), config)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from ssc_sweep.data.synthetic import load
+from ssc_sweep.errors import UserError
 
 PARAMETERS = {
     "rows": 20_000, "d_x": 8, "d_y": 2, "treatments": 3, "effect": 3.0, "confounding": 1.0, "noise": 1.0,
@@ -67,3 +68,8 @@ def test_columns_of_the_second_wave_declare_their_code() -> None:
     cohort = load(**PARAMETERS | {"wave_columns": 2, "label_shift": 1.0})
     assert [column.codes for column in cohort.columns] == [()] * 6 + [(2.0,)] * 2
     assert (cohort.x[10_000:, -2:] == 2).all() and (cohort.x[:10_000, -2:] < 2).all()
+
+
+def test_more_wave_columns_than_covariates_are_refused() -> None:
+    with pytest.raises(UserError, match=r"dataset\.wave_columns=9 is out of bounds: allowed is at most dataset\.d_x=8"):
+        load(**PARAMETERS | {"wave_columns": 9})

@@ -400,3 +400,8 @@ def test_at_most_5_percent_of_studies_without_effect_make_a_false_claim() -> Non
             found = judge_study(study, {str(i): (str(i), "0") for i in range(1, 5)}, rule).values()
             wrong += any(one.matters.answer in (Matters.BETTER, Matters.WORSE) for one in found)
         assert wrong / 200 <= 0.05
+
+
+def test_a_judgement_is_settled_once_both_questions_have_an_answer() -> None:
+    assert judged(around(5.0, 40), around(50.0, 40)).settled
+    assert not judged(around(5.0, 3), around(50.0, 3)).settled

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ssc_sweep.verdicts import paired
-from ssc_sweep.verdicts.paired import fewest, sign_flip
+from ssc_sweep.verdicts.paired import fewest, sign_flip, t_interval
 from tests.verdicts.noise import log_mean, real_noise
 
 Floats = NDArray[np.float64]
@@ -129,3 +129,8 @@ def test_the_rejected_interval_covers_too_little() -> None:
     found = stats.bootstrap((x,), np.mean, axis=1, n_resamples=999, method="BCa", rng=np.random.default_rng(0))
     low, high = found.confidence_interval
     assert np.mean((low <= 0) & (high >= 0)) < 0.93
+
+
+def test_the_t_interval_by_hand() -> None:
+    # Mean 2, standard error 1 / sqrt(3), two degrees of freedom.
+    assert t_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx((2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))

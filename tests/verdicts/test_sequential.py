@@ -117,6 +117,7 @@ def test_lost_runs_move_the_interval_and_no_warning_is_raised() -> None:
     x[::4] = math.inf
     low, high = interval(x, 0.05)
     assert math.isfinite(low) and high > interval(x[np.isfinite(x)], 0.05)[1]
+    assert confidence_sequence(np.array([math.inf] * 40 + [0.0]), 0.05) == (math.inf, math.inf)
     assert interval(np.array([]), 0.05) == (-math.inf, math.inf) and p_value(np.array([])) == 1.0
 
 

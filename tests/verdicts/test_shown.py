@@ -33,3 +33,4 @@ def test_a_forest_shares_its_axis() -> None:
     assert lines["near"].strip() == "-----o-----" and lines["near"][middle] == "o"
     assert lines["none"] == " " * middle + "|" + " " * middle
     assert forest({"one": with_ratio(0.5, 0.7, math.inf)})["one"].endswith("-")
+    assert forest({"one": with_ratio(0.0, 0.95, 2.0)})["one"].startswith("--")
