@@ -29,8 +29,19 @@ def test_one_group_is_cut_into_whole_rounds_of_workers() -> None:
     assert sizes([group(0, 4)], workers=8) == [1, 1, 1, 1]
 
 
-def test_a_group_with_its_share_of_the_work_is_cut_into_its_share_of_workers() -> None:
-    assert sizes([group(0, 12, load=3.0), group(12, 12, load=1.0)]) == [6, 6, 12]
+def test_groups_are_cut_so_that_the_workers_end_together() -> None:
+    """A stack of n runs lasts load (n + 0.7). In one stack each, 3 x 12.7 = 38.1 is the end; in 3 and 1, it is
+    2 x 3 x 4.7 = 28.2 beside 3 x 4.7 + 12.7 = 26.8. Half of all the work, in one stack each, would be 25.4.
+    """
+    assert sizes([group(0, 12, load=3.0), group(12, 12, load=1.0)]) == [4, 4, 4, 12]
+    # Ten runs each of five arms in batches of 10, 32 and 64: 3 stacks of the first would leave a worker idle.
+    arms = [group(0, 40, load=8.0), group(40, 10, load=3.0), group(50, 10, load=2.0)]
+    assert sizes(arms) == [10, 10, 10, 10, 10, 10]
+
+
+def test_a_stack_costs_more_than_its_runs() -> None:
+    assert sizes([group(0, 16), group(16, 16)]) == [16, 16]
+    assert len(sizes([group(0, 500)])) == 32  # 16 and a few: more would only add steps
 
 
 def test_models_that_are_solved_have_no_load() -> None:
