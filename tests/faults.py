@@ -30,6 +30,7 @@ MANY = ("epochs=10", "seed=range(0,16)", "optimizer.lr=1e-4,1e-3")
 TINY = (*BASE, *MANY, "workers=2", "save_weights=none")
 FEW = ("epochs=2", "seed=0,1", "optimizer.lr=1e-4,1e-3")
 UNSTEADY = ["seconds", "stack", "overrides"]
+Run = Callable[..., tuple[int, str]]  # run(folder, *words): the exit code of a command, and what stood on stderr
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -69,13 +70,19 @@ def leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".*") if path.is_file()]
 
 
-def kills(folder: Path, times: int, draw: random.Random, *more: str, runs: Sequence[str] = MANY) -> None:
-    """Kill the command or one of its workers `times` times; the study must come out as if nobody had."""
+def kills(
+    folder: Path, times: int, draw: random.Random, *more: str, runs: Sequence[str] = MANY, run: Run = ended
+) -> None:
+    """Kill the command or one of its workers `times` times; the study must come out as if nobody had.
+
+    Args:
+        run: runs the commands that nobody kills.
+    """
     words = (*BASE, *runs, "workers=2", "save_weights=none", *more)
     whole = folder / "whole"
     whole.mkdir()
     begin = time.monotonic()
-    code, err = ended(whole, *words)
+    code, err = run(whole, *words)
     assert code == 0, err
     length = time.monotonic() - begin
     for i in range(times):
@@ -91,7 +98,7 @@ def kills(folder: Path, times: int, draw: random.Random, *more: str, runs: Seque
             os.kill(victim, signal.SIGKILL)
         process.communicate()
         before = {path: path.stat().st_mtime_ns for path in place.glob("outputs/s/**/DONE")}
-        code, err = ended(place, *words)
+        code, err = run(place, *words)
         assert code == 0, err
         assert {path: path.stat().st_mtime_ns for path in before} == before, "trained twice"
         pd.testing.assert_frame_equal(summary(place), summary(whole), check_exact=True)
@@ -100,7 +107,7 @@ def kills(folder: Path, times: int, draw: random.Random, *more: str, runs: Seque
     shutil.rmtree(whole)
 
 
-def disks(folder: Path) -> None:
+def disks(folder: Path, *more: str, run: Run = ended) -> None:
     """A disk of 3 MB, where root may mount one: one line, finished runs stay, and with room the study goes on."""
     small = folder / "small"
     small.mkdir()
@@ -109,19 +116,19 @@ def disks(folder: Path) -> None:
         print("disks: no right to mount a small file system; left out", file=sys.stderr)
         return
     words = (*BASE[:-2], "model.width=128", *MANY[1:], "epochs=1", "workers=2", "study=s", "save_weights=all",
-             f"outputs={small}")  # fmt: skip
+             f"outputs={small}", *more)  # fmt: skip
     try:
-        code, err = ended(folder, *words)
+        code, err = run(folder, *words)
         assert code in (1, 2) and "Traceback" not in err, err
         assert [line for line in err.splitlines() if line.startswith("error: ")], err
         subprocess.run(["mount", "-o", "remount,size=300m", str(small)], check=True)
-        code, err = ended(folder, *words)
+        code, err = run(folder, *words)
         assert code == 0, err
     finally:
         subprocess.run(["umount", str(small)], check=True)
 
 
-def damage(folder: Path, runs: Sequence[str] = FEW, run: Callable[..., tuple[int, str]] = ended) -> None:
+def damage(folder: Path, runs: Sequence[str] = FEW, run: Run = ended) -> None:
     """Cut every file of a small study in turn to half of its length: noticed, or made again; never a traceback."""
     words = (*BASE, *runs, "workers=0")
     assert run(folder, *words)[0] == 0
