@@ -23,7 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
-import psutil
+
+from tests.processes import begin, of_session
 
 BASE = ("-m", "dataset_size=n100", "covariates=confounders", "model.width=16", "study=s")
 MANY = ("epochs=10", "seed=range(0,16)", "optimizer.lr=1e-4,1e-3")
@@ -33,33 +34,11 @@ UNSTEADY = ["seconds", "stack", "overrides"]
 Run = Callable[..., tuple[int, str]]  # run(folder, *words): the exit code of a command, and what stood on stderr
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """A command of ours in a session of its own."""
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    env.pop("HYDRA_FULL_ERROR", None)  # who sets it asks for tracebacks
-    return subprocess.Popen(
-        [sys.executable, "-m", "ssc_sweep", *words], cwd=folder, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,
-    )  # fmt: skip
-
-
 def ended(folder: Path, *words: str) -> tuple[int, str]:
     """(exit code, what stood on stderr) of a command."""
-    process = start(folder, *words)
+    process = begin(folder, *words)
     _, err = process.communicate()
     return process.returncode, err
-
-
-def of_session(session: int) -> list[psutil.Process]:
-    """The processes of a session that live."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
 
 
 def summary(folder: Path) -> pd.DataFrame:
@@ -88,7 +67,7 @@ def kills(
     for i in range(times):
         place = folder / f"kill_{i}"
         place.mkdir()
-        process = start(place, *words)
+        process = begin(place, *words)
         while not list(place.glob("outputs/s/**/config.yaml")) and process.poll() is None:
             time.sleep(0.01)
         time.sleep(draw.uniform(0, length / 3))
@@ -151,7 +130,7 @@ def damage(folder: Path, runs: Sequence[str] = FEW, run: Run = ended) -> None:
 def starts(folder: Path, times: int, draw: random.Random) -> None:
     """Start and stop, over and over: no process and no file stays."""
     for _ in range(times):
-        process = start(folder, *TINY)
+        process = begin(folder, *TINY)
         time.sleep(draw.uniform(0, 6))
         number = draw.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
         told = time.monotonic()

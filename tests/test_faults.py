@@ -1,7 +1,6 @@
 """The short form of `make faults`, and property tests: whatever the words or the table, one line or a result."""
 
 import contextlib
-import io
 import os
 import random
 import subprocess
@@ -14,12 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ssc_sweep.__main__ import main
 from ssc_sweep.errors import UserError
 from ssc_sweep.findings.reading.collect import read
 from ssc_sweep.study.folder import StudyFolder
 from tests import faults
-from tests.command import TINY, Command, make_command
+from tests.command import TINY, Command, make_command, run_here
 
 command = pytest.fixture(make_command)
 LONG = int(os.environ.get("SSC_SWEEP_EXAMPLES", "0"))
@@ -73,24 +71,6 @@ def test_a_run_that_cannot_be_written_down_fails_alone(command: Command) -> None
     ended = command("-m", *TINY, "dataset.effect=1e300,3.0", "seeds=2")
     assert ended.code in (0, 1) and "Traceback" not in ended.err, ended.err
     assert len(command.done()) + len(list(command.folder.rglob("FAILED"))) == 4
-
-
-def run_here(folder: Path, *words: str) -> tuple[int, str]:
-    """(exit code, what stood on stderr) of a command in this process."""
-    out, err, before, argv = io.StringIO(), io.StringIO(), Path.cwd(), sys.argv
-    code = 0
-    os.chdir(folder)
-    sys.argv = ["ssc_sweep", *words]
-    os.environ.pop("HYDRA_FULL_ERROR", None)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        os.chdir(before)
-        sys.argv = argv
-    return code, err.getvalue()
 
 
 KEYS = [

@@ -15,7 +15,7 @@ from ssc_sweep.audit import forecast
 from ssc_sweep.audit.__main__ import main
 from ssc_sweep.audit.definitions import BY_NAME
 from ssc_sweep.audit.page import MARK
-from tests.audit.test_forecast import CONTENT, fitted
+from tests.audit.coefficients import CONTENT, fitted
 from tests.command import Command, Ended
 
 FIVE = {"pica", "diabetes", "hbpmed", "boweltrouble", "hbp"}

@@ -12,7 +12,7 @@ from ssc_sweep.data.splitting import same_rows_for_all_seeds, split
 from ssc_sweep.data.synthetic import load
 from ssc_sweep.errors import UserError
 from tests.conftest import MakeConfig
-from tests.data.test_synthetic import PARAMETERS
+from tests.data.generated import PARAMETERS
 
 COLUMNS = (
     Column("age", Role.BASELINE),

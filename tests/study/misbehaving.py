@@ -12,6 +12,12 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.models.flow_ssc import FlowSSC
 
 SEED = 1
+MODEL = "couplings=6 width=8 x_couplings=3 x_width=8 gamma=1 samples=5 inert=false min_scale=1e-3 clamp=100"
+
+
+def failing(name: str) -> list[str]:
+    values = [f"model.{value}" for value in MODEL.split()]
+    return [f"model._target_=tests.study.misbehaving.{name}", "admit=tests", *values]
 
 
 class Misbehaving(FlowSSC):
