@@ -26,6 +26,14 @@ def make_config() -> MakeConfig:
     return lambda *overrides: check(composed(overrides))
 
 
+# Their tests wait for processes and servers. They begin first, so that all of xdist's processes end together.
+FIRST = ("test_clusters.py", "test_faults.py", "test_workers.py", "test_survival.py", "test_stack_independence.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Tensors are tiny here: a second thread only waits for the first, and for whatever else the machine does."""

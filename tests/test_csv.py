@@ -293,7 +293,7 @@ def test_outcomes_named_like_columns_of_ours(command: Command, outcomes: list[st
     frame[outcomes] = np.random.default_rng(1).normal(size=(len(frame), len(outcomes)))
     frame.drop(columns="weight").to_csv(command.folder / "my.csv", index=False)
     named = "[" + ",".join(f'"{name}"' for name in outcomes) + "]"
-    ended = command("-m", *WORDS, f"dataset.outcome={named}", "seeds=2", "target=100")
+    ended = command("-m", *WORDS, f"dataset.outcome={named}", "seeds=2", "target=100", "model.samples=5")
     assert ended.code == 0 and "left out" not in ended.out + ended.err, ended.err
     with next((command.folder / "outputs").glob("**/predictions.csv")).open() as file:
         header = next(csv.reader(file))

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import sys
 import time
@@ -70,6 +71,13 @@ class KilledOnce(Misbehaving):
         if not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Removes(Misbehaving):
+    """The folder of the study is gone, as if somebody had removed it."""
+
+    def misbehave(self) -> None:
+        shutil.rmtree("outputs/s")
 
 
 class Sleeps(FlowSSC):
