@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from ssc_sweep.__main__ import main
+from ssc_sweep.steering import Running
 from ssc_sweep.study.conduct import ThisMachine, conduct
 from ssc_sweep.study.job import Job, Outcome
-from ssc_sweep.study.running import Running
 
 # A study that takes a moment: 30 training rows, three updates, no worker processes, no figures.
 TINY = (

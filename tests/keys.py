@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from ssc_sweep import admission
 from ssc_sweep.config import RunConfig, conf_dir
 from ssc_sweep.schema import shown, signature, words
-from ssc_sweep.study.running import Limits, Running
+from ssc_sweep.steering import Limits, Running
+from ssc_sweep.study.search.settings import Settings
 from ssc_sweep.verdicts.rule import Rule
 
 PAGE = Path(__file__).parents[1] / "docs" / "CONFIG.md"
@@ -57,6 +58,8 @@ def page() -> str:
     values = {str(key): value for key, value in plain.items()}
     parts = ["### A run\n\n" + table(rows(RunConfig, values))]
     parts.append("### A study\n\n" + table(rows(Limits, values)) + "".join(f"{row}\n" for row in rows(Running, values)))
+    defaults = Settings().model_dump(mode="json")
+    parts.append("### A search\n\n" + table(rows(Settings, defaults, "hydra.sweeper.")))
     parts.append("### The rule\n\n" + table(rows(Rule, values["rule"], "rule.")))
     for group in ("model", "dataset", "optimizer"):
         for file in sorted((conf_dir() / group).glob("*.yaml")):

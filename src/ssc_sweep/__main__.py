@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import NoReturn
 
 import hydra
-import yaml
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -29,22 +28,17 @@ from ssc_sweep.admission import admitting
 from ssc_sweep.command_line import at_home, check_options, own_choices
 from ssc_sweep.config import HYDRA_TARGETS, UNNAMED_STUDY, conf_dir
 from ssc_sweep.config_folders import spare_plain_keys
-from ssc_sweep.errors import FindingsFailed, Unsuccessful, UserError
-from ssc_sweep.explain import explain, is_known
+from ssc_sweep.errors import GO_ON, FindingsFailed, Unsuccessful, UserError, message
+from ssc_sweep.explain import OF_HYDRA, explain, is_bug
 from ssc_sweep.findings.callback import show_ended
 from ssc_sweep.study.plan import new_command, without_password
 from ssc_sweep.study.workers import dismiss, end_server
-
-# Exceptions that Hydra also raises for wrong input. One that `explain` does not know is our bug.
-PLAIN = (ValueError, TypeError, RuntimeError, AssertionError)
 
 # System errors: no space, no permission, or a folder in place of a file.
 OF_THE_MACHINE = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EMFILE, errno.ENFILE,
     errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EAGAIN, errno.EISDIR, errno.ENOTDIR, errno.ELOOP,
 )  # fmt: skip
-
-GO_ON = "What is finished stays; the same command with study=<its folder> goes on."
 
 
 @hydra.main(config_path=str(conf_dir()), config_name="config", execution_whitelist=HYDRA_TARGETS)
@@ -116,7 +110,7 @@ def run_and_show() -> None:
 
 
 def complain(error: Exception) -> None:
-    print("error:", without_password(" ".join(str(error).split())), file=sys.stderr)
+    print("error:", without_password(message(error)), file=sys.stderr)
 
 
 def leave(error: Exception) -> NoReturn:
@@ -145,8 +139,7 @@ def main() -> None:
         if (why := output.lost()) is not None:
             leave(Unsuccessful(f"what was printed could not be written to standard output: {why}."))
     except BrokenPipeError:
-        # The reader has closed the pipe, as in --help | head. Discard what else is printed at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.discard()
         sys.exit(128 + signal.SIGPIPE)
     except (UserError, Unsuccessful) as error:
         if wants_traceback:
@@ -154,8 +147,8 @@ def main() -> None:
         leave(error)
     except BrokenExecutor as error:  # a worker of one of Hydra's own launchers
         leave(Unsuccessful(f"a worker process was killed, or ran out of memory ({type(error).__name__}). {GO_ON}"))
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, *PLAIN) as error:
-        if wants_traceback or (type(error) in PLAIN and not is_known(error)):
+    except OF_HYDRA as error:
+        if wants_traceback or is_bug(error):
             raise
         leave(UserError(explain(error, sys.argv[1:])))
     except OSError as error:

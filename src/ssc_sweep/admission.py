@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import UserError, message
 
 VARIABLE = "SSC_SWEEP_ADMIT"
 # Exceptions of the user's own code, on import or call, that are reported in one line; others are shown as they are.
@@ -24,14 +24,14 @@ USERS_FAULTS = (
     ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError, OSError,
     RuntimeError, AssertionError, SystemExit,
 )  # fmt: skip
-# An example of each group, for messages.
-EXAMPLE = {"model": "flow_ssc", "dataset": "csv", "optimizer": "adam"}
-# What each group may name inside this package.
+# Groups that name a target, whose arguments are their other keys -> what each may name inside this package.
 INSIDE = {
     "model": "ssc_sweep.models.",
     "dataset": "ssc_sweep.data.",
     "optimizer": "ssc_sweep.training.optimizer.",
 }
+# A choice of each, for messages.
+EXAMPLE = {"model": "flow_ssc", "dataset": "csv", "optimizer": "adam"}
 
 
 def _split(text: str) -> list[str]:
@@ -156,7 +156,7 @@ def explained(what: str, kind: type[UserError] = UserError) -> Iterator[None]:
         yield
     except USERS_FAULTS as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        text = " ".join(str(error).split()) or "no message"
+        text = message(error) or "no message"
         # Exceptions of the import system itself are in no file of the user's.
         where = f" ({Path(frame.filename).name}, line {frame.lineno})" if not frame.filename.startswith("<") else ""
         raise kind(f"{what} cannot be used: {type(error).__name__}: {text}{where}.") from error

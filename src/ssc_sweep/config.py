@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from ssc_sweep.errors import UserError
 from ssc_sweep.fingerprint import sha256
 from ssc_sweep.schema import NotNegative, Positive, Section, checked
+from ssc_sweep.steering import STUDY_KEYS
 
 # The only Python objects that Hydra itself may call for a config, by exact name. Sweepers and launchers are not listed:
 # Hydra makes only its registered plugins, and no targets among their arguments.
@@ -183,12 +184,6 @@ def shared_settings(cfg: DictConfig) -> dict[str, Any]:
     }
 
 
-# Keys of a composed config that control Hydra or the study but change no run.
-STUDY_KEYS = (
-    "hydra", "target", "rule", "seeds", "study", "outputs", "arm", "hypothesis", "experiment", "admit", "scores",
-    "effects", "search_space", "n_trials", "time_budget_s", "storage", "workers", "memory_budget", "device", "retry",
-    "fail_fast", "max_failures", "save_weights", "report", "dry_run", "max_seeds", "first_seed", "format", "page",
-)  # fmt: skip
 # Keys of a data set about judging its outcome. They go to `target` and to the models, not to the loading function.
 DATASET_KEYS = ("target", "clamp")
 # Keys of a data set with a value per column. The columns are the user's, so Hydra must accept names that no YAML has:

@@ -17,8 +17,9 @@ from hydra.errors import SearchPathException
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig
 
-from ssc_sweep.config import STUDY_KEYS, RunConfig, conf_dir
+from ssc_sweep.config import RunConfig, conf_dir
 from ssc_sweep.errors import UserError
+from ssc_sweep.steering import STUDY_KEYS
 
 # Keys of Hydra's own config that a YAML of the user's folder may set.
 ALLOWED_OF_HYDRA = ("hydra.sweeper.", "hydra.launcher.", "hydra.callbacks.")

@@ -1,5 +1,18 @@
 """What ends a command with one line: invalid input (exit code 2) and failures (1)."""
 
+# How to continue a command that was broken off.
+GO_ON = "What is finished stays; the same command with study=<its folder> goes on."
+
+
+def message(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    return " ".join(str(error).split())
+
+
+def type_and_message(error: BaseException) -> str:
+    """Return for example "ValueError: no such shape", in one line."""
+    return f"{type(error).__name__}: {message(error)}"
+
 
 class UserError(Exception):
     """Something the user gave cannot be used.

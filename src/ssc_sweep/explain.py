@@ -7,12 +7,19 @@ from collections.abc import Sequence
 
 import yaml
 from hydra.core import plugins
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
+from ssc_sweep.admission import INSIDE
 from ssc_sweep.config import BY_COLUMN, conf_dir
+from ssc_sweep.errors import message
 from ssc_sweep.schema import did_you_mean
 
+# Exceptions that Hydra also raises for wrong input.
+PLAIN = (ValueError, TypeError, RuntimeError, AssertionError)
+OF_HYDRA = (HydraException, OmegaConfBaseException, yaml.YAMLError, *PLAIN)
+
 CHOOSE_PLUGIN = "choose one with hydra/sweeper=<name> or hydra/launcher=<name>. See --hydra-help."
-WITH_ARGUMENTS = ("model", "dataset", "optimizer")  # groups whose keys are the arguments of their _target_
 # Hydra's message -> what to say instead. {words} is the command line; {1}, {2} ... are the groups of the pattern.
 MEANINGS = {
     r"add --multirun": "several values need -m, as in 'python -m ssc_sweep -m {words}'.",
@@ -74,7 +81,7 @@ def known_keys(command: str = "config") -> list[str]:
 
 
 def _text(error: Exception) -> str:
-    return " ".join(f"{error} {error.__cause__ or ''}".split())
+    return f"{message(error)} {message(error.__cause__) if error.__cause__ else ''}".strip()
 
 
 def _place(error: Exception) -> str | None:
@@ -89,11 +96,11 @@ def _swaps_plugins(error: Exception) -> bool:
     return isinstance(error, AssertionError) and frames[-1].filename == plugins.__file__
 
 
-def is_known(error: Exception) -> bool:
-    """Return whether the input caused an error for which Hydra has no exception."""
-    if _swaps_plugins(error) or _place(error) is not None:
-        return True
-    return any(re.search(pattern, _text(error)) for pattern in (*MEANINGS, NO_CHOICE.pattern, UNREADABLE.pattern))
+def is_bug(error: Exception) -> bool:
+    """Return whether the program caused this error, and not the input."""
+    if type(error) not in PLAIN or _swaps_plugins(error) or _place(error) is not None:
+        return False
+    return not any(re.search(pattern, _text(error)) for pattern in (*MEANINGS, NO_CHOICE.pattern, UNREADABLE.pattern))
 
 
 def _choices(group: str) -> list[str]:
@@ -152,7 +159,7 @@ def _unknown(key: str, known: Sequence[str]) -> str:
         return f"{key} is unknown. {did_you_mean(key, known)}"
     beside = [one.removeprefix(f"{group}.") for one in known if one.startswith(f"{group}.")]
     hint = did_you_mean(name, beside, "See --help.", f"{group}.")
-    if group in WITH_ARGUMENTS:
+    if group in INSIDE:
         hint += f" An argument that the YAML of {group} leaves out is added with a plus: +{key}=<value>."
     return f"{key} is unknown. {hint}"
 

@@ -70,7 +70,12 @@ def _say_the_last() -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        discard()
+
+
+def discard() -> None:
+    """Discard what is still printed: the reader has closed the pipe, as in `--help | head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def lost() -> str | None:

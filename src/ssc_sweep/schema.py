@@ -94,7 +94,11 @@ def did_you_mean(word: str, known: Sequence[str], otherwise: str = "See --help."
 
 
 def refusal(key: str, value: object, annotation: Any, metadata: Iterable[object] = ()) -> str:
-    """Return the error line for a value that is not allowed."""
+    """Return the error line for a value that is not allowed.
+
+    >>> refusal("role", "confunder", Literal["confounder", "after"])
+    'role=confunder is out of bounds: allowed is confounder | after. Did you mean confounder?'
+    """
     line = f"{key}={shown(value)} is out of bounds: allowed is {words(annotation, metadata)}."
     if _looks_like_a_number(value):
         line += " Leave its quotes out; a number of the environment is ${oc.decode:${oc.env:<NAME>}}."
@@ -211,15 +215,14 @@ def _find(schema: type[BaseModel], error: ErrorDetails) -> tuple[type[BaseModel]
     owner: type[BaseModel] = schema
     field: FieldInfo | None = None
     key: list[str] = []
-    for part in error["loc"]:
-        by_name = {field.alias or name: field for name, field in owner.model_fields.items()}
-        if field is not None and not _section(field.annotation):
-            break  # inside a value, such as an item of a list
+    for part in map(str, error["loc"]):
         if field is not None:
-            owner = _section(field.annotation) or owner
-            by_name = {field.alias or name: field for name, field in owner.model_fields.items()}
-        key.append(str(part))
-        field = by_name.get(str(part))
+            inside = _section(field.annotation)
+            if inside is None:
+                break  # inside a value, such as an item of a list
+            owner = inside
+        key.append(part)
+        field = next((one for name, one in owner.model_fields.items() if (one.alias or name) == part), None)
         if field is None:
             break
     return owner, field, key
@@ -230,7 +233,13 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 
 def words(annotation: Any, metadata: Iterable[object] = ()) -> str:
-    """Return what an annotation allows, in words: "a number > 0, or null"."""
+    """Return what an annotation allows, in words: "a number > 0, or null".
+
+    >>> words(Annotated[float, Field(gt=0, le=1)] | None)
+    'a number > 0 and <= 1, or null'
+    >>> words(Literal["all", "best", "none"])
+    'all | best | none'
+    """
     if get_origin(annotation) is Annotated:
         inner, *outer = get_args(annotation)
         return words(inner, [*outer, *metadata])

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
+from ssc_sweep.errors import GO_ON
+
 PATIENCE_S = 5.0
 IMPORT_S = 2.0  # longest wait for the end of an import
-SAID = "stopped. What is finished stays; the same command with study=<its folder> goes on."
+SAID = f"stopped. {GO_ON}"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_S = 0.05  # between two checks whether an import is over
 

@@ -19,13 +19,14 @@ from scipy.stats import norm
 
 from ssc_sweep.study.search.candidate import Candidate
 from ssc_sweep.study.search.confirm import next_round
+from ssc_sweep.study.search.settings import Settings
 from ssc_sweep.study.search.trials import Record, begin
 from ssc_sweep.verdicts.evidence import Works
 from ssc_sweep.verdicts.paired import t_interval
 from ssc_sweep.verdicts.rule import Rule
 
 RULE = Rule(target=15.0, sequential=True)
-MOST = 100  # fresh seeds, as conf/experiment/search.yaml has it
+MOST = Settings().confirm_seeds
 SHARES = (0.1, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
 PLACES = (1, 2, 5)
 LOG_SD = 0.45

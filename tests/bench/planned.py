@@ -14,11 +14,12 @@ from ssc_sweep.study.job import Outcome, Status
 from ssc_sweep.study.judged import comparison
 from ssc_sweep.study.rounds import Limits, Outcomes, Progress, until_decided
 from ssc_sweep.verdicts.evidence import Matters, difference
-from ssc_sweep.verdicts.judge import Judgement, judge, judge_study
+from ssc_sweep.verdicts.judge import Judgement, judge_study
 from ssc_sweep.verdicts.paired import sign_flip
 from ssc_sweep.verdicts.planning import seeds_for_difference
 from ssc_sweep.verdicts.rule import Rule
 from tests.bench.simulated import ARMS, CONTROL, Floats, Group, above, below
+from tests.verdicts.alone import judge
 from tests.verdicts.noise import log_mean, real_noise
 
 FIXED, AUTO = Rule(target=15.0), Rule(target=15.0, sequential=True)

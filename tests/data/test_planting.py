@@ -8,11 +8,12 @@ import pytest
 from ssc_sweep.config import Planted
 from ssc_sweep.data.cohort import Cohort, Column, Kind, Role
 from ssc_sweep.data.planting import plant
-from ssc_sweep.data.splitting import same_rows_for_all_seeds, split
+from ssc_sweep.data.splitting import same_rows_for_all_seeds
 from ssc_sweep.data.synthetic import load
 from ssc_sweep.errors import UserError
 from tests.conftest import MakeConfig
 from tests.data.generated import PARAMETERS
+from tests.data.rows import split
 
 COLUMNS = (
     Column("age", Role.BASELINE),

@@ -6,9 +6,10 @@ import pytest
 from ssc_sweep.data import nhefs
 from ssc_sweep.data.cohort import HIDDEN
 from ssc_sweep.data.source import Data
-from ssc_sweep.data.splitting import choose_rows, split
+from ssc_sweep.data.splitting import choose_rows
 from ssc_sweep.errors import UserError
 from tests.conftest import MakeConfig
+from tests.data.rows import split
 
 COHORT = nhefs.load()
 

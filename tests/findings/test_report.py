@@ -18,7 +18,7 @@ import yaml
 
 from ssc_sweep.findings import report
 from ssc_sweep.findings.__main__ import main
-from ssc_sweep.findings.drawing import views
+from ssc_sweep.findings.drawing import pictures, views
 from ssc_sweep.findings.judging.arm_verdicts import rmse_of
 from ssc_sweep.findings.reading.collect import collect
 from ssc_sweep.findings.report import build, judge_arms, render, snippet
@@ -153,7 +153,7 @@ def test_of_many_runs_the_first_seeds_of_every_arm_and_status_have_a_panel(
     study, _, _ = build(damaged)
     found = page(damaged)
     text = " ".join(found.text.split())
-    assert "Of 23 runs, 10 have a panel: the first seeds of every arm" in text
+    assert "Of 23 runs, 10 have details here: the first seeds of every arm" in text
     assert "And 2 more: the column left_out of summary.csv has them all." in text
     rows = [row for row in found.all("tr") if "data-status" in row]
     assert len(rows) == len(study.runs) == 23
@@ -172,8 +172,11 @@ def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder
     text = page(damaged).text
     flat = " ".join(text.split())
     assert TRACE.strip() in text
-    # Once for both failed runs, with its last line before it; in each one's panel, and at the end of its log.
-    assert flat.count("boom") == 2 + 2 * 2
+    # On the first screen; once for both failed runs, with its last line before it; and for each of them in the list of
+    # runs, in its panel, and at the end of its log.
+    assert flat.count("boom") == 1 + 2 + 2 * 3
+    assert flat.index("2 runs failed: RuntimeError: <b>boom</b> & more Traceback") < flat.index("Claim: ")
+    assert "NaN or Inf at step 7: fit.loss" in flat
     assert "2 failed, 2 left out, 1 unfinished, 1 diverged, 17 finished" in flat
     for reason in ("history.csv is cut off", "metrics.json cannot be read", "no DONE", f"{SLOW}: seed 0"):
         assert reason in flat
@@ -227,6 +230,47 @@ def test_a_study_without_one_whole_run_still_gets_a_report(tmp_path: Path) -> No
     folder.study.write_text(folder.study.read_text().replace("target: 15.0\n", ""))
     build(folder)
     assert "study.yaml has no usable rule" in page(folder).text
+
+
+def test_of_many_arms_the_best_are_in_the_first_figure(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=1)
+    content = yaml.safe_load(folder.study.read_text())
+    control, arm = content["arms"][:2]
+    names = [f"lr/x={i}" for i in range(pictures.FIRST_ARMS + 2)]
+    arms = [arm | {"folder": name, "label": name} for name in names]
+    folder.study.write_text(yaml.safe_dump(content | {"arms": [control, *arms]}))
+    for i, name in enumerate(names):
+        finish(folder.run(name, 0), 50.0 - i)
+        config = folder.run(name, 0).config
+        config.write_text(config.read_text().replace("0.0005", f"0.{i + 1}"))
+    build(folder)
+    first, whole = ((folder.path / "figures" / f"{name}.svg").read_text() for name in ("forest-best", "forest"))
+    assert [name for name in names if f"{name}<" in whole] == names
+    assert [name for name in names if f"{name}<" in first] == names[2:]
+    text = " ".join(page(folder).text.split())
+    assert "The 10 best of 12 arms against their control." in text and "Figure of every arm" in text
+
+
+def test_a_plain_grid_shows_its_lowest_arm_first(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=3)
+    content = yaml.safe_load(folder.study.read_text())
+    content |= {"hypotheses": {}, "arms": [{"folder": name} for name in ("control", FAST, SLOW)]}
+    folder.study.write_text(yaml.safe_dump(content))
+    build(folder)
+    text = " ".join(page(folder).text.split())
+    answer = f"Of 3 arms, {FAST} has the lowest median RMSE: 10.3 kg over 3 runs. No arm has a control"
+    assert text.index(answer) < text.index("Every seed.") < text.index("nothing to judge")
+    assert text.count("Every seed.") == 1
+
+
+def test_configs_are_told_apart_from_one_base(whole: StudyFolder) -> None:
+    runs = views.view_runs(collect(whole))
+    base = views.base_config(runs)
+    for run in runs:
+        assert run.config is not None
+        apart = views.config_apart(run.config, base)
+        assert {key: value for key, value in (dict(base) | apart).items() if value is not None} == run.config
+    assert views.config_apart({"a": "1"}, {"b": "2"}) == {"b": None, "a": "1"}
 
 
 def test_many_arms_are_drawn_in_parts(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from ssc_sweep.study import clusters
+from ssc_sweep.study import slurm_and_ray
 from ssc_sweep.study.job import Stack
 from tests.command import TINY, Command, make_command
 from tests.processes import begin, python_path, wait_for
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other processes find the models of the tests, and a lost task is noticed soon."""
     monkeypatch.setenv("PYTHONPATH", python_path())
-    monkeypatch.setattr(clusters, "CHECK_S", 1.0)
+    monkeypatch.setattr(slurm_and_ray, "CHECK_S", 1.0)
 
 
 STUDY = ("-m", *TINY, "seed=range(0,6)", "optimizer.lr=1e-4,1e-2")
@@ -229,8 +229,8 @@ def test_large_arrays_are_cut_and_share_the_limit(
 ) -> None:
     """Slurm takes 1,000 tasks an array. Two arrays with 4 places together: 2 for each."""
     sbatch.write_text(f"#!/bin/sh\ncat $1 >> {tmp_path}/sent\necho Submitted batch job $$\n")
-    monkeypatch.setattr(clusters, "LARGEST_ARRAY", 3)
-    crew = clusters.Slurm(tmp_path / "slurm", "slurm", 4, 0, {})
+    monkeypatch.setattr(slurm_and_ray, "LARGEST_ARRAY", 3)
+    crew = slurm_and_ray.Slurm(tmp_path / "slurm", "slurm", 4, 0, {})
     assert len(crew.send([Stack(())] * 5)) == 5
     arrays = [line for line in (tmp_path / "sent").read_text().splitlines() if "--array" in line]
     assert arrays == ["#SBATCH --array=0-2%2", "#SBATCH --array=0-1%2"]
@@ -239,7 +239,7 @@ def test_large_arrays_are_cut_and_share_the_limit(
 
 def test_what_a_killed_command_has_left_goes_and_what_a_living_one_needs_stays(tmp_path: Path, sbatch: Path) -> None:
     sbatch.write_text("#!/bin/sh\necho Submitted batch job $$\n")
-    killed, living, later = (clusters.Slurm(tmp_path / "slurm", "slurm", 1, 0, {}) for _ in range(3))
+    killed, living, later = (slurm_and_ray.Slurm(tmp_path / "slurm", "slurm", 1, 0, {}) for _ in range(3))
     for crew in (killed, living):
         crew.send([Stack(())])
     killed.lock.release()  # as the system does

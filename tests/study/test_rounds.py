@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ssc_sweep.errors import UserError
+from ssc_sweep.steering import Limits
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Outcome, Status
 from ssc_sweep.study.rounds import Outcomes, Progress, check_limits, fewest_seeds, until_decided
-from ssc_sweep.study.running import Limits
 from ssc_sweep.verdicts.judge import Matters, Verdict, Works
 from ssc_sweep.verdicts.rule import Rule
 from tests.command import Command, make_command

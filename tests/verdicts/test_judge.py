@@ -11,9 +11,10 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.verdicts import judge as judging
 from ssc_sweep.verdicts.causes import Cause, conclude
 from ssc_sweep.verdicts.evidence import Matters, Works, difference, log_differences, share_working
-from ssc_sweep.verdicts.judge import SENTENCES, Judgement, Verdict, claims_of, judge, judge_study
+from ssc_sweep.verdicts.judge import SENTENCES, Judgement, Verdict, claims_of, judge_study
 from ssc_sweep.verdicts.planning import MORE_FOR_LOOKS, seeds_for_difference, seeds_for_share
 from ssc_sweep.verdicts.rule import Rule
+from tests.verdicts.alone import judge
 from tests.verdicts.noise import real_noise
 
 Floats = NDArray[np.float64]

@@ -4,8 +4,9 @@ import math
 from dataclasses import replace
 
 from ssc_sweep.verdicts.evidence import Matters
-from ssc_sweep.verdicts.judge import Judgement, Rule, judge
+from ssc_sweep.verdicts.judge import Judgement, Rule
 from ssc_sweep.verdicts.shown import WIDTH, forest, ratio_text, share_text
+from tests.verdicts.alone import judge
 
 BASE = judge(dict.fromkeys(range(9), 40.0), dict.fromkeys(range(9), 50.0), Rule(target=15))
 

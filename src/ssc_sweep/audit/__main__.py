@@ -9,24 +9,20 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import hydra
-import yaml
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
 from ssc_sweep.admission import admitting
 from ssc_sweep.command_line import at_home, check_options, own_choices
 from ssc_sweep.config import DATASET_KEYS, HYDRA_TARGETS, RunConfig, check, conf_dir, one_choice_each
 from ssc_sweep.config_folders import spare_plain_keys
-from ssc_sweep.errors import UserError
-from ssc_sweep.explain import explain, is_known
+from ssc_sweep.errors import UserError, message
+from ssc_sweep.explain import OF_HYDRA, explain, is_bug
+from ssc_sweep.output import discard
 from ssc_sweep.schema import Section
 from ssc_sweep.writing import check_ours
 
 CONFIG = "audit"  # conf/audit.yaml
-# Exceptions that Hydra also raises for wrong input; one that `explain` does not know is our bug.
-PLAIN = (ValueError, TypeError, RuntimeError, AssertionError)
 
 
 class Output(Section):
@@ -101,7 +97,7 @@ def refuse_many(words: list[str]) -> None:
 
 
 def leave(error: Exception) -> NoReturn:
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    print("error:", message(error), file=sys.stderr)
     sys.exit(2)
 
 
@@ -124,15 +120,15 @@ def main() -> None:
                     run(cfg)
         finally:
             sys.stdout.flush()  # also if Hydra exits by itself, as for --help
-    except BrokenPipeError:  # the reader of the output has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        discard()
         sys.exit(128 + signal.SIGPIPE)
     except UserError as error:
         if wants_traceback:
             raise
         leave(error)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, *PLAIN) as error:
-        if wants_traceback or (type(error) in PLAIN and not is_known(error)):
+    except OF_HYDRA as error:
+        if wants_traceback or is_bug(error):
             raise
         leave(UserError(explain(error, sys.argv[1:], CONFIG)))
     except KeyboardInterrupt:

@@ -18,12 +18,12 @@ def plain(name: str, source: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     Raises:
         DoesNotFit: it holds something else, such as dates or lists.
     """
-    if is_.is_dictionary(column.type) and not _is_text(column.type.value_type):
+    if is_.is_dictionary(column.type) and not holds_text(column.type.value_type):
         column = column.cast(column.type.value_type)
     kind = column.type
     if is_.is_dictionary(kind) or is_.is_boolean(kind) or is_.is_floating(kind) or is_.is_integer(kind):
         return column
-    if _is_text(kind):
+    if holds_text(kind):
         return column.dictionary_encode()
     if is_.is_decimal(kind) or is_.is_null(kind):
         return column.cast(pa.float64())
@@ -38,6 +38,11 @@ def without(column: pa.ChunkedArray, codes: Sequence[Code]) -> tuple[pa.ChunkedA
     """Turn the cells that hold one of these codes into gaps; return also the codes that no cell holds.
 
     Text that is numbers except for its codes becomes numbers.
+
+    >>> column = plain("age", "my.csv", pa.chunked_array([["50", "unknown", "61"]]))
+    >>> kept, absent = without(column, ["unknown", 99])
+    >>> numbers(kept).tolist(), absent
+    ([50.0, nan, 61.0], [99])
     """
     if not codes:
         return column, []
@@ -122,12 +127,16 @@ def text_of(value: Code) -> str:
 
 
 def number_of(code: Code) -> float | None:
-    """Return a number, or the number that a word spells; None for other words."""
+    """Return a number, or the number that a word spells; None for other words.
+
+    >>> number_of("1e-4"), number_of(9), number_of("unknown"), number_of("1_000")
+    (0.0001, 9.0, None, None)
+    """
     try:
         return None if "_" in str(code) else float(code)  # Python reads 1_000 as a number
     except ValueError:
         return None
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def holds_text(kind: pa.DataType) -> bool:
     return bool(is_.is_string(kind) or is_.is_large_string(kind))

@@ -162,6 +162,11 @@ class Cohort:
         """Return the names of the covariates."""
         return [column.name for column in self.columns]
 
+    @property
+    def leaks(self) -> dict[str, str]:
+        """Return the covariates that contain the outcome or the treatment, with a phrase for what each does."""
+        return {c.name: str(c.role) for c in self.columns if c.role in (Role.OUTCOME_LEAK, Role.TREATMENT_LEAK)}
+
     def take(self, rows: Ints) -> "Cohort":
         """Return the cohort of these rows, in this order."""
         return replace(self, x=self.x[rows], t=self.t[rows], y=self.y[rows])

@@ -2,13 +2,16 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BeforeValidator
 
 from ssc_sweep.data.cells import Code
-from ssc_sweep.data.cohort import Role
+from ssc_sweep.data.cohort import Column, Kind, Role
+from ssc_sweep.data.columns import Covariate
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import checked
 
@@ -24,20 +27,50 @@ def by_column(value: object, prefix: str = "") -> object:
     return flat
 
 
-KindName = Literal["number", "yes_no", "category"]
-RoleName = Literal["confounder", "baseline", "after", "outcome_leak", "treatment_leak", "duplicate", "identifier"]
+KindName = Literal[tuple(kind.value for kind in Kind)]  # type: ignore[valid-type]
+RoleName = Literal[tuple(role.name.lower() for role in Role)]  # type: ignore[valid-type]
 CodeOrCodes = list[Code] | Code
-Kinds = Annotated[dict[str, KindName], BeforeValidator(by_column)]
-Roles = Annotated[dict[str, RoleName], BeforeValidator(by_column)]
+Kinds = Annotated[dict[str, KindName], BeforeValidator(by_column)]  # type: ignore[valid-type]
+Roles = Annotated[dict[str, RoleName], BeforeValidator(by_column)]  # type: ignore[valid-type]
 Codes = Annotated[dict[str, CodeOrCodes], BeforeValidator(by_column)]
 
 
-def declared(key: str, annotation: Any, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Check what is declared for each column, by the annotation of one value. A Kind or Role counts as its name.
+@dataclass(frozen=True)
+class Declared:
+    """What is declared of columns, by name: kinds, roles, values that are gaps, and values that may be."""
+
+    kinds: dict[str, Kind]
+    roles: dict[str, Role]
+    missing: dict[str, list[Code]]
+    codes: dict[str, list[Code]]
+
+    def column(self, name: str, read: Covariate) -> tuple[Column, list[Code]]:
+        """Return the description of a covariate, and its declared codes that no row holds."""
+        held, absent = read.codes(self.codes.get(name, []))
+        gaps = bool(np.isnan(read.x).any())
+        return Column(name, self.roles.get(name, Role.BASELINE), read.kind, read.levels, gaps, held), absent
+
+
+Given = Mapping[str, Any] | None
+
+
+def declared(kinds: Given, roles: Given, missing: Given, codes: Given) -> Declared:
+    """Check what is declared for each column. A Kind or Role counts as its name.
 
     Raises:
         UserError: a declaration is not allowed.
     """
+    return Declared(
+        {name: Kind(kind) for name, kind in _checked("kinds", KindName, kinds).items()},
+        {name: Role[role.upper()] for name, role in _checked("roles", RoleName, roles).items()},
+        *(
+            {name: value if isinstance(value, list) else [value] for name, value in found.items()}
+            for found in (_checked("missing", CodeOrCodes, missing), _checked("codes", CodeOrCodes, codes))
+        ),
+    )
+
+
+def _checked(key: str, annotation: Any, given: Given) -> dict[str, Any]:
     flat = by_column({} if given is None else given)
     assert isinstance(flat, dict)
     return {called: checked(f"dataset.{key}.{called}", annotation, _name(value)) for called, value in flat.items()}

@@ -1,77 +1,76 @@
 """Describe how a table was read: a line about rows, a line about kinds, and possible oversights."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from ssc_sweep.data.cohort import HIDDEN, Column, Floats, Ints, Kind
+from ssc_sweep.data.cohort import HIDDEN, Cohort, Kind
+from ssc_sweep.data.columns import Covariate
 
 MOST_NAMES = 8  # of a list in one line
 
 
 def describe(
-    name: str,
+    cohort: Cohort,
     rows: int,
-    dropped: int,
-    t: Ints,
-    x: Floats,
-    columns: Sequence[Column],
-    ones: Mapping[str, str],
-    counting: Sequence[str],
+    read_as: Mapping[str, Covariate],
+    declared: Collection[str],
     absent: Mapping[str, Sequence[object]],
-    mixed: Mapping[str, Sequence[str]],
-    treatments: Sequence[str],
 ) -> tuple[str, ...]:
     """Return the notes of a cohort.
 
     Args:
         rows: of the table, including those dropped for lack of an outcome.
-        ones: what 1 stands for, by column, if it is another word or number.
-        counting: columns that look like row numbers.
+        read_as: its covariates as they were read, by name.
+        declared: covariates whose kind is declared.
         absent: declared codes that no cell holds, by the key that declares them, such as missing.pica.
-        mixed: words among numbers, by column, if it is not declared a category.
-        treatments: their names, in the order of their codes.
     """
-    first = f"{name}: {rows:,} rows"
-    if dropped:
-        first += f", {dropped:,} without an outcome left out"
-    if hidden := int((t == HIDDEN).sum()):
-        first += f", {hidden:,} with an unknown treatment"
-    of = {kind: [one for one in columns if one.kind is kind] for kind in Kind}
-    parts = [f"{len(of[Kind.NUMBER])} number"]
-    if of[Kind.YES_NO]:
-        parts.append(f"{len(of[Kind.YES_NO])} yes_no ({_some(_with(one.name, ones) for one in of[Kind.YES_NO])})")
-    if of[Kind.CATEGORY]:
-        levels = (f"{one.name}: {len(one.levels)} levels" for one in of[Kind.CATEGORY])
-        parts.append(f"{len(of[Kind.CATEGORY])} category ({_some(levels)})")
-    gaps = {one.name: int(np.isnan(x[:, j]).sum()) for j, one in enumerate(columns) if one.indicator}
-    if gaps:
-        parts.append(f"{len(gaps)} of them with gaps ({_some(f'{key} {count:,}' for key, count in gaps.items())})")
-    notes = [first, f"kinds: {', '.join(parts)}"]
+    notes = [_rows(cohort, rows), _kinds(cohort, read_as)]
     notes += [
         f"dataset.{key}: no cell holds {', '.join(map(str, codes))}. Is it the right code?"
         for key, codes in absent.items()
     ]
     notes += [
-        f"{key} is read as a category: most of its values are numbers, and {_some(words)} is none. If that stands for "
-        f"a gap: dataset.missing.{key}=[{','.join(words[:MOST_NAMES])}]"
-        for key, words in mixed.items()
+        f"{key} is read as a category: most of its values are numbers, and {_some(one.words)} is none. If that stands "
+        f"for a gap: dataset.missing.{key}=[{','.join(one.words[:MOST_NAMES])}]"
+        for key, one in read_as.items()
+        if one.words and key not in declared
     ]
-    if counting:
+    if counting := [name for name, one in read_as.items() if one.counts_rows]:
         notes.append(
             f"columns that grow from row to row, as row numbers do: {_some(counting)}. Leave row numbers out: "
             f"dataset.drop=[{','.join(counting)}]"
         )
-    coded = ", ".join(f"{code} is {treatment}" for code, treatment in enumerate(treatments))
-    notes.append(f"treatments: {coded}. An effect is that of {treatments[-1]} against {treatments[0]}")
+    names = cohort.treatments
+    coded = ", ".join(f"{code} is {treatment}" for code, treatment in enumerate(names))
+    notes.append(f"treatments: {coded}. An effect is that of {names[-1]} against {names[0]}")
     return tuple(notes)
 
 
-def _with(name: str, ones: Mapping[str, str]) -> str:
-    return f"{name}: 1 is {ones[name]}" if name in ones else name
+def _rows(cohort: Cohort, rows: int) -> str:
+    line = f"{cohort.name}: {rows:,} rows"
+    if cohort.dropped:
+        line += f", {cohort.dropped:,} without an outcome left out"
+    if hidden := int((cohort.t == HIDDEN).sum()):
+        line += f", {hidden:,} with an unknown treatment"
+    return line
 
 
-def _some(names: Iterable[str]) -> str:
-    every = list(names)
-    more = len(every) - MOST_NAMES
-    return ", ".join(every[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+def _kinds(cohort: Cohort, read_as: Mapping[str, Covariate]) -> str:
+    of = {kind: [one for one in cohort.columns if one.kind is kind] for kind in Kind}
+    parts = [f"{len(of[Kind.NUMBER])} number"]
+    if of[Kind.YES_NO]:
+        ones = [f"{c.name}: 1 is {read_as[c.name].one}" if read_as[c.name].one else c.name for c in of[Kind.YES_NO]]
+        parts.append(f"{len(ones)} yes_no ({_some(ones)})")
+    if of[Kind.CATEGORY]:
+        levels = [f"{one.name}: {len(one.levels)} levels" for one in of[Kind.CATEGORY]]
+        parts.append(f"{len(levels)} category ({_some(levels)})")
+    gaps = [f"{c.name} {np.isnan(cohort.x[:, j]).sum():,}" for j, c in enumerate(cohort.columns) if c.indicator]
+    if gaps:
+        parts.append(f"{len(gaps)} of them with gaps ({_some(gaps)})")
+    return f"kinds: {', '.join(parts)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

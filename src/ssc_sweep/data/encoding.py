@@ -108,6 +108,19 @@ def fit(cohort: Cohort, rare_share: float = 0.0, clip: Literal["range"] | float 
 
     Raises:
         DoesNotFit: a column has no value in any of these rows.
+
+    Age has the mean 50, and the standard deviation sqrt(50) with the gap at the mean. The gap becomes 0, and has an
+    indicator.
+
+    >>> import pandas as pd
+    >>> from ssc_sweep.data.table import cohort_of
+    >>> frame = pd.DataFrame({"age": [40, 60, None, 50], "town": ["a", "b", "a", "b"], "t": [0, 1, 0, 1]})
+    >>> cohort = cohort_of(frame.assign(y=[1, 2, 3, 4]), "mine", "t", "y")
+    >>> encoder = fit(cohort)
+    >>> encoder.names
+    ['age', 'town=a', 'town=b', 'age is missing']
+    >>> encoder.transform(cohort.x).round(2).tolist()
+    [[-1.41, 1.0, 0.0, 0.0], [1.41, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     """
     x, gaps = cohort.x, np.isnan(cohort.x)
     rows = len(x)

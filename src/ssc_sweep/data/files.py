@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
+from ssc_sweep.data.cells import holds_text
 from ssc_sweep.errors import UserError
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
@@ -68,7 +69,7 @@ def _read_parquet(file: Path, named: str) -> pa.Table:
     try:
         with parquet.ParquetFile(file) as opened:
             schema = opened.schema_arrow
-        text = [name for name, kind in zip(schema.names, schema.types, strict=True) if _is_text(kind)]
+        text = [name for name, kind in zip(schema.names, schema.types, strict=True) if holds_text(kind)]
         with parquet.ParquetFile(file, read_dictionary=text) as opened:
             table = opened.read()
     except (pa.ArrowException, OSError) as error:
@@ -164,11 +165,7 @@ def _wrong_encoding(named: str, how: Format) -> UserError:
 def _has_line_breaks(column: pa.ChunkedArray) -> bool:
     if pa.types.is_dictionary(column.type):
         return any(_has_line_breaks(pa.chunked_array([chunk.dictionary])) for chunk in column.chunks)
-    return _is_text(column.type) and bool(pc.any(pc.match_substring_regex(column, "[\r\n]")).as_py())
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return holds_text(column.type) and bool(pc.any(pc.match_substring_regex(column, "[\r\n]")).as_py())
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from ssc_sweep.data import cells, columns
-from ssc_sweep.data.cohort import HIDDEN, Cohort, Column, Floats, Ints, Kind, Role
-from ssc_sweep.data.declared import CodeOrCodes, KindName, RoleName, check_known, declared
+from ssc_sweep.data.cohort import HIDDEN, Cohort, Column, Floats, Ints
+from ssc_sweep.data.declared import check_known, declared
 from ssc_sweep.data.files import Format, read
 from ssc_sweep.errors import DoesNotFit, UserError
 
@@ -43,17 +43,14 @@ def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Refusal, ...]]:
     table = read(name, Format(node["delimiter"], node["decimal"], node["encoding"]))
     check_known(name, "treatment", [treatment], table.column_names)
     check_known(name, "outcome", outcomes, table.column_names)
-    gaps_of = declared("missing", CodeOrCodes, node["missing"])
-    codes_of = declared("codes", CodeOrCodes, node["codes"])
-    kind_of = declared("kinds", KindName, node["kinds"])
-    role_of = declared("roles", RoleName, node["roles"])
+    said = declared(node["kinds"], node["roles"], node["missing"], node["codes"])
     faults: list[Refusal] = []
     once = _named_once(table, name, faults)
     if treatment not in once:
         raise UserError(faults[0].line)
 
     def column(called: str) -> pa.ChunkedArray:
-        return cells.without(cells.plain(called, name, table.column(called)), _listed(gaps_of, called))[0]
+        return cells.without(cells.plain(called, name, table.column(called)), said.missing.get(called, []))[0]
 
     own = {treatment, *outcomes}
     y, outcomes = _outcomes(name, [one for one in outcomes if one in once], column, table.num_rows, faults)
@@ -66,15 +63,12 @@ def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Refusal, ...]]:
         if called in own or called in node["drop"]:
             continue
         try:
-            kind = Kind(kind_of[called]) if called in kind_of else None
-            made = columns.covariate(called, name, column(called).filter(mask), kind)
+            made = columns.covariate(called, name, column(called).filter(mask), said.kinds.get(called))
         except DoesNotFit as error:
             faults.append(Refusal(str(error), called))
             continue
         x.append(made.x)
-        role = Role[role_of.get(called, "baseline").upper()]
-        held = made.codes(_listed(codes_of, called))[0]
-        found.append(Column(called, role, made.kind, made.levels, bool(np.isnan(made.x).any()), held))
+        found.append(said.column(called, made)[0])
     if not found:
         raise DoesNotFit(f"{name} has no column that can be used. {faults[0].line if faults else ''}".strip())
     if len(found) > len(y[kept]):
@@ -91,12 +85,6 @@ def salvage(node: Mapping[str, Any]) -> tuple[Cohort, tuple[Refusal, ...]]:
         dropped=int((~kept).sum()),
     )
     return cohort, tuple(faults)
-
-
-def _listed(said: Mapping[str, Any], called: str) -> list[cells.Code]:
-    """Return what is declared for a column, as a list."""
-    codes = said.get(called, [])
-    return codes if isinstance(codes, list) else [codes]
 
 
 def _named_once(table: pa.Table, name: str, faults: list[Refusal]) -> list[str]:

@@ -58,6 +58,9 @@ def test_rows(n: int, share: float) -> Ints:
 
     They depend neither on the seed nor on how the other rows are split, so no run of a study or a search is trained
     on, or chosen by, a row that another run is tested on.
+
+    >>> test_rows(10, 0.2).tolist() == test_rows(10, 0.2).tolist(), len(test_rows(10, 0.2))
+    (True, 2)
     """
     return np.sort(stream(0, "test").permutation(n)[: round(n * share)])
 
@@ -187,12 +190,3 @@ def hide_and_check(data: DataSplit, config: RunConfig) -> DataSplit:
             "split=shuffled or more rows."
         )
     return replace(data, train=replace(train, t_seen=t_seen))
-
-
-def split(cohort: Cohort, config: RunConfig) -> DataSplit:
-    """Choose, encode and hide, in this order.
-
-    Raises:
-        DoesNotFit: see `encode` and `hide_and_check`.
-    """
-    return hide_and_check(encode(cohort, config), config)

@@ -7,6 +7,7 @@ keys.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,20 +17,10 @@ from pydantic import Field
 
 from ssc_sweep import fingerprint
 from ssc_sweep.data import cells, columns
-from ssc_sweep.data.cohort import Adjustment, Cohort, Column, Floats, Kind, Role
-from ssc_sweep.data.declared import (
-    CodeOrCodes,
-    Codes,
-    KindName,
-    Kinds,
-    RoleName,
-    Roles,
-    check_known,
-    check_names,
-    declared,
-)  # fmt: skip
+from ssc_sweep.data.cohort import Adjustment, Cohort, Column, Floats, Kind
+from ssc_sweep.data.declared import Codes, Kinds, Roles, check_known, check_names, declared
 from ssc_sweep.data.describing import describe
-from ssc_sweep.data.files import Format, read
+from ssc_sweep.data.files import DECIMALS, DELIMITERS, Format, read
 from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.schema import Names
 
@@ -46,8 +37,8 @@ def load(
     unit: Annotated[str, Field(description="of the outcomes, such as kg")],
     squared: Annotated[Names, Field(description="numbers that the classical models also use squared")],
     modifiers: Annotated[Names, Field(description="columns whose product with the treatment they use")],
-    delimiter: Literal["comma", "semicolon", "tab", "pipe"],
-    decimal: Literal["point", "comma"],
+    delimiter: Literal[tuple(DELIMITERS)],  # type: ignore[valid-type]
+    decimal: Literal[tuple(DECIMALS)],  # type: ignore[valid-type]
     encoding: Annotated[str, Field(min_length=1, description="such as utf-8, latin-1, cp1252")],
     sha256: Annotated[str | None, Field(description="hash that the file must have; null: any")],
 ) -> Cohort:
@@ -116,17 +107,14 @@ def cohort_of(
     (('high', 'low'), [1, 0, -1], ['age'])
     """
     outcomes = (outcome,) if isinstance(outcome, str) else tuple(outcome)
-    kind_of = declared("kinds", KindName, kinds)
-    role_of = declared("roles", RoleName, roles)
-    gaps_of = declared("missing", CodeOrCodes, missing)
-    codes_of = declared("codes", CodeOrCodes, codes)
+    said = declared(kinds, roles, missing, codes)
     arrow = _arrow(table, name)
-    check_names(arrow.column_names, name, treatment, outcomes, {"drop": drop, "missing": gaps_of})
+    check_names(arrow.column_names, name, treatment, outcomes, {"drop": drop, "missing": said.missing})
     own = {treatment, *outcomes}
     covariates = [column for column in arrow.column_names if column not in own and column not in drop]
-    for key, chosen in {"kinds": kind_of, "roles": role_of, "codes": codes_of}.items():
+    for key in ("kinds", "roles", "codes"):
         # Declarations for a dropped column do no harm.
-        check_known(name, key, chosen, [*covariates, *drop])
+        check_known(name, key, getattr(said, key), [*covariates, *drop])
     for key, named in {"squared": squared, "modifiers": modifiers}.items():
         check_known(name, key, named, covariates)
 
@@ -134,7 +122,7 @@ def cohort_of(
 
     def column(called: str) -> pa.ChunkedArray:
         found = cells.plain(called, name, arrow.column(called))
-        found, unused = cells.without(found, _listed(gaps_of, called))
+        found, unused = cells.without(found, said.missing.get(called, []))
         if unused:
             absent[f"missing.{called}"] = unused
         return found
@@ -145,25 +133,18 @@ def cohort_of(
     _check_rows(name, y, outcomes, covariates)
     t, treatments = columns.treatment(f"treatment {treatment} of {name}", column(treatment).filter(mask))
     x = np.empty((len(y), len(covariates)))
+    read_as: dict[str, columns.Covariate] = {}
     found: list[Column] = []
-    ones: dict[str, str] = {}
-    counting: list[str] = []
-    mixed: dict[str, list[str]] = {}
     for j, called in enumerate(covariates):
-        kind = Kind(kind_of[called]) if called in kind_of else None
-        made = columns.covariate(called, name, column(called).filter(mask), kind)
-        x[:, j] = made.x
-        role = Role[role_of.get(called, "baseline").upper()]
-        held, unused = made.codes(_listed(codes_of, called))
+        read_as[called] = columns.covariate(called, name, column(called).filter(mask), said.kinds.get(called))
+        x[:, j] = read_as[called].x
+        one, unused = said.column(called, read_as[called])
+        found.append(one)
         if unused:
             absent[f"codes.{called}"] = unused
-        found.append(Column(called, role, made.kind, made.levels, bool(np.isnan(made.x).any()), held))
-        ones |= {called: made.one} if made.one else {}
-        counting += [called] if made.counts_rows else []
-        mixed |= {called: made.words} if kind is None and made.words else {}
     _check_squared(name, squared, found)
-    dropped = int((~kept).sum())
-    return Cohort(
+    categories = tuple(one.name for one in found if one.kind is Kind.CATEGORY)
+    cohort = Cohort(
         name=name,
         x=x,
         t=t,
@@ -172,19 +153,11 @@ def cohort_of(
         treatments=treatments,
         outcomes=outcomes,
         unit=unit,
-        dropped=dropped,
+        dropped=int((~kept).sum()),
         effect=effect,
-        adjustment=Adjustment(
-            tuple(squared), tuple(one.name for one in found if one.kind is Kind.CATEGORY), tuple(modifiers)
-        ),
-        notes=describe(name, len(kept), dropped, t, x, found, ones, counting, absent, mixed, treatments),
+        adjustment=Adjustment(tuple(squared), categories, tuple(modifiers)),
     )
-
-
-def _listed(said: Mapping[str, Any], called: str) -> list[cells.Code]:
-    """Return what is declared for a column, as a list."""
-    codes = said.get(called, [])
-    return codes if isinstance(codes, list) else [codes]
+    return replace(cohort, notes=describe(cohort, len(kept), read_as, said.kinds, absent))
 
 
 def _arrow(table: pd.DataFrame | pa.Table, name: str) -> pa.Table:

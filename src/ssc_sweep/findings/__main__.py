@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
 
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import UserError, message
+from ssc_sweep.output import discard
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.writing import check_ours, write_text
 
@@ -53,8 +54,9 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
     """
     # Imported here, so that a wrong path is reported without loading pandas, scipy and matplotlib.
     from ssc_sweep.findings.drawing.pages import environment
-    from ssc_sweep.findings.judging.answer import headline
+    from ssc_sweep.findings.judging.answer import headline, lowest
     from ssc_sweep.findings.report import build
+    from ssc_sweep.findings.searched.search_results import answer_of
 
     parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
     if len(folders) > 1:
@@ -68,9 +70,9 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
                 "name": study.folder.path.relative_to(parent).as_posix(),
                 "href": "./" + quote(f"{study.folder.path.relative_to(parent).as_posix()}/report.html", safe="/=,+"),
                 "study": study,
-                "answer": headline(verdicts),
+                "answer": headline(verdicts) or (answer_of(search) if search else lowest(study)),
             }
-            for study, verdicts, _ in built
+            for study, verdicts, search in built
         ]
         write_text(parent / "index.html", environment().get_template("index.html.j2").render(studies=studies))
         pages.append(parent / "index.html")
@@ -94,13 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     folders, wrong = find(parser.parse_args(arguments).study)
     for error in wrong:
-        print("left out:" if folders else "error:", " ".join(str(error).split()), file=sys.stderr)
+        print("left out:" if folders else "error:", message(error), file=sys.stderr)
     if not folders:
         return 2
     try:
         pages, unusable = rebuild(folders)
     except (UserError, OSError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        print("error:", message(error), file=sys.stderr)
         return 1
     for page in pages:
         print(page)
@@ -117,8 +119,8 @@ def command() -> NoReturn:
             code = main()
         finally:
             sys.stdout.flush()  # also if argparse exits by itself, as for --help
-    except BrokenPipeError:  # the reader of the output has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        discard()
     sys.exit(code)
 
 

@@ -57,7 +57,7 @@ def _show(folder: StudyFolder, with_report: bool) -> None:
     # Imported here, so that a wrong override is reported without loading pandas, scipy and matplotlib.
     from ssc_sweep.findings.print_study import print_places, print_study
     from ssc_sweep.findings.report import examine, write, write_tables
-    from ssc_sweep.findings.searched.search import print_search
+    from ssc_sweep.findings.searched.search_results import print_search
 
     found = examine(folder)
     if found.search is not None:

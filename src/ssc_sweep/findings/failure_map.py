@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import minimize
 from scipy.special import expit
-from sklearn.metrics import roc_auc_score
 
+from ssc_sweep.audit.arrays import auc
 from ssc_sweep.audit.characteristics import characteristics
 from ssc_sweep.audit.forecast import COEFFICIENTS, SCALES, fails, model_name
 from ssc_sweep.config import RunConfig
@@ -64,6 +64,7 @@ RIDGES = (0.01, 0.001, 0.1)
 MOST_TERMS = 4
 # Tables with the same people are left out together.
 SAME_PEOPLE = {"close_college": "card"}
+BINS = 10  # of the calibration error
 FEWEST_TABLES = 3  # a model that fails on fewer gets a constant forecast: too few to learn from and to leave out
 
 
@@ -164,13 +165,13 @@ def leave_tables_out(runs: Map) -> Floats:
     return p
 
 
-def calibration_error(p: Floats, failed: np.ndarray, bins: int = 10) -> float:
+def calibration_error(p: Floats, failed: np.ndarray) -> float:
     """Return the mean over runs of |share failed - mean p| in the run's bin, of equal widths (Naeini et al. 2015).
 
     >>> round(calibration_error(np.array([0.05, 0.05, 0.95, 0.95]), np.array([False, False, True, False])), 3)
     0.25
     """
-    at = np.minimum((p * bins).astype(int), bins - 1)
+    at = np.minimum((p * BINS).astype(int), BINS - 1)
     gaps = [abs(failed[at == k].mean() - p[at == k].mean()) * (at == k).sum() for k in np.unique(at)]
     return float(sum(gaps) / len(p))
 
@@ -179,7 +180,7 @@ def auroc(score: Floats, failed: np.ndarray) -> float:
     """Return the probability that a failed run scores higher; 0.5 if none or all failed. NaN counts as the lowest."""
     if failed.all() or not failed.any():
         return 0.5
-    return float(roc_auc_score(failed, np.nan_to_num(score, nan=float(np.nanmin(score)), posinf=1e300)))
+    return auc(np.nan_to_num(score, nan=float(np.nanmin(score)), posinf=1e300), failed)
 
 
 def read_map(studies: Sequence[StudyFolder]) -> dict[str, Map]:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 
@@ -22,9 +21,18 @@ from ssc_sweep.audit.forecast import FAILS_ABOVE
 from ssc_sweep.findings.drawing import plots
 from ssc_sweep.findings.drawing.factor_plots import figures_of
 from ssc_sweep.findings.drawing.pages import environment, number
-from ssc_sweep.findings.drawing.plots import ArmRuns, as_png, as_svg, plain
-from ssc_sweep.findings.drawing.views import ORDER, never_started, titled, tracebacks, view_runs
-from ssc_sweep.findings.judging.answer import conclusions_of, headline, score_lines, score_of
+from ssc_sweep.findings.drawing.pictures import Picture, picture, pictures_of_verdicts
+from ssc_sweep.findings.drawing.plots import ArmRuns, plain
+from ssc_sweep.findings.drawing.views import (
+    ORDER,
+    base_config,
+    config_apart,
+    never_started,
+    titled,
+    tracebacks,
+    view_runs,
+)
+from ssc_sweep.findings.judging.answer import conclusions_of, headline, lowest, score_lines, score_of
 from ssc_sweep.findings.judging.arm_verdicts import (
     NAMES,
     UNKNOWN_UNIT,
@@ -41,28 +49,18 @@ from ssc_sweep.findings.judging.questions import answer_all
 from ssc_sweep.findings.reading.collect import Study, summarised
 from ssc_sweep.findings.reading.run_files import Unreadable
 from ssc_sweep.findings.reading.summary import as_csv
-from ssc_sweep.findings.searched.search import answer_of, confirmations, deciding_note, search_notes
 from ssc_sweep.findings.searched.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
 from ssc_sweep.findings.searched.search_reading import Search, read_search
+from ssc_sweep.findings.searched.search_results import answer_of, confirmations, deciding_note, search_notes
 from ssc_sweep.probe import Tells
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm, folder_name
 from ssc_sweep.verdicts.scoring import Naming
-from ssc_sweep.writing import write_file, write_text
+from ssc_sweep.writing import write_text
 
 MOST_CHAPTERS = 10  # sets of figures; each takes 2 s to draw and 0.5 MB of the page
+MOST_COLUMNS = 6  # scores and probes that a table shows at once: more do not fit a screen 1280 pixels wide
 MOST_LISTED = 200  # runs that are left out, a line each; summary.csv has all
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure in the report and its files in figures/."""
-
-    name: str
-    title: str
-    caption: str
-    alt: str
-    source: str  # data URI
 
 
 @dataclass(frozen=True)
@@ -120,22 +118,22 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
     lines = {"target": target, "predict the mean": mean_predictor}
     marks = ", ".join(f"{name} {plain(value)}" for name, value in lines.items() if math.isfinite(value)) or "no lines"
     band = (
-        "Median over seeds by epoch; the band holds the middle half. A run that turns bad leaves "
-        "at that epoch. Overlapping curves mean similar arms."
+        "Median over seeds by epoch; the band holds the middle half. A run leaves at the epoch where it becomes NaN or "
+        "Inf. Overlapping curves mean similar arms."
     )
     found = [
         (
             "seeds",
             "Every seed",
-            f"Each point is one run, the bar the median ({marks}). A run without an RMSE (diverged or failed) has no "
-            "point; an open triangle at the right edge counts such runs.",
+            f"Each point is one run, each bar a median. Lines: {marks}. A run without an RMSE diverged or failed: it "
+            "has no point, but the arm has an open triangle at the right edge.",
             f"RMSE of every seed on a log axis. {known}. {marks}.",
             plots.strip(runs, target, mean_predictor, unit),
         ),
         (
             "curves",
             "Training",
-            f"{band} Validation scores are of drawn rows, after the last epoch of all.",
+            f"{band} Validation RMSE is measured on a sample of the rows, and after the last epoch on all rows.",
             "",
             plots.training_curves(runs, unit),
         ),
@@ -150,14 +148,6 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
         (suffix, title, caption, alt or f"{title} by epoch on log axes, median and quartiles, for {names}.", figure)
         for suffix, title, caption, alt, figure in found
     ]
-
-
-def picture(study: Study, name: str, title: str, caption: str, alt: str, figure: Figure) -> Picture:
-    """Write a figure to figures/ as SVG and PNG, and prepare it for the page."""
-    svg, png, folder = as_svg(figure), as_png(figure), study.folder.path / "figures"
-    write_text(folder / f"{name}.svg", svg)
-    write_file(folder / f"{name}.png", lambda beside: beside.write_bytes(png))
-    return Picture(name, title, caption, alt, "data:image/svg+xml," + quote(svg, safe=" =:;/,()@&?!*+-.'"))
 
 
 def draw(study: Study) -> list[Chapter]:
@@ -191,8 +181,8 @@ def picture_of_effects(study: Study) -> Picture | None:
 
 # PED-ANOVA, Optuna's default.
 IMPORTANCES = (
-    "How far each knob's values among the best tenth of the trials differ from those among all; no share of variance, "
-    "and rough below a hundred trials."
+    "For each knob: how far its values among the best tenth of the trials differ from those among all trials. It is no "
+    "share of variance, and it is rough below a hundred trials."
 )
 
 
@@ -201,9 +191,19 @@ def draw_search(search: Search) -> list[Picture]:
     confirmed = "; ".join(f"trial {c.trial}: {c.confirmed.value:.1f}" for c in confirmations(search)) or "none"
     tried = f"{len(search.record.trials())} trials. Confirmed on fresh seeds: {confirmed}."
     found: list[tuple[str, str, str, Callable[[Search], Figure | None]]] = [
-        ("best", "Best so far", "Lowest score up to each trial, and what fresh seeds made of it.", best_so_far),
-        ("trials", "All trials", "RMSE of every seed of every trial; at the bottom those without a score.", all_trials),
-        ("parallel", "Parallel coordinates", "One line a trial, dark where its score is low.", parallel_coordinates),
+        ("best", "Best so far", "Lowest score up to each trial, and scores on fresh seeds.", best_so_far),
+        (
+            "trials",
+            "All trials",
+            "RMSE of every seed of every trial. Those without a score are at the bottom.",
+            all_trials,
+        ),
+        (
+            "parallel",
+            "Parallel coordinates",
+            "Each line is a trial; the darker, the lower its score.",
+            parallel_coordinates,
+        ),
         ("importances", "Importances", IMPORTANCES, importances),
         ("pareto", "Pareto front", "Trials that no other beats in every objective.", pareto),
     ]
@@ -213,22 +213,6 @@ def draw_search(search: Search) -> list[Picture]:
         for name, title, caption, figure in drawn
         if figure is not None
     ]
-
-
-def picture_of_verdicts(study: Study, verdicts: Sequence[ArmVerdict]) -> Picture | None:
-    """Draw the forest plot: every arm's ratio and share of runs that work; None if nothing is judged."""
-    judged = [v for v in verdicts if v.judgement is not None]
-    if not judged or study.rule is None:
-        return None
-    rows = [plots.ForestRow(v.arm.label, v.judgement.matters, v.judgement.works) for v in judged if v.judgement]
-    caption = (
-        "Left: RMSE of the arm over that of its control, seed by seed; left of 1 is better, the shaded band does not "
-        f"matter. Right: share of runs that work; an arm works if all of its interval lies above "
-        f"{study.rule.works_share:.0%}. Filled marks: answered; open ones: not yet."
-    )
-    alt = "; ".join(f"{v.arm.label}: {v.sentence}" for v in judged)
-    figure = plots.verdict_forest(rows, study.rule.log_margin, study.rule.works_share)
-    return picture(study, "forest", "Every arm against its control", caption, alt, figure)
 
 
 def pictures_of_factors(study: Study, factorial: Factorial) -> list[Picture]:
@@ -259,6 +243,11 @@ def render(
     probe_arms, probe_rows = probe_table(compared)
     factorials = factorials_of(compared)
     score = score_of(study, verdicts)
+    first_forest, whole_forest = pictures_of_verdicts(compared, verdicts)
+    traces = tracebacks(runs)
+    base = base_config(runs)
+    searched = draw_search(search) if search else []
+    drawn = [*searched, *(one for chapter in chapters for one in chapter.pictures)]
     content: Mapping[str, Any] = {
         "name": study.folder.path.resolve().name,
         "study": study,
@@ -268,11 +257,13 @@ def render(
         "verdicts": verdicts,
         "mean_predictor": tuple(dict.fromkeys(number(value) for value in (known.min(), known.max()) if len(known))),
         "headline": score.sentence if score else headline(verdicts),
+        "lowest": "" if verdicts or search else lowest(study),
         "score": score,
         "score_lines": score_lines(score) if score else [],
         "namings": list(Naming),
         "conclusions": conclusions_of(verdicts),
-        "forest_picture": picture_of_verdicts(compared, verdicts),
+        "lead": first_forest or (drawn[0] if drawn else None),
+        "whole_forest": whole_forest,
         "factorials": [(one, pictures_of_factors(compared, one)) for one in factorials],
         "answer_text": answer_text,
         "across_rows": ACROSS_ROWS,
@@ -290,13 +281,18 @@ def render(
         "undrawn": len({a.folder for a in compared.plan.arms}.difference(*(c.folders for c in chapters))),
         "search": search,
         "confirmations": confirmations(search) if search else [],
-        "search_pictures": draw_search(search) if search else [],
+        "search_pictures": searched,
         "runs": runs,
         "panels": [run for run in runs if run.panel],
         "counts": {status: count for status, count in counts.items() if count},
-        "tracebacks": tracebacks(runs),
+        "tracebacks": traces,
+        "trace_of": {run.number: place for place, (_, failed) in enumerate(traces, 1) for run in failed},
+        "base": base,
+        "configs": {run.number: config_apart(run.config, base) for run in runs if run.config is not None},
         "left_out": [run for run in runs if run.reason],
         "most_listed": MOST_LISTED,
+        "most_columns": MOST_COLUMNS,
+        "any_wrong": any(run.why for run in runs),
         # The trials of a search have their own seeds, and with seeds=auto each arm has as many as needed: no grid of
         # arms and seeds can be incomplete.
         "never_started": [] if study.is_search or (study.rule and study.rule.sequential) else never_started(study),

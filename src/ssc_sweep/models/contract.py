@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ssc_sweep.config import StatsMode
-from ssc_sweep.probe import Probe
+from ssc_sweep.probe import Probe, Tells
 
 
 class Sizes(NamedTuple):
@@ -192,6 +192,19 @@ class Solver(Predictor):
     @abstractmethod
     def solve(self, train: Batch) -> None:
         """Set the parameters of every run from its training rows; hidden treatments are HIDDEN."""
+
+
+# The farthest rows, by covariates as a model normalises them.
+LARGEST_Z = (
+    Probe("largest_z_train", "largest |z| of a training row", "sd", Tells.REACH_TRAIN),
+    Probe("largest_z_val", "largest |z| of a validation row", "sd", Tells.REACH_VAL),
+)
+
+
+def largest_z(normalise: Callable[[Tensor], Tensor], train: Batch, val: Batch) -> dict[str, Tensor]:
+    """Return the probes LARGEST_Z, (R,) each."""
+    found = (normalise(rows.x).abs().amax(dim=(1, 2)) for rows in (train, val))
+    return dict(zip((probe.name for probe in LARGEST_Z), found, strict=True))
 
 
 def one_hot(t: Tensor, treatments: int, dtype: torch.dtype) -> Tensor:

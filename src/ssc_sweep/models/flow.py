@@ -37,12 +37,12 @@ from torch import Tensor, nn
 
 from ssc_sweep.config import StatsMode
 from ssc_sweep.data.cohort import HIDDEN, Floats, Ints
-from ssc_sweep.models.contract import Batch, Learner, Loss, Objective, Sizes, mean_where, one_hot
+from ssc_sweep.models.contract import LARGEST_Z, Batch, Learner, Loss, Objective, Sizes, largest_z, mean_where, one_hot
 from ssc_sweep.models.layers import FLOOR, MLP, Draws, Noise
 from ssc_sweep.models.spline import SMALL, Conditional
 from ssc_sweep.models.start import solve_outcome, solve_treatment
-from ssc_sweep.models.steady import mean_and_sd, product
-from ssc_sweep.probe import Probe, Tells
+from ssc_sweep.models.steady import mean_and_sd, once, product
+from ssc_sweep.probe import Probe
 from ssc_sweep.schema import Count, NotNegative, Positive, Share
 from ssc_sweep.streams import stream
 
@@ -72,7 +72,7 @@ class Reach(nn.Module):
 
     def fit(self, rows: Tensor) -> None:
         """Take range, mean and sd from these rows, (R, n, d_x); an sd of 0 means constant."""
-        rows = rows[:1] if rows.stride(0) == 0 else rows
+        rows = once(rows)
         low, high = torch.aminmax(rows, dim=1, keepdim=True)
         mean, sd = mean_and_sd(rows, dim=1)
         # The mean of a constant is not exactly the constant: the difference is rounding, not spread.
@@ -128,8 +128,7 @@ class Flow(Learner):
         Probe("kept_outcome", "epoch whose outcome is kept; 0: the start"),
         Probe("kept_treatment", "epoch whose treatment is kept; 0: the start"),
         Probe("outside_val", "farthest value of a validation row, in ranges of the training rows"),
-        Probe("largest_z_train", "largest |z| of a training row", "sd", Tells.REACH_TRAIN),
-        Probe("largest_z_val", "largest |z| of a validation row", "sd", Tells.REACH_VAL),
+        *LARGEST_Z,
     )
 
     def __init__(
@@ -347,9 +346,7 @@ class Flow(Learner):
         found = {"held_ll_y": self.score[0] / rows.clamp(min=1), "held_ce": -self.score[1] / seen.clamp(min=1)}
         found |= {"kept_outcome": self.kept_epoch[0], "kept_treatment": self.kept_epoch[1]}
         found["outside_val"] = self.reach.outside(val.x).amax(dim=(1, 2))
-        for name, corners in (("train", train), ("val", val)):
-            found[f"largest_z_{name}"] = self.reach(corners.x).abs().amax(dim=(1, 2))
-        return found
+        return found | largest_z(self.reach, train, val)
 
 
 def _seen(x: Tensor) -> Tensor:

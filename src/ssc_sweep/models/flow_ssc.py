@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ssc_sweep.config import StatsMode
-from ssc_sweep.models.contract import Batch, Learner, Loss, Objective, Sizes, mean_where, one_hot
+from ssc_sweep.models.contract import LARGEST_Z, Batch, Learner, Loss, Objective, Sizes, largest_z, mean_where, one_hot
 from ssc_sweep.models.coupling import CouplingFlow, ScaleLaw
 from ssc_sweep.models.layers import MLP, RunningStats
 from ssc_sweep.probe import Probe, Tells
@@ -69,8 +69,7 @@ class FlowSSC(Learner):
                 Probe(f"{name}_scale_off", f"scale of {name}: distance from that of all rows", "sd", Tells.DISTANCE),
             )
         ),
-        Probe("largest_z_train", "largest |z| of a training row", "sd", Tells.REACH_TRAIN),
-        Probe("largest_z_val", "largest |z| of a validation row", "sd", Tells.REACH_VAL),
+        *LARGEST_Z,
     )
 
     def __init__(
@@ -157,9 +156,7 @@ class FlowSSC(Learner):
         for name, stats in (("x", self.x_stats), ("y", self.y_stats)):
             found[f"{name}_shift"], found[f"{name}_scale"] = stats.shift.mean(dim=(1, 2)), stats.scale.mean(dim=(1, 2))
             found[f"{name}_shift_off"], found[f"{name}_scale_off"] = stats.distance()
-        for name, rows in (("train", train), ("val", val)):
-            found[f"largest_z_{name}"] = self.x_stats.normalise(rows.x).abs().amax(dim=(1, 2))
-        return found
+        return found | largest_z(self.x_stats.normalise, train, val)
 
     def _ll_x(self, x: Tensor) -> Tensor:
         """log p(x) of normalised rows under the flow over x, with a gradient only where it learns: (R, B)."""

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ssc_sweep.models.steady import mean_and_sd, product, steady
+from ssc_sweep.models.steady import mean_and_sd, once, product, steady
 from ssc_sweep.streams import stream
 
 Draws = Sequence[np.random.Generator]
@@ -221,8 +221,9 @@ class RunningStats(nn.Module):
     def precompute(self, rows: Tensor) -> None:
         """Take the statistics from all rows (R, n, d); a running average restarts at its first batch."""
         if self.unit.any():
-            once = rows[:1] if rows.stride(0) == 0 else rows
-            constant = (once.amin(dim=1, keepdim=True) == once.amax(dim=1, keepdim=True)) & self.unit.to(rows.device)
+            shared = once(rows)
+            same = shared.amin(dim=1, keepdim=True) == shared.amax(dim=1, keepdim=True)
+            constant = same & self.unit.to(rows.device)
             self.held = constant if constant.any() else None
         shift, scale = self._of(rows)
         self.whole = shift.expand_as(self.shift), scale.expand_as(self.scale)

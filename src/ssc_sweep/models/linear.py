@@ -20,6 +20,7 @@ from ssc_sweep.config import StatsMode
 from ssc_sweep.data.cohort import Floats, Ints
 from ssc_sweep.models.contract import Batch, Sizes, Solver
 from ssc_sweep.models.layers import normal_log_prob, normal_quantiles
+from ssc_sweep.models.start import scores_of
 from ssc_sweep.models.steady import product
 from ssc_sweep.probe import Probe
 from ssc_sweep.schema import NotNegative, Positive
@@ -139,8 +140,4 @@ def solve_outcome(x: Floats, y: Floats, l2: float | None) -> tuple[Floats, float
 def solve_treatment(x: Floats, t: Ints, treatments: int, l2: float) -> tuple[Floats, Floats]:
     """(W, c) of a softmax regression: (n, d), (n,) -> (d, K), (K,)."""
     fitted = LogisticRegression(C=1 / l2, solver="newton-cholesky", max_iter=1000).fit(x, t)
-    if treatments == 2:  # scikit-learn has one score, for the second
-        w, c = np.zeros((x.shape[1], 2)), np.zeros(2)
-        w[:, 1], c[1] = fitted.coef_[0], fitted.intercept_[0]
-        return w, c
-    return fitted.coef_.T.copy(), fitted.intercept_.copy()
+    return scores_of(fitted, treatments)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ssc_sweep.config import StatsMode
-from ssc_sweep.models.contract import Batch, Learner, Loss, Objective, Sizes, mean_where, one_hot
+from ssc_sweep.models.contract import LARGEST_Z, Batch, Learner, Loss, Objective, Sizes, largest_z, mean_where, one_hot
 from ssc_sweep.models.layers import MLP, Noise, RunningStats, Standard
 from ssc_sweep.probe import Probe, Tells
 from ssc_sweep.schema import Count, NotNegative, Share
@@ -29,8 +29,7 @@ from ssc_sweep.streams import stream
 # Recorded with running_stats=true.
 X_STATISTICS = (
     Probe("x_scale_off", "scale of x: distance from that of all rows", "sd", Tells.DISTANCE),
-    Probe("largest_z_train", "largest |z| of a training row", "sd", Tells.REACH_TRAIN),
-    Probe("largest_z_val", "largest |z| of a validation row", "sd", Tells.REACH_VAL),
+    *LARGEST_Z,
 )
 
 
@@ -139,6 +138,5 @@ class MeanTeacher(Learner):
         found = {"teacher_off": (off / norm).sqrt()}
         if self.x_stats is not None:
             found["x_scale_off"] = self.x_stats.distance()[1]
-            for name, rows in (("train", train), ("val", val)):
-                found[f"largest_z_{name}"] = self.x_stats.normalise(rows.x).abs().amax(dim=(1, 2))
+            found |= largest_z(self.x_stats.normalise, train, val)
         return found

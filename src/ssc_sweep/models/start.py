@@ -155,8 +155,13 @@ def solve_treatment(x: Floats, t: Ints, held_x: Floats, held_t: Ints, treatments
         model.fit(x[:TREATMENT_ROWS], t[:TREATMENT_ROWS])
         loss = log_loss(held_t, model.predict_proba(held_x), labels=model.classes_) if len(held_t) else 0.0
         if loss < least:
-            w, c = model.coef_.T, model.intercept_
-            if treatments == 2:  # scikit-learn has one score, for the second
-                w, c = np.column_stack([np.zeros(len(w)), w]), np.array([0.0, c[0]])
-            best, least = (w, c), loss
+            best, least = scores_of(model, treatments), loss
     return best
+
+
+def scores_of(model: LogisticRegression, treatments: int) -> tuple[Floats, Floats]:
+    """(W, c) of a fitted model, a column for each treatment: (d, K), (K,)."""
+    w, c = model.coef_.T, model.intercept_
+    if treatments == 2:  # scikit-learn has one score, for the second
+        return np.column_stack([np.zeros(len(w)), w]), np.array([0.0, c[0]])
+    return w.copy(), c.copy()

@@ -59,13 +59,17 @@ def product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     )[: len(x), :rows]
 
 
+def once(rows: Tensor) -> Tensor:
+    """Return rows (R, n, d) that all runs share as (1, n, d), so that what all have alike is computed once."""
+    return rows[:1] if rows.stride(0) == 0 else rows
+
+
 def mean_and_sd(rows: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Mean and population standard deviation along an axis after that of the runs, which is kept with length 1.
 
     Not torch.std, which computes a single result differently from several, and not torch.var_mean, which takes 15
     times as long along the rows of a stack.
     """
-    # Rows that all runs share are computed once.
-    rows = rows[:1] if rows.stride(0) == 0 else rows
+    rows = once(rows)
     mean = rows.mean(dim=dim, keepdim=True)
     return mean, (rows - mean).square().mean(dim=dim, keepdim=True).sqrt()

@@ -14,11 +14,11 @@ from omegaconf import OmegaConf
 from pydantic import Field
 
 from ssc_sweep.schema import Section
-from ssc_sweep.study.clusters import Ray, Slurm
+from ssc_sweep.steering import Running
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.job import Job, Outcome
 from ssc_sweep.study.launcher import StackLauncher
-from ssc_sweep.study.running import Running, read_running
+from ssc_sweep.study.slurm_and_ray import Ray, Slurm
 from ssc_sweep.study.workers import Crew
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ class _ClusterLauncher(StackLauncher):
 
     elsewhere = True
 
-    def __init__(self, tasks: int, max_retries: int, mem_gb: float) -> None:
+    def __init__(self, **tasks: Any) -> None:
         super().__init__()
         self.study: StudyFolder | None = None
-        self.tasks = Tasks.read({"tasks": tasks, "max_retries": max_retries, "mem_gb": mem_gb}, "hydra.launcher")
+        self.tasks = Tasks.read(tasks, "hydra.launcher")
 
     @abstractmethod
     def hire(self, slots: int) -> Crew:
@@ -84,7 +84,7 @@ class _ClusterLauncher(StackLauncher):
         assert self.config is not None
         from ssc_sweep.study.conduct import conduct
 
-        running: Running = read_running(self.config)
+        running = Running.of(self.config)
         # Half of a task's memory is for its stack; the other half is for Python, torch and errors of the estimate.
         budget = self.tasks.mem_gb * self.tasks.tasks / 2 if running.memory_budget is None else running.memory_budget
         here = running.model_copy(update={"workers": self.tasks.tasks, "memory_budget": budget})
@@ -95,13 +95,11 @@ class _ClusterLauncher(StackLauncher):
 class SlurmLauncher(_ClusterLauncher):
     """Tasks of Slurm."""
 
-    def __init__(
-        self, cluster: str, tasks: int, max_retries: int, mem_gb: float, timeout_min: int, parameters: dict[str, Any]
-    ) -> None:
-        super().__init__(tasks, max_retries, mem_gb)
+    def __init__(self, cluster: str, timeout_min: int, parameters: dict[str, Any], **tasks: Any) -> None:
+        super().__init__(**tasks)
         self.cluster = cluster
         plain = OmegaConf.to_container(parameters) if OmegaConf.is_config(parameters) else parameters
-        self.parameters = {"mem_gb": mem_gb, "timeout_min": timeout_min} | dict(plain)  # type: ignore[arg-type]
+        self.parameters = {"mem_gb": self.tasks.mem_gb, "timeout_min": timeout_min} | dict(plain)  # type: ignore[arg-type]
 
     def hire(self, slots: int) -> Slurm:
         assert self.study is not None
@@ -116,10 +114,10 @@ class SlurmLauncher(_ClusterLauncher):
 class RayLauncher(_ClusterLauncher):
     """Tasks of Ray."""
 
-    def __init__(self, address: str | None, tasks: int | None, max_retries: int, mem_gb: float) -> None:
+    def __init__(self, address: str | None, tasks: int | None, **others: Any) -> None:
         from joblib import cpu_count
 
-        super().__init__(cpu_count() if tasks is None else tasks, max_retries, mem_gb)
+        super().__init__(tasks=cpu_count() if tasks is None else tasks, **others)
         self.address = address
 
     def hire(self, slots: int) -> Crew:

@@ -32,7 +32,12 @@ class Changed:
 
 
 def cross(factors: Factors) -> list[Changed]:
-    """Return all combinations of levels but the control (all first levels); the last factor varies fastest."""
+    """Return all combinations of levels but the control (all first levels); the last factor varies fastest.
+
+    >>> factors = {"batch": {"b10": {}, "b32": {"batch": "b32"}}, "lr": {"5e-4": {}, "1e-4": {"optimizer.lr": 1e-4}}}
+    >>> [levels_text(arm.levels) for arm in cross(factors)]
+    ['lr=1e-4', 'batch=b32', 'batch=b32, lr=1e-4']
+    """
     cells = []
     for choice in itertools.product(*(levels.items() for levels in factors.values())):
         named = tuple((factor, level) for factor, (level, overrides) in zip(factors, choice, strict=True) if overrides)

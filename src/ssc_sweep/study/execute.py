@@ -23,7 +23,7 @@ from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import HIDDEN, Floats
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit, Rows
-from ssc_sweep.errors import CannotWrite
+from ssc_sweep.errors import CannotWrite, type_and_message
 from ssc_sweep.study.board import Place
 from ssc_sweep.study.channel import Channel, Silent, Written
 from ssc_sweep.study.job import Job, Outcome, Stack, Status, ended
@@ -108,7 +108,7 @@ def _attempt(work: Callable[[], T]) -> T | _Failure:
     except CannotWrite:
         raise
     except (Exception, SystemExit) as error:
-        return _Failure(f"{type(error).__name__}: {' '.join(str(error).split())}", traceback.format_exc())
+        return _Failure(type_and_message(error), traceback.format_exc())
 
 
 def _run(jobs: list[Job], device: str, channel: Channel) -> list[Outcome]:

@@ -11,9 +11,9 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import OmegaConf
 from pydantic import Field
 
-from ssc_sweep.config import STUDY_KEYS
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import Section
+from ssc_sweep.steering import changes_a_run
 from ssc_sweep.study.crossing import Changed, Levels, check_factors, cross, levels_text
 
 # Most file systems allow folder names of 255 bytes.
@@ -78,8 +78,7 @@ def read_hypothesis(name: str, node: Any) -> HypothesisConf:
     twice = [arm for arm in conf.arms if conf.arms.count(arm) > 1]
     if twice:
         raise UserError(f"hypothesis {name} has the arm {value_text(twice[0])} twice: remove one of them.")
-    keys = [key for arm in conf.changed for key in arm.overrides]
-    own = [key for key in keys if key.lstrip("+~").split(".")[0] in (*STUDY_KEYS, "seed")]
+    own = [key for arm in conf.changed for key in arm.overrides if not changes_a_run(key)]
     if own:
         raise UserError(f"hypothesis {name}: an arm sets {own[0]}, which belongs to the study. Use another key.")
     return conf
@@ -131,7 +130,11 @@ def value_text(value: object) -> str:
 
 
 def as_override(key: str, value: Any) -> str:
-    """Write key and value in Hydra's override grammar."""
+    """Write key and value in Hydra's override grammar.
+
+    >>> as_override("optimizer.lr", 0.0001), as_override("scaling.clip", None), as_override("dataset.unit", "kg / year")
+    ('optimizer.lr=1e-4', 'scaling.clip=null', "dataset.unit='kg / year'")
+    """
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w.-]*", value):
         value = QuotedString(value, Quote.single)
     text = value_text(value) if isinstance(value, float) else Override._get_value_element_as_str(value)

@@ -12,9 +12,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each, without_seed
+from ssc_sweep.config import RunConfig, check, one_choice_each, without_seed
 from ssc_sweep.errors import RunsFailed, UserError
 from ssc_sweep.schema import Names, checked
+from ssc_sweep.steering import changes_a_run
 from ssc_sweep.study.board import Place
 from ssc_sweep.study.folder import RunFolder, StudyFolder, reading, yaml_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, canonical, folder_name
@@ -99,6 +100,13 @@ class Outcome:
         return float("nan") if rmse is None else float(rmse)
 
 
+@dataclass
+class Tally:
+    """How many runs of a command have failed, over all rounds of seeds and batches of a search."""
+
+    failures: int = 0
+
+
 def config_text(config: RunConfig) -> str:
     """Return the text of config.yaml. For the seeds of an arm it differs only in the last line."""
     return _arm_text(json.dumps(without_seed(config.content()))) + f"seed: {config.seed}\n"
@@ -142,8 +150,7 @@ def make_job(cfg: DictConfig, overrides: Sequence[str]) -> Job:
     one_choice_each(overrides)
     if "hypothesis" in cfg and cfg.arm is None:
         raise UserError("a hypothesis has arms, which this sweeper does not know: leave hydra/sweeper=... out.")
-    steering = tuple(f"{key}{sign}" for key in (*STUDY_KEYS, "seed") for sign in "=.")
-    changes = [text for text in overrides if not text.startswith(steering)]
+    changes = [text for text in overrides if changes_a_run(text.partition("=")[0])]
     study = study_folder(cfg.outputs, cfg.study)
     arm = arm_name(cfg.arm, cfg.study) or (folder_name(canonical(changes)) if changes else CONTROL)
     return Job(check(cfg), study.run(arm, cfg.seed), tuple(overrides), study, own_scores(cfg))

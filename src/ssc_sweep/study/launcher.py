@@ -16,9 +16,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from ssc_sweep.errors import RunFailed, UserError
+from ssc_sweep.steering import Running
 from ssc_sweep.study.folder import RunFolder
-from ssc_sweep.study.job import GoOn, Job, Outcome, describe, make_job
-from ssc_sweep.study.running import Tally, read_running
+from ssc_sweep.study.job import GoOn, Job, Outcome, Tally, describe, make_job
 from ssc_sweep.study.workers import start_server
 from ssc_sweep.verdicts.rule import read_rule
 
@@ -72,7 +72,7 @@ class StackLauncher(Launcher):
             UserError: a config does not fit its data, or a folder cannot be used or written.
         """
         assert self.config is not None
-        running = read_running(self.config)
+        running = Running.of(self.config)
         if running.workers != 0:
             start_server()
         setup_globals()

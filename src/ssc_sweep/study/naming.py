@@ -15,10 +15,7 @@ def study_folder(outputs: object, study: object) -> StudyFolder:
         UserError: there is no name, or it leads out of `outputs`.
     """
     parent = Path(_name("outputs", outputs, "a folder")).expanduser()
-    name = _name("study", study, "a name")
-    if leads_out(name) or not Path(name).parts:
-        raise UserError(f"study={name} leads out of outputs={outputs}: give a name, e.g. study=mine.")
-    return StudyFolder(parent / name)
+    return StudyFolder(parent / _inside("study", study, f"outputs={outputs}"))
 
 
 def arm_name(arm: object, study: object) -> str | None:
@@ -27,11 +24,13 @@ def arm_name(arm: object, study: object) -> str | None:
     Raises:
         UserError: the name is invalid, or leads out of the study.
     """
-    if arm is None or arm == "":
-        return None
-    name = _name("arm", arm, "a name")
+    return None if arm is None or arm == "" else _inside("arm", arm, f"study={study}")
+
+
+def _inside(key: str, value: object, parent: str) -> str:
+    name = _name(key, value, "a name")
     if leads_out(name) or not Path(name).parts:
-        raise UserError(f"arm={name} leads out of study={study}: give a name, e.g. arm=mine.")
+        raise UserError(f"{key}={name} leads out of {parent}: give a name, e.g. {key}=mine.")
     return name
 
 
@@ -57,5 +56,9 @@ def _name(key: str, value: object, what: str) -> str:
 
 
 def leads_out(name: str) -> bool:
-    """Return whether a folder of this name may lie outside its parent."""
+    """Return whether a folder of this name may lie outside its parent.
+
+    >>> leads_out("mine/second"), leads_out("../mine"), leads_out("/mine")
+    (False, True, True)
+    """
     return Path(name).is_absolute() or ".." in Path(name).parts

@@ -13,7 +13,13 @@ MOST_RUNS = 1_000_000  # of a study; all are composed and checked before the fir
 
 
 def values_of(override: Override) -> list[str]:
-    """Return the values of a sweep, or the one value of a plain override, as written in an override."""
+    """Return the values of a sweep, or the one value of a plain override, as written in an override.
+
+    >>> from hydra.core.override_parser.overrides_parser import OverridesParser
+    >>> grid = OverridesParser.create().parse_overrides(["batch=b10,b32", "seed=range(3,6)", "epochs=1"])
+    >>> [values_of(one) for one in grid]
+    [['b10', 'b32'], ['3', '4', '5'], ['1']]
+    """
     if override.is_sweep_override():
         if not override.is_discrete_sweep():
             raise UserError(f"{override.input_line} is a range without steps: name its values, e.g. a,b,c.")

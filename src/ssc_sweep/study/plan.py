@@ -55,6 +55,11 @@ class Plan:
     faults: dict[str, Fault] = field(default_factory=dict)
 
     @property
+    def labels(self) -> dict[str, str]:
+        """Return folder -> label; an arm that is also a control has the control's name."""
+        return {arm.folder: arm.label for arm in sorted(self.arms, key=lambda arm: arm.control is None)}
+
+    @property
     def compares(self) -> bool:
         """Return whether any arm has a control."""
         return any(arm.control is not None for arm in self.arms)

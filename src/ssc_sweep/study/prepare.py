@@ -63,17 +63,12 @@ def sizes_of(data: DataSplit) -> Sizes:
     return Sizes(data.train.x.shape[1], data.train.y.shape[1], len(data.cohort.treatments))
 
 
-def stack_key(config: RunConfig, data: DataSplit) -> str:
-    """Return a key. Runs with equal keys can share a stack.
+def _of_config(config: RunConfig) -> str:
+    """Return the part of a stack's key that the runs of an arm share; runs of equal keys can share a stack.
 
     They have the same model, shapes, batches, epochs, precision, and labels hidden or not. Seeds, rows, learning rate,
     weight decay and statistics mode may differ.
     """
-    return _of_config(config) + _of_rows(data)
-
-
-def _of_config(config: RunConfig) -> str:
-    """Return the part of a stack's key that the runs of an arm share."""
     check_targets(config)
     alone = "" if choose(config.model).stacks else repr(config)
     schedule = (config.batch, config.epochs, config.clip_norm, config.precision, config.probes)

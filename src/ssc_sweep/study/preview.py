@@ -45,7 +45,7 @@ def show(jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers
     who = "one stack at a time" if workers == 1 else f"{workers} workers"
     largest = max(part.bytes for part in parts) / 2**20
     print(f"{len(parts)} stacks of {_range(sizes)} runs on {device}, {who}; memory of the largest: {largest:.0f} MiB")
-    time_left = _duration(sum(_seconds(jobs, group) for group in prepared.groups) / workers)
+    time_left = _duration(sum(training_seconds(jobs, group) for group in prepared.groups) / workers)
     print(f"about {time_left} of training (a few steps were timed), {_disk(jobs, prepared) / 2**20:.0f} MiB on disk")
     print("dry_run=true: nothing was written and nothing trained.")
 
@@ -60,7 +60,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _seconds(jobs: Sequence[Job], group: Group) -> float:
+def training_seconds(jobs: Sequence[Job], group: Group) -> float:
     """Return the time that one thread needs for all runs of a group, from the first steps of a few of them."""
     some = [jobs[i].config for i in group.jobs[: 1 if group.alone else TIMED_RUNS]]
     data = Data()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ssc_sweep.errors import UserError
+from ssc_sweep.steering import Limits
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Outcome, Status
 from ssc_sweep.study.judged import (
@@ -19,7 +20,6 @@ from ssc_sweep.study.judged import (
     judge_contrasts,
     seen,
 )
-from ssc_sweep.study.running import Limits
 from ssc_sweep.verdicts.contrasts import JudgedContrast
 from ssc_sweep.verdicts.judge import Judgement, Works
 from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_share
@@ -51,6 +51,33 @@ class Progress:
     open: tuple[str, ...]
     seconds: float
     contrasts: tuple[JudgedContrast, ...] = ()
+
+
+class _Known:
+    """The runs that have ended: those that count, by folder and seed, and how many have failed."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.runs: dict[str, dict[int, Seen]] = {}
+        self.failed: Counter[str] = Counter()
+        self.done: set[tuple[str, int]] = set()
+
+    def add(self, outcomes: Outcomes) -> None:
+        for (folder, seed), outcome in outcomes.items():
+            if outcome is None:
+                continue
+            self.done.add((folder, seed))
+            if outcome.status is Status.FAILED:
+                self.failed[folder] += 1
+            else:
+                m = outcome.metrics
+                one = seen(m.get("rmse"), m.get("mean_predictor_rmse"), m.get("val_rows"), self.rule)
+                self.runs.setdefault(folder, {})[seed] = one
+
+    @property
+    def broken(self) -> set[str]:
+        """Return the folders of the arms of which most runs fail."""
+        return {folder for folder, count in self.failed.items() if count > len(self.runs.get(folder, {}))}
 
 
 def fewest_seeds(arms: Sequence[Arm], rule: Rule) -> int:
@@ -93,30 +120,19 @@ def until_decided(
         train: trains these runs, or returns how they ended before.
         show: called after each round.
     """
-    start, runs, done = time.monotonic(), dict[str, dict[int, Seen]](), set[tuple[str, int]]()
-    failed: Counter[str] = Counter()
+    start, known = time.monotonic(), _Known(rule)
     controls = {arm.control for arm in arms if arm.control is not None}
     active = list(dict.fromkeys(arm.folder for arm in arms))
     count = min(fewest_seeds(family, rule) + MORE, limits.max_seeds)
     while True:
         seeds = range(limits.first_seed, limits.first_seed + count)
-        wanted = [(folder, seed) for folder in active for seed in seeds if (folder, seed) not in done]
-        outcomes = train(wanted)
-        for (folder, seed), outcome in outcomes.items():
-            if outcome is None:
-                continue
-            done.add((folder, seed))
-            if outcome.status is Status.FAILED:
-                failed[folder] += 1
-            else:
-                m = outcome.metrics
-                one = seen(m.get("rmse"), m.get("mean_predictor_rmse"), m.get("val_rows"), rule)
-                runs.setdefault(folder, {})[seed] = one
-        judged = judge_arms(family, runs, rule, limits.max_seeds)
+        outcomes = train([(folder, seed) for folder in active for seed in seeds if (folder, seed) not in known.done])
+        known.add(outcomes)
+        judged = judge_arms(family, known.runs, rule, limits.max_seeds)
         mine = {comparison(arm): judged[comparison(arm)] for arm in arms if comparison(arm) in judged}
-        broken = {folder for folder in failed if failed[folder] > len(runs.get(folder, {}))}
+        broken = known.broken
         open_arms, active = _still_open(arms, mine, controls, broken, limits.max_seeds, rule)
-        contrasts = judge_contrasts(arms, runs, rule, claims_in(family, rule), limits.max_seeds)
+        contrasts = judge_contrasts(arms, known.runs, rule, claims_in(family, rule), limits.max_seeds)
         active = list(dict.fromkeys([*active, *_of_open_contrasts(contrasts, broken)]))
         spent = time.monotonic() - start
         shown = tuple(one for members in contrasts.values() for one in members)

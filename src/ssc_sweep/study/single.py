@@ -13,13 +13,13 @@ from omegaconf import DictConfig
 from ssc_sweep.config import shared_settings
 from ssc_sweep.data.effects import effects_csv
 from ssc_sweep.errors import RunsFailed
+from ssc_sweep.steering import Running
 from ssc_sweep.study.conduct import ThisMachine, conduct
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.plan import check_settings, how_to_resume
 from ssc_sweep.study.prepare import Prepared
 from ssc_sweep.study.progress import say
-from ssc_sweep.study.running import read_running
-from ssc_sweep.study.winner_config import with_best
+from ssc_sweep.study.winner import with_best
 from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
 
@@ -35,7 +35,7 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
     if overrides != list(hydra.overrides.task):
         cfg = compose(hydra.job.config_name, overrides)
     job = make_job(cfg, overrides)
-    running = read_running(cfg)
+    running = Running.of(cfg)
     # An arm named by hand may differ from the others.
     settings = shared_settings(cfg) if cfg.arm is None else None
     alone = hydra.mode != RunMode.MULTIRUN

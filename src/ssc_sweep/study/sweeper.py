@@ -23,8 +23,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import UserError, type_and_message
 from ssc_sweep.schema import checked
+from ssc_sweep.steering import AUTO, ONE_FOR_ALL, Limits, Running, Seeds
 from ssc_sweep.study.fault import Fault, note, read_fault
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, check_cells, read_hypothesis
@@ -34,9 +35,7 @@ from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, last_words, named_seeds, points_of, too_many, values_of
 from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan, write_plan
 from ssc_sweep.study.progress import passing, say
-from ssc_sweep.study.running import AUTO, Limits, Seeds, read_limits, read_running
-from ssc_sweep.study.running import KEYS as RUNNING
-from ssc_sweep.study.winner_config import with_best
+from ssc_sweep.study.winner import with_best
 from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
 
@@ -45,10 +44,6 @@ if TYPE_CHECKING:
 
 # Overrides that steer the study; the sweeper sets them for each job.
 OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs", *Limits.model_fields)
-# Keys that are the same for every run of a study.
-ONE_FOR_ALL = (
-    "seeds", "study", "outputs", "target", "rule", "admit", "scores", "effects", *Limits.model_fields, *RUNNING,
-)  # fmt: skip
 
 
 @dataclass
@@ -141,11 +136,11 @@ class HypothesisSweeper(Sweeper):
         from ssc_sweep.study.rounds import check_limits, until_decided
 
         assert self.config is not None and plan.rule is not None
-        limits = read_limits(self.config)
+        limits = Limits.of(self.config)
         family = [*(read_plan(folder).arms if folder.study.exists() else ()), *plan.arms]
         family = list({comparison(arm): arm for arm in family}.values())
         check_limits(family, plan.rule, limits)
-        running = read_running(self.config)
+        running = Running.of(self.config)
         arms = {arm.folder: arm for arm in reversed(plan.arms)}
         # Which weights a round keeps must depend on the study, not on how many runs the round has.
         OmegaConf.update(self.config, "save_weights", running.weights(len(arms) * limits.max_seeds))
@@ -215,8 +210,8 @@ class HypothesisSweeper(Sweeper):
         """Expand overrides into arms and seeds."""
         assert self.config is not None and self.hydra_context is not None
         own = {o.key_or_group: o for o in overrides if o.key_or_group in OWN_KEYS}
-        self.steering = [str(o.input_line) for o in overrides if o.key_or_group in RUNNING]
-        rest = [o for o in overrides if o.key_or_group not in (*OWN_KEYS, *RUNNING)]
+        self.steering = [str(o.input_line) for o in overrides if o.key_or_group in Running.model_fields]
+        rest = [o for o in overrides if o.key_or_group not in (*OWN_KEYS, *Running.model_fields)]
         if "arm" in own:
             raise UserError(f"{own['arm'].input_line}: a sweep names its arms itself. Name the study: study=<name>.")
         if "seed" in own and "seeds" in own:
@@ -330,7 +325,7 @@ class HypothesisSweeper(Sweeper):
         assert self.config is not None
         if "seed" in own:
             return named_seeds(own["seed"])
-        first = read_limits(self.config).first_seed
+        first = Limits.of(self.config).first_seed
         if auto:
             return (first,)
         if self.config.seeds == AUTO:
@@ -389,5 +384,5 @@ def _outcome(job: Job, returned: JobReturn) -> Outcome:
         raise error
     found = ended(job)
     if found is None:
-        return Outcome(Status.FAILED, {}, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        return Outcome(Status.FAILED, {}, type_and_message(error))
     return found

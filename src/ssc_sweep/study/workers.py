@@ -1,4 +1,4 @@
-"""Train stacks in worker processes of this machine, or in this process. Clusters: see `clusters`.
+"""Train stacks in worker processes of this machine, or in this process. On clusters: `slurm_and_ray`.
 
 Each worker is a pool of one process (concurrent.futures). A pool of several breaks as a whole when one of its processes
 is killed, and loses what the others were training; here a dead worker costs only its own stack, and is replaced.

@@ -13,7 +13,7 @@ import numpy as np
 
 from ssc_sweep import admission
 from ssc_sweep.data.cohort import HIDDEN, Floats, Ints
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import UserError, type_and_message
 from ssc_sweep.training import metrics
 
 # Levels of the quantiles that bound the 50% and 90% intervals.
@@ -133,12 +133,16 @@ SCORES: tuple[Score, ...] = (
     Score("effect_error", _effect_error, "error of the effect", "y", "lower"),
 )
 NAMES = tuple(score.name for score in SCORES)
-# Other keys of metrics.json and columns of summary.csv.
+# Columns of summary.csv from metrics.json besides the scores. A run may lack a score: it diverged, its model has no
+# such number, or its version did not compute it.
+TEXTS = ("status", "model", "unit")
+NUMBERS = ("rows_train", "rows_val", "covariates", "batch", "steps", "parameters", "seconds", "stack")
+MAY_LACK = ("rows_val_known", "rows_test", "rows_without_outcome", "train_rmse", "p_fail")
+# These, other keys of metrics.json, and other columns of summary.csv: no score of your own may have such a name.
 RESERVED = (
-    "status", "model", "unit", "first_bad", "train_rmse", "rows_train", "rows_val", "rows_val_known", "rows_test",
-    "rows_test_known", "rows_without_outcome", "unseen_levels", "covariates", "batch", "steps", "parameters", "seconds",
-    "stack", "unused", "probes", "own_scores", "failed_scores", "arm", "seed", "overrides", "folder", "left_out",
-    "first_bad_step", "first_bad_tensor",
+    *TEXTS, *NUMBERS, *MAY_LACK, "val_rows", "first_bad", "rows_test_known", "unseen_levels", "device", "unused",
+    "probes", "own_scores", "failed_scores", "p_fail_reasons", "fails", "arm", "seed", "overrides", "folder",
+    "left_out", "first_bad_step", "first_bad_tensor",
 )  # fmt: skip
 # These depend on the rows alone, not on the model.
 OF_THE_ROWS = ("mean_predictor_rmse", "majority_share")
@@ -162,7 +166,7 @@ def measure_own(found: Measured, scores: Sequence[Score]) -> tuple[dict[str, flo
         try:
             values |= measure(found, [score])
         except admission.USERS_FAULTS as error:
-            values[score.name], failed[score.name] = None, f"{type(error).__name__}: {' '.join(str(error).split())}"
+            values[score.name], failed[score.name] = None, type_and_message(error)
     return values, failed
 
 

@@ -9,6 +9,7 @@ import torch
 from ssc_sweep.data.cohort import HIDDEN
 from ssc_sweep.data.splitting import DataSplit, Rows
 from ssc_sweep.models.contract import Batch
+from ssc_sweep.models.steady import once
 from ssc_sweep.streams import stream
 
 # How much of an epoch is shuffled at once, in numbers over all runs: 64 MB in single precision.
@@ -81,8 +82,7 @@ def extremes(batch: Batch) -> Batch:
 
 def _extremes(values: torch.Tensor) -> torch.Tensor:
     """(R, n, d) -> (R, 2, d): smallest and largest value of every column."""
-    once = values[:1] if values.stride(0) == 0 else values
-    return torch.stack(torch.aminmax(once, dim=1), dim=1).expand(len(values), -1, -1)
+    return torch.stack(torch.aminmax(once(values), dim=1), dim=1).expand(len(values), -1, -1)
 
 
 def _take(batch: Batch, rows: torch.Tensor) -> Batch:

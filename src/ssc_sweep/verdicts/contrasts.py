@@ -27,8 +27,9 @@ from typing import Any
 
 import numpy as np
 
+from ssc_sweep.data.cohort import Floats
 from ssc_sweep.verdicts.evidence import Difference, Matters, Runs, difference
-from ssc_sweep.verdicts.paired import EQUAL, Floats
+from ssc_sweep.verdicts.paired import EQUAL
 from ssc_sweep.verdicts.planning import out_of_reach, seeds_for_difference
 from ssc_sweep.verdicts.rule import Rule
 
@@ -139,6 +140,15 @@ def log_contrast(contrast: Contrast, rmse: Mapping[str, Runs]) -> Floats:
 
     Args:
         rmse: of each arm, by seed; above 0, NaN for a run that diverged.
+
+    By hand, as in docs/FACTORS.md. Log RMSE is 1 (control), 3 (b), 2 (a) and 7 (both). Then a is
+    ((2 - 1) + (7 - 3)) / 2, b is ((3 - 1) + (7 - 2)) / 2, and their interaction is (7 - 3) - (2 - 1).
+
+    >>> a, b = ("a", "on"), ("b", "on")
+    >>> arms = {(): "control", (b,): "b", (a,): "a", (a, b): "both"}
+    >>> rmse = {arm: {0: math.exp(y)} for arm, y in {"control": 1, "b": 3, "a": 2, "both": 7}.items()}
+    >>> {one.name: round(float(log_contrast(one, rmse)[0]), 6) for one in contrasts_of(arms)}
+    {'a=on': 2.5, 'b=on': 3.5, 'a=on x b=on': 3.0}
     """
     runs = [rmse.get(arm, {}) for arm in contrast.weights]
     weights = np.array(list(contrast.weights.values()))

@@ -11,8 +11,9 @@ from enum import StrEnum
 
 import numpy as np
 
+from ssc_sweep.data.cohort import Floats
 from ssc_sweep.verdicts import sequential, share
-from ssc_sweep.verdicts.paired import EQUAL, Floats, capped, sign_flip, spread
+from ssc_sweep.verdicts.paired import EQUAL, capped, sign_flip, spread
 from ssc_sweep.verdicts.rule import Rule
 
 Runs = Mapping[int, float]  # seed -> RMSE, NaN for a run that diverged

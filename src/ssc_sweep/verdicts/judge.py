@@ -37,7 +37,7 @@ from ssc_sweep.verdicts.planning import (
 )
 from ssc_sweep.verdicts.rule import Rule
 
-__all__ = ["Judgement", "Matters", "Rule", "Verdict", "Works", "claims_of", "judge", "judge_study"]
+__all__ = ["Judgement", "Matters", "Rule", "Verdict", "Works", "claims_of", "judge_study"]
 
 
 class Verdict(StrEnum):
@@ -153,11 +153,6 @@ def claims_of(
     more = more or {}
     claims = {control: 2 * arms[control] + (control in arms) + more.get(control, 0) for control in [*arms, *more]}
     return claims if rule.family == "point" else dict.fromkeys(claims, sum(claims.values()))
-
-
-def judge(arm: Runs, control: Runs, rule: Rule) -> Judgement:
-    """Judge the only arm of a study; see `judge_study`."""
-    return judge_study({"arm": arm, "control": control}, {"arm": ("arm", "control")}, rule)["arm"]
 
 
 def judge_study(

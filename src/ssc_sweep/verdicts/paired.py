@@ -33,11 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-Floats = NDArray[np.float64]
+from ssc_sweep.data.cohort import Floats
 
 PATTERNS = 2**15  # sign patterns: all of them up to 15 pairs, a fixed draw beyond
 BLOCK = 2**10  # sign patterns held as floats at a time; the others are bits
-SMALLEST_P = 2 / PATTERNS  # two-sided
 EQUAL = 1e-12  # relative: differences below this are rounding, not findings
 LEAST_LOST = 1.0  # least log ratio of a pair with one lost side: a factor of e, beyond any margin in use
 
@@ -53,6 +52,9 @@ def capped(x: Floats) -> Floats:
     """Replace log differences of +-inf, where one side is lost, by the largest size seen, at least LEAST_LOST.
 
     Under no difference the sign is a fair coin whatever the size, so any size keeps the test exact.
+
+    >>> capped(np.array([0.5, -2.0, math.inf, -math.inf])).tolist()
+    [0.5, -2.0, 2.0, -2.0]
     """
     finite = np.isfinite(x)
     size = max(float(np.abs(x[finite]).max(initial=0.0)), LEAST_LOST)
@@ -76,6 +78,19 @@ def sign_flip(x: Floats, alpha: float) -> tuple[Floats, Floats, Floats]:
 
     Returns:
         Two-sided p, lower and upper end, each of shape (...). The ends are infinite if n is too small for alpha.
+
+    Three differences of one sign: of the eight sign patterns, the observed and its opposite are the most extreme, so
+    that p = 2/8. These are too few for an interval.
+
+    >>> p, low, high = sign_flip(np.array([1.0, 2.0, 3.0]), 0.05)
+    >>> float(p), float(low), float(high)
+    (0.25, -inf, inf)
+
+    Six of one sign have p = 2/64.
+
+    >>> p, low, high = sign_flip(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), 0.05)
+    >>> float(p), float(low), float(high)
+    (0.03125, 1.0, 6.0)
     """
     x = np.take_along_axis(x, np.argsort(np.abs(x), axis=-1, kind="stable"), axis=-1)  # seed order must not matter
     means = _subset_means(x)

@@ -104,5 +104,11 @@ def _smallest(enough: Callable[[int], bool], level: float) -> int | None:
 
 
 def out_of_reach(seeds: int | None, known: int, most: int) -> bool:
-    """Return whether an answer that takes `seeds` needs more than `most`; False while too few are known."""
+    """Return whether an answer that takes `seeds` needs more than `most`; False while too few are known.
+
+    A study may have 100 seeds, and the answer takes 150. After twenty seeds it is given up, after ten it is not.
+
+    >>> out_of_reach(150, known=20, most=100), out_of_reach(150, known=10, most=100)
+    (True, False)
+    """
     return known >= FEWEST_FOR_AN_ESTIMATE and (seeds is None or seeds > most)

@@ -19,7 +19,11 @@ ELSEWHERE = ("target", "sequential")
 
 
 class Rule(Section):
-    """What counts as working, as a difference, and as certain. How it is applied: docs/VERDICTS.md."""
+    """What counts as working, as a difference, and as certain. How it is applied: docs/VERDICTS.md.
+
+    >>> Rule(target=15).working, Rule().working
+    ('below 15', 'below 90% of that of predicting the mean')
+    """
 
     target: float | None = Field(
         default=None,
@@ -81,6 +85,11 @@ class Rule(Section):
         """Return the error probability of each of `claims` intervals, so that all hold with probability 1 - alpha.
 
         Bonferroni rather than Holm, so that each claim depends on its own interval alone.
+
+        Seven arms and their control make 2 * 7 + 1 claims:
+
+        >>> round(Rule(alpha=0.05).level(15), 5)
+        0.00333
         """
         return self.alpha / max(1, claims)
 

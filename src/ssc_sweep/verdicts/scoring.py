@@ -34,6 +34,13 @@ class PlantedStudy:
         fault: name of its YAML in conf/fault.
         named_by: hypotheses, any of which names the fault; none if nothing is planted.
         judged: whether every arm has a verdict.
+
+    The fault `batch` may be named by two hypotheses. One of them is enough; any other is too much.
+
+    >>> PlantedStudy("a", "batch", ("batch", "ema"), named=("ema",)).naming.value
+    'named right'
+    >>> PlantedStudy("b", "batch", ("batch", "ema"), named=("ema", "lr")).naming.value
+    'named, and more'
     """
 
     at: str

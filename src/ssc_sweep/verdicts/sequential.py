@@ -27,12 +27,10 @@ values; neither handles symmetric unbounded ones, such as log ratios.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from ssc_sweep.data.cohort import Floats
 from ssc_sweep.verdicts.paired import capped, spread
-
-Floats = NDArray[np.float64]
 
 # (stake, slope). A small slope suits a weak effect; a small stake survives one lost pair in five. Chosen among two
 # dozen mixtures by the seeds that simulated and resampled studies take to decide, median and 95th percentile:
@@ -81,7 +79,14 @@ def log_wealth(x: Floats, s: Floats) -> Floats:
 
 
 def fewest(level: float) -> int:
-    """Return the fewest differences that can exclude 0 at this level: all of one sign, every bet won."""
+    """Return the fewest differences that can exclude 0 at this level: all of one sign, every bet won.
+
+    Every bet won n times makes a wealth of (1.5^n + 1.98^n + 1.98^n + 1.8^n) / 4: 21.8 for five, 41.5 for six. It takes
+    2 / 0.05 = 40. Eight arms and their control make 17 claims.
+
+    >>> fewest(0.05), fewest(0.05 / 17)
+    (6, 11)
+    """
     n = 1
     while log_wealth(np.full(n, math.inf), np.ones(n))[-1] < math.log(2 / level):
         n += 1
@@ -115,6 +120,17 @@ def interval(x: Floats, level: float) -> tuple[float, float]:
 
     It excludes 0 exactly if the p-value is below the level. Unlike the confidence sequence it may widen again, if later
     differences show that the mean differs from the typical difference.
+
+    The seven pairs of docs/VERDICTS.md, RMSE in kg. As a ratio the centre lies between 0.21 and 0.64.
+
+    >>> control, arm = np.array([78, 79, 78, 57, 68, 70, 60]), np.array([23, 26, 24, 17, 42, 30, 24])
+    >>> [round(math.exp(end), 2) for end in interval(np.log(arm / control), 0.05)]
+    [0.21, 0.64]
+
+    One pair fewer does not suffice: 1, no difference, is not excluded.
+
+    >>> math.exp(interval(np.log(arm / control)[:6], 0.05)[1]) > 1
+    True
     """
     low, high = confidence_sequence(x, level)
     mean_low, mean_high = _interval_of_mean(x, level)

@@ -30,7 +30,11 @@ def interval_text(seen: Difference) -> str:
 
 
 def short(value: float) -> str:
-    """Format a ratio: 0.33, 12, ∞."""
+    """Format a ratio: 0.33, 12, ∞.
+
+    >>> short(0.333), short(12.3), short(math.inf)
+    ('0.33', '12', '∞')
+    """
     if math.isinf(value):
         return "∞"
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"

@@ -15,6 +15,7 @@ from ssc_sweep.findings.drawing.plots import (
     as_svg,
     gradient_norms,
     plain,
+    shortened,
     sparkline,
     statistics,
     strip,
@@ -113,3 +114,20 @@ def test_sparkline_by_hand() -> None:
 @pytest.mark.parametrize(("value", "text"), [(0.0213, "0.0213"), (15.0, "15"), (2500.0, "2,500"), (3e7, "3e+07")])
 def test_plain_numbers(value: float, text: str) -> None:
     assert plain(value) == text
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_layout_is_computed_once_for_both_files(name: str) -> None:
+    figure = FIGURES[name](ARMS)
+    places = [ax.get_position().bounds for ax in figure.axes]
+    as_svg(figure)
+    laid_out = [ax.get_position().bounds for ax in figure.axes]
+    as_png(figure)
+    assert laid_out != places
+    assert [ax.get_position().bounds for ax in figure.axes] == laid_out
+
+
+def test_a_long_label_keeps_its_end() -> None:
+    label = "optimizer.lr=1e-4, batch.size=32, epochs=4, clip_norm=0.5, model.width=64"
+    assert len(shortened(label)) == 46
+    assert shortened(label).endswith("model.width=64") and shortened(label).startswith("optimizer.lr=1e-4")

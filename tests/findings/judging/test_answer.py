@@ -9,7 +9,8 @@ from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.evidence import Works
-from ssc_sweep.verdicts.judge import Rule, judge
+from ssc_sweep.verdicts.judge import Rule
+from tests.verdicts.alone import judge
 
 
 def verdict(name: str, cause: Cause, works: Works = Works.NO) -> ArmVerdict:
@@ -39,7 +40,7 @@ def test_the_plans_suspects_end_in_a_sentence() -> None:
         ([verdict("split", Cause.CAUSE, Works.YES), verdict("lr", Cause.PART)],
          "The cause: S split. A part of it: L lr. What works: split=1."),
         ([verdict("lr", Cause.AT_LEAST_A_PART, Works.OPEN)],
-         "At least a part of the cause: L lr. Open: whether lr=1 works."),
+         "At least a part of the cause: L lr. Whether lr=1 works is open."),
         ([verdict("lr", Cause.NEITHER)], "L lr is not the cause. Nothing works."),
         ([verdict("lr", Cause.NEITHER), verdict("ema", Cause.NOT_ALONE)],
          "None of the suspects is the cause by itself; whether changing E ema helps is open. Nothing works."),
@@ -54,9 +55,10 @@ def test_the_plans_suspects_end_in_a_sentence() -> None:
          "L lr is not the cause by itself; whether changing it helps is open. Nothing works."),
         # An arm whose runs all crashed may work.
         ([verdict("lr", Cause.OPEN), crashed("ema")],
-         "Open: too few seeds to tell. Open: whether ema=1 works."),
+         "The cause is open: too few seeds to tell. Whether ema=1 works is open."),
         ([crashed("lr"), crashed("ema")], "No verdict: its runs failed."),
-        ([verdict("lr", Cause.OPEN, Works.OPEN)], "Open: too few seeds to tell. Open: whether lr=1 works."),
+        ([verdict("lr", Cause.OPEN, Works.OPEN)],
+         "The cause is open: too few seeds to tell. Whether lr=1 works is open."),
         ([verdict("lr", Cause.NOTHING_WRONG, Works.YES)],
          "The control works: there is nothing to explain. What works: lr=1."),
         ([verdict("lr", Cause.HARMS), verdict("ema", Cause.NOT_SO)],

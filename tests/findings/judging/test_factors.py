@@ -61,7 +61,7 @@ def test_one_sentence_a_factor_and_one_an_interaction(tmp_path: Path) -> None:
     order, batch, together = found.sentences
     # Over the three batches: (4 * 4 * 80 / 60) ** (1 / 3).
     assert order.startswith(f"order: shuffled divides RMSE by {(16 * 80 / 60) ** (1 / 3):.2f} [")
-    assert batch.startswith("batch: b32 makes no difference beyond the margin, RMSE times 1.00 [0.99, 1.01]; b64 ")
+    assert batch.startswith("batch: b32 makes no difference beyond the margin: RMSE times 1.00 [0.99, 1.01]; b64 ")
     # Over both orders: sqrt(2 * 6) = 3.46; the two effects, multiplied, would give a third of what both give.
     assert "b64 multiplies RMSE by 3.4" in batch
     assert together.startswith("order=shuffled x batch=b64: with both RMSE is 3.0")
@@ -114,7 +114,7 @@ def test_a_harder_set_of_rows_is_no_effect(tmp_path: Path) -> None:
                 )
     (found,) = factorials_of(collect(folder))
     assert found.relative and [one.relative for one in found.contrasts] == [True, False, False, False, False]
-    assert found.sentences[0].startswith("order: shuffled makes no difference beyond the margin, RMSE times 1.00")
+    assert found.sentences[0].startswith("order: shuffled makes no difference beyond the margin: RMSE times 1.00")
     assert "over that of predicting the mean" in found.sentences[0] and "predicting" not in found.sentences[1]
     assert any(line.startswith("(*: RMSE over") for line in contrast_lines(found))
     assert mean_of(found, {"order": "shuffled", "batch": "b10"}) == pytest.approx(5, rel=0.01)

@@ -16,7 +16,9 @@ from optuna.trial import TrialState, create_trial
 
 from ssc_sweep.findings.reading.collect import Study, collect
 from ssc_sweep.findings.report import build
-from ssc_sweep.findings.searched.search import (
+from ssc_sweep.findings.searched.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
+from ssc_sweep.findings.searched.search_reading import Search, as_on_disk
+from ssc_sweep.findings.searched.search_results import (
     answer_of,
     confirmations,
     deciding_note,
@@ -26,8 +28,6 @@ from ssc_sweep.findings.searched.search import (
     outside,
     selection_warning,
 )
-from ssc_sweep.findings.searched.search_plots import all_trials, best_so_far, importances, parallel_coordinates, pareto
-from ssc_sweep.findings.searched.search_reading import Search, as_on_disk
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, write_plan

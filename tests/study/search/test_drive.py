@@ -6,8 +6,8 @@ from statistics import mean
 import pytest
 from optuna.trial import TrialState
 
+from ssc_sweep.data.source import load as load_cohort
 from ssc_sweep.study.folder import read_yaml
-from ssc_sweep.study.search.winner import find_leaks
 from tests.command import TINY, Command, make_command
 from tests.conftest import MakeConfig
 from tests.study.search.small import EASY, IMPOSSIBLE, RULE, SMALL, load, said
@@ -136,9 +136,13 @@ def test_a_winner_is_repeated_without_its_experiment(command: Command) -> None:
 
 
 def test_columns_that_give_the_answer_away_are_found_by_their_role(make_config: MakeConfig) -> None:
-    assert find_leaks(make_config()) == {"wt82": "holds the outcome", "smkintensity82_71": "holds the treatment"}
-    assert find_leaks(make_config("covariates=baseline")) == {}
-    assert find_leaks(make_config("dataset=synthetic")) == {}
+    def find_leaks(*words: str) -> dict[str, str]:
+        config = make_config(*words)
+        return load_cohort(config.dataset).keep(config.covariates.keep).leaks
+
+    assert find_leaks() == {"wt82": "holds the outcome", "smkintensity82_71": "holds the treatment"}
+    assert find_leaks("covariates=baseline") == {}
+    assert find_leaks("dataset=synthetic") == {}
 
 
 def test_the_same_command_goes_on_and_n_trials_is_a_total(command: Command) -> None:

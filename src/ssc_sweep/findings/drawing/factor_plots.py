@@ -10,7 +10,7 @@ from ssc_sweep.findings.drawing.style import styled
 # isort: split
 from matplotlib.figure import Figure
 
-from ssc_sweep.findings.drawing.plots import MOST_ROWS, WIDTH, draw_ratios, line_style, plain, plain_log, shortened
+from ssc_sweep.findings.drawing.plots import MOST_ROWS, ROW, WIDTH, draw_ratios, line_style, plain, plain_log, shortened
 from ssc_sweep.findings.judging.factors import Factorial, answer_text, mean_of
 from ssc_sweep.study.crossing import levels_text
 from ssc_sweep.verdicts.rule import Rule
@@ -18,13 +18,13 @@ from ssc_sweep.verdicts.rule import Rule
 MOST_PANELS = 10  # pairs of factors that are drawn
 
 FOREST = (
-    "RMSE with a change over RMSE without it, over all levels of the other factors; below the line RMSE with two "
-    "changes over what their effects, multiplied, would give. The shaded band does not matter. Filled marks: answered; "
-    "open ones: not yet."
+    "Above the dotted line: RMSE with a change divided by RMSE without it, over all levels of the other factors. "
+    "Below: RMSE with both changes divided by the product of their effects. Within the shaded band a difference does "
+    "not matter. Filled marks: answered. Open marks: not yet."
 )
 TOGETHER = (
-    "Geometric mean over seeds and the other factors, log axis. Lines side by side: the two changes multiply. Others: "
-    "what one does depends on the other. Runs that diverged have no place here."
+    "Geometric mean over seeds and the other factors, log axis. Parallel lines: the two effects multiply. Other lines: "
+    "the effect of one change depends on the other. Runs that diverged are not shown."
 )
 
 
@@ -47,7 +47,7 @@ def contrast_forest(factorial: Factorial, log_margin: float) -> Figure:
     """Draw main effects, then interactions: ratios with their intervals on a log axis."""
     shown = factorial.contrasts[:MOST_ROWS]
     with styled():
-        figure = Figure(figsize=(WIDTH, 0.9 + 0.55 * len(shown)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.9 + ROW * len(shown)), layout="constrained")
         ax = figure.add_subplot()
         draw_ratios(ax, [(one.contrast.name, one.seen) for one in shown], log_margin)
         ax.set_title("times RMSE, log axis")

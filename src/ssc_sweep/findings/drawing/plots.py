@@ -19,6 +19,8 @@ from ssc_sweep.findings.drawing.style import styled
 
 # isort: split
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator, PercentFormatter
 from numpy.typing import ArrayLike
@@ -33,6 +35,7 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1))
 MOST_ARMS = len(COLOURS)  # further arms besides the control go into another figure
 MOST_VECTORS = 200  # more points than this are drawn as pixels: as shapes, each enlarges the page
 
+DPI = 160
 WIDTH = 4.8  # inches; 346 points, so that 11-point letters stay legible on a screen of 400 pixels
 
 
@@ -57,7 +60,9 @@ def plain(value: float, _: object = None) -> str:
 
 
 def shortened(label: str, length: int = 46) -> str:
-    text = label if len(label) <= length else f"{label[: length - 1]}…"
+    """Cut a long label in the middle: labels of one study often differ at their ends alone."""
+    tail = length // 3
+    text = label if len(label) <= length else f"{label[: length - 1 - tail]}…{label[-tail:]}"
     # The legend would leave out a label that starts with _.
     return text.replace("_", " _", text.startswith("_"))
 
@@ -94,6 +99,8 @@ class ForestRow:
 
 
 MOST_ROWS = 40  # more arms than this are not drawn
+ROW = 0.46  # inches
+NEAR = {0.9: 1.28, 0.8: 1.6, 2 / 3: 2.1}  # tick below 1: on axes that end before this
 
 
 def draw_ratios(ax: Axes, rows: Sequence[tuple[str, Difference]], log_margin: float) -> None:
@@ -113,15 +120,17 @@ def draw_ratios(ax: Axes, rows: Sequence[tuple[str, Difference]], log_margin: fl
             face = "white" if one.answer is Matters.OPEN else colour
             ax.plot(ends, [y, y], color=colour, lw=2)
             ax.plot(min(max(one.ratio, math.exp(-reach)), math.exp(reach)), y, "o", color=colour, mfc=face, ms=7)
-        ax.annotate(
+        name = ax.annotate(
             shortened(label, 40), (0, y - 0.2), xycoords=("axes fraction", "data"), va="bottom", zorder=5,
             xytext=(2, 0), textcoords="offset points", bbox={"fc": "white", "ec": "none", "pad": 0.5},
         )  # fmt: skip
+        name.set_in_layout(False)  # a long name would narrow the axes
     ax.set_xscale("log")
     ax.set_xlim(math.exp(-reach), math.exp(reach))
     # The same steps on both sides of no difference.
     step = 2.0 if reach < math.log(10) else 5.0 if reach < math.log(50) else 10.0 ** math.ceil(reach / 6)
-    ticks = [step**i for i in range(-4, 5) if abs(i) * math.log(step) < reach]
+    near = next((nearest for nearest, end in NEAR.items() if reach < math.log(end)), None)
+    ticks = [step**i for i in range(-4, 5) if abs(i) * math.log(step) < reach] if near is None else [near, 1, 1 / near]
     ax.set_xticks(ticks, [plain(tick) for tick in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
     without_lines(ax, len(rows))
@@ -139,8 +148,9 @@ def verdict_forest(rows: Sequence[ForestRow], log_margin: float, works_share: fl
     """Draw the intervals of all arms: ratio to the control on a log axis, and share of runs that work."""
     shown = rows[:MOST_ROWS]
     with styled():
-        figure = Figure(figsize=(WIDTH, 0.9 + 0.55 * len(shown)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.9 + ROW * len(shown)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+        left.set_zorder(right.get_zorder() + 1)  # long labels reach over the right panel
         draw_ratios(left, [(row.label, row.matters) for row in shown], log_margin)
         right.axvline(works_share, color="#444444", lw=1.2, ls="--")
         for y, row in enumerate(shown):
@@ -153,7 +163,7 @@ def verdict_forest(rows: Sequence[ForestRow], log_margin: float, works_share: fl
         right.set_xticks([0, 0.5, 1])
         right.xaxis.set_major_formatter(PercentFormatter(1.0))
         without_lines(right, len(shown))
-        left.set_title("RMSE over control's, log axis")
+        left.set_title("RMSE ratio to control, log axis")
         right.set_title("runs that work")
         return figure
 
@@ -222,13 +232,14 @@ def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
         figure = Figure(figsize=(WIDTH, 0.5 + 0.24 * len(arms) + 1.75 * rows), layout="constrained")
         axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
         for ax, (column, title) in zip(axes, panels.items(), strict=False):
-            lowest = np.inf
+            lowest, highest = np.inf, 0.0
             for i, arm in enumerate(arms):
                 colour, marker, line = line_style(i)
                 if column not in arm.history or not np.isfinite(arm.history[column]).any():
                     continue
                 bands = _quartiles(arm.history, column)
                 lowest = min(lowest, float(bands.to_numpy().min()))
+                highest = max(highest, float(np.abs(bands.to_numpy()).max()))
                 epochs = bands.index.to_numpy(dtype=float)
                 ax.fill_between(epochs, bands[0.25], bands[0.75], color=colour, alpha=0.15, lw=0)
                 every = max(1, len(bands) // 8)
@@ -239,7 +250,11 @@ def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
             elif lowest > 0:
                 plain_log(ax, "y")
             else:
-                ax.set_yscale("symlog", linthresh=1.0)
+                # Between -1 and 1 symlog is linear, with one tick.
+                if highest > 1:
+                    ax.set_yscale("symlog", linthresh=1.0)
+                else:
+                    ax.yaxis.set_major_locator(MaxNLocator(nbins=4))
                 ax.yaxis.set_major_formatter(FuncFormatter(plain))
                 if lowest == 0:
                     ax.set_ylim(bottom=0)  # a distance; symlog would leave room below
@@ -320,14 +335,22 @@ def sparkline(values: ArrayLike) -> str:
 
 
 def as_svg(figure: Figure) -> str:
+    """Return the figure as SVG; afterwards its layout is fixed.
+
+    Layout costs as much as drawing, so it is computed once, here. `Figure.savefig` would draw twice for each file.
+    """
     with styled():
         text = io.StringIO()
-        figure.savefig(text, format="svg", dpi=160, metadata={"Date": None})
+        figure.set_dpi(DPI)  # of what is drawn as pixels
+        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})  # type: ignore[no-untyped-call]
+        figure.set_layout_engine("none")
         return text.getvalue()
 
 
 def as_png(figure: Figure) -> bytes:
+    """Return the figure as PNG, with the layout of the SVG if that was made before."""
     with styled():
         content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=160)
+        figure.set_dpi(DPI)
+        FigureCanvasAgg(figure).print_png(content)  # type: ignore[no-untyped-call]
         return content.getvalue()

@@ -1,6 +1,6 @@
 """A study's runs as the report shows them: curves, differences from the control, log, traceback."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from ssc_sweep.study.job import Status
 
 LOG_LINES, LINE_LENGTH = 8, 240  # of a run's log, shown in its panel
 LONGEST_TRACE = 12_000  # characters; the run's folder has the full one
+NO_TRACE = "The file FAILED is empty."
 MOST_PANELS = 1000  # a page with more panels takes long to open
 
 # Order of display: what went wrong comes first.
@@ -27,10 +28,20 @@ ORDER = (Status.FAILED.value, LEFT_OUT, "unfinished", Status.DIVERGED.value, Sta
 
 @dataclass(frozen=True)
 class Curve:
-    """A small curve of one run: points in a box of 100 x 30, and its first, lowest and last value."""
+    """A small curve of one run.
+
+    Attributes:
+        points: in a box of 100 x 30, on a log axis if `low` is above 0, else on that of arcsinh.
+        count: of its finite values, one an epoch.
+        low, high: values at the bottom and at the top of the box.
+        first, lowest, last: values, as text.
+    """
 
     name: str
     points: str
+    count: int
+    low: float
+    high: float
     first: str
     lowest: str
     last: str
@@ -41,7 +52,8 @@ class RunView:
     """One run as the table and its panel show it.
 
     Attributes:
-        panel: whether it has a panel; without one it has no curves, differences and log.
+        panel: whether it has a panel; without one it has no curves, config, differences and log.
+        config: every key of its config.yaml with its value as text; None if it is unknown.
     """
 
     number: int
@@ -58,11 +70,21 @@ class RunView:
     reason: str
     panel: bool
     curves: tuple[Curve, ...]
+    config: Mapping[str, str] | None
     differences: tuple[tuple[str, str, str], ...]
     differences_note: str
     log: str
     trace: str
     is_control: bool
+
+    @property
+    def why(self) -> str:
+        """Say in one line why the run has no result; "" if it has one."""
+        if self.status == Status.FAILED:
+            return self.trace.splitlines()[-1] if self.trace else NO_TRACE
+        return self.reason or (
+            f"NaN or Inf at step {self.first_bad_step:.0f}: {self.first_bad}" if self.first_bad else ""
+        )
 
 
 def titled(probe: Probe) -> str:
@@ -91,8 +113,9 @@ def _curves(history: pd.DataFrame, rows: ArrayLike) -> tuple[Curve, ...]:
         values = history[name].to_numpy()[np.asarray(rows)]
         values = values[np.isfinite(values)]
         if len(values):
-            shown = (plain(float(value)) for value in (values[0], values.min(), values[-1]))
-            curves.append(Curve(str(name), sparkline(values), *shown))
+            low, high = float(values.min()), float(values.max())
+            shown = (plain(float(value)) for value in (values[0], low, values[-1]))
+            curves.append(Curve(str(name), sparkline(values), len(values), low, high, *shown))
     return tuple(curves)
 
 
@@ -137,17 +160,18 @@ def view_runs(study: Study) -> list[RunView]:
         arm, seed, folder = str(run["arm"]), int(run["seed"]), RunFolder(study.folder.path / str(run["folder"]))
         planned, panel = arms.get(arm), number in chosen
         control = arms.get(planned.control) if planned and planned.control else None
+        config = _config(folder, yamls) if panel else None
         differences: tuple[tuple[str, str, str], ...] = ()
         if not control:
             alone = "" if arm in controls else "this run has none"
             note = alone if planned else "its arm is not in study.yaml"
         elif panel:
             beside = _config(study.folder.run(control.folder, seed), yamls)
-            differences, note = _differences(_config(folder, yamls), beside)
+            differences, note = _differences(config, beside)
         else:
             note = ""
         shared = set(control.overrides) if control else set()
-        changes = [text for text in planned.overrides if text not in shared] if planned else []
+        changes = [text.lstrip("+") for text in planned.overrides if text not in shared] if planned else []
         failed = run["status"] == Status.FAILED
         views.append(
             RunView(
@@ -165,6 +189,7 @@ def view_runs(study: Study) -> list[RunView]:
                 reason="" if pd.isna(run["left_out"]) else str(run["left_out"]),
                 panel=panel,
                 curves=_curves(by_epoch, rows[arm, seed]) if panel and (arm, seed) in rows else (),
+                config=config,
                 differences=differences,
                 differences_note=note,
                 log=_tail(folder.log) if panel else "",
@@ -180,8 +205,19 @@ def tracebacks(runs: Sequence[RunView]) -> list[tuple[str, list[RunView]]]:
     groups: dict[str, list[RunView]] = {}
     for run in runs:
         if run.status == Status.FAILED:
-            groups.setdefault(run.trace or "The file FAILED is empty.", []).append(run)
+            groups.setdefault(run.trace or NO_TRACE, []).append(run)
     return list(groups.items())
+
+
+def base_config(runs: Sequence[RunView]) -> Mapping[str, str]:
+    """Return the config of the first run that has one: the page states it once, and of others what is different."""
+    return next((run.config for run in runs if run.config is not None), {})
+
+
+def config_apart(config: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the keys whose values differ from the base; None for a key that only the base has."""
+    keys = [key for key in dict.fromkeys([*base, *config]) if base.get(key) != config.get(key)]
+    return {key: config.get(key) for key in keys}
 
 
 def never_started(study: Study) -> list[str]:

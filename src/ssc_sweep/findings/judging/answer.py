@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
+from ssc_sweep.findings.judging.arm_verdicts import UNKNOWN_UNIT, ArmVerdict, unit_of
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Works
 from ssc_sweep.verdicts.scoring import NamingScore, PlantedStudy
+
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,25 @@ def headline(verdicts: Sequence[ArmVerdict]) -> str:
         _working(verdicts),
     ]
     return " ".join(part for part in told if part)
+
+
+def lowest(study: Study) -> str:
+    """Return the answer of a study without a control: its arm with the lowest median RMSE; "" if no run has one."""
+    known = study.runs.dropna(subset=["rmse"])
+    medians = {str(arm): float(mine["rmse"].median()) for arm, mine in known.groupby("arm")}
+    if not medians:
+        return ""
+    best = min(medians, key=lambda arm: medians[arm])
+    label = next((arm.label for arm in study.plan.arms if arm.folder == best), best)
+    unit, count = unit_of(study), int((known["arm"] == best).sum())
+    number = f"{medians[best]:.3g}" + ("" if unit == UNKNOWN_UNIT else f" {unit}")
+    runs = f"{count} run{'' if count == 1 else 's'}"
+    which = (
+        f"Of {len(medians)} arms, {label} has the lowest median RMSE"
+        if len(medians) > 1
+        else f"The median RMSE of {label}"
+    )
+    return f"{which}: {number} over {runs}. No arm has a control, so nothing is judged."
 
 
 def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> NamingScore | None:
@@ -102,7 +123,7 @@ def _causes(found: Sequence[Conclusion]) -> str:
         told += [f"Not as claimed: {_listed(by[Cause.NOT_SO])}."] if Cause.NOT_SO in by else []
         return " ".join(told)
     if Cause.OPEN in by:
-        return "Open: too few seeds to tell."
+        return "The cause is open: too few seeds to tell."
     if Cause.NOT_ALONE in by:
         if len(found) == 1:
             return f"{found[0].name} is not the cause by itself; whether changing it helps is open."
@@ -121,10 +142,12 @@ def _working(verdicts: Sequence[ArmVerdict]) -> str:
         for v in verdicts
         if v.lacks_judgement or (v.judgement is not None and v.judgement.works.answer is Works.OPEN)
     ]
-    return f"Open: whether {_listed(maybe, 'or')} works." if maybe else "Nothing works."
+    if len(set(maybe)) > MOST_NAMED:
+        return f"Whether any of {len(set(maybe))} arms works is open."
+    return f"Whether {_listed(maybe, 'or')} works is open." if maybe else "Nothing works."
 
 
-def _listed(names: Iterable[str], last: str = "", most: int = 5) -> str:
+def _listed(names: Iterable[str], last: str = "", most: int = MOST_NAMED) -> str:
     unique = list(dict.fromkeys(names))
     between = "; " if any(", " in name for name in unique) else ", "  # an arm of several changes has commas of its own
     if len(unique) > most:

@@ -121,8 +121,7 @@ def rmse_by_seed(study: Study) -> dict[str, dict[int, float]]:
 
 def judge_arms(study: Study) -> list[ArmVerdict]:
     """Judge every arm of the study that has a control, all together."""
-    # A folder may hold an arm that is also a control; it then has the control's name.
-    labels = {arm.folder: arm.label for arm in sorted(study.plan.arms, key=lambda arm: arm.control is None)}
+    labels = study.plan.labels
     tested = [arm for arm in study.plan.arms if arm.control is not None]
     runs = seen_in(study, study.rule) if study.rule else {}
     judged = study_judged.judge_arms(study.plan.arms, runs, study.rule) if study.rule else {}

@@ -13,6 +13,7 @@ from ssc_sweep.findings.drawing.views import titled
 from ssc_sweep.findings.judging.watched import TRAINED, Watched, ends, epochs
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.probe import Tells
+from ssc_sweep.study.job import Status
 
 # A loss has risen if it exceeds the first epoch's by this share of it, or by this much if that is smaller than 1.
 RISEN = 0.01
@@ -50,7 +51,7 @@ def _change(watched: Watched, column: str, name: str) -> str:
 def does_the_loss_diverge(study: Study, watched: Watched) -> Answer:
     """Rule: it diverges if a run met NaN or Inf, or a loss exceeds the first epoch's by more than RISEN."""
     question, who = "Does the loss diverge, and when?", watched.name
-    everywhere = study.runs[study.runs["status"] == "diverged"]
+    everywhere = study.runs[study.runs["status"] == Status.DIVERGED]
     trained = int(study.runs["status"].isin(TRAINED).sum())
     evidence = [f"NaN or Inf: {len(everywhere)} of {trained} runs of the study that trained."]
     evidence += [
@@ -59,7 +60,7 @@ def does_the_loss_diverge(study: Study, watched: Watched) -> Answer:
     ]
     if watched.unknown:
         evidence.append(f"{who}s of which nothing is known, failed, unfinished or left out: {watched.unknown}.")
-    losses, bad = watched.columns(".loss"), watched.runs[watched.runs["status"] == "diverged"]
+    losses, bad = watched.columns(".loss"), watched.runs[watched.runs["status"] == Status.DIVERGED]
     if watched.history.empty and bad.empty:
         return Answer(question, f"No {who} has left a history.", tuple(evidence))
     evidence += [_change(watched, column, f"{column}, {who}s") for column in losses]
@@ -145,7 +146,7 @@ def what_happens_to_gradients(watched: Watched) -> Answer:
         evidence.append(f"{column}: median {share.median():.0%} of the steps of the last epoch.")
     nan = watched.runs["first_bad_tensor"].astype("string").str.contains("gradient_norm", na=False).sum()
     evidence.append(f"{who}s whose first NaN or Inf was a gradient: {nan} of {len(watched.runs)}.")
-    diverged = int((watched.runs["status"] == "diverged").sum())
+    diverged = int((watched.runs["status"] == Status.DIVERGED).sum())
     if vanished or exploded or nan:
         text = (
             f"Of {len(watched.runs)} {who}s they vanish (0, or below {VANISHED:g} of the first epoch) in "
@@ -186,21 +187,7 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
         )
     if len(listed) > MOST_LINES:
         evidence.append(f"Further arms: {len(listed) - MOST_LINES}.")
-    worst = last.max(axis=1)
-    fixed, worst = int((worst == 0).sum()), worst[worst > 0]
-    near = int((worst <= CONVERGED).sum())
-    if worst.empty:
-        text = "They are those of all training rows from the start: precomputed."
-    elif near == len(worst):
-        text = f"They converge: in every {who} within {worst.max():.2f} sd of those of all training rows."
-    else:
-        most = "They do not converge" if near == 0 else f"They converge in {near} of {len(worst)} {who}s"
-        text = (
-            f"{most}: at the end the worst of a run is {worst.median():.2f} sd off (median; up to {worst.max():.2f})."
-        )
-    if fixed and len(worst):
-        text += f" In {fixed} more they are those of all training rows from the start: precomputed."
-    text += _noise_by_batch(study, watched)
+    text = _convergence(last.max(axis=1), who) + _noise_by_batch(study, watched)
     reach, known = (_told(study, watched, tells) for tells in (Tells.REACH_VAL, Tells.REACH_TRAIN))
     if len(reach) and len(known):
         evidence.append(
@@ -211,6 +198,25 @@ def do_the_statistics_converge(study: Study, watched: Watched) -> Answer:
             far = f"{reach.median():.0f} sd away (median over runs)"
             text += f" And validation rows lie up to {far}, where no training row was."
     return Answer(question, text, tuple(evidence))
+
+
+def _convergence(worst: pd.Series, who: str) -> str:
+    """Say how far the worst statistic of each run is from that of all training rows, in their sd."""
+    fixed, worst = int((worst == 0).sum()), worst[worst > 0]
+    precomputed = "they are those of all training rows from the start: precomputed."
+    if worst.empty:
+        return precomputed.capitalize()
+    near = int((worst <= CONVERGED).sum())
+    if near == len(worst):
+        text = f"They converge: in every {who} within {worst.max():.2f} sd of those of all training rows."
+    else:
+        most = "They do not converge" if near == 0 else f"They converge in {near} of {len(worst)} {who}s"
+        text = (
+            f"{most}: at the end the worst of a run is {worst.median():.2f} sd off (median; up to {worst.max():.2f})."
+        )
+    return text + (
+        f" In {fixed} more they are those of all training rows from the start: precomputed." if fixed else ""
+    )
 
 
 def _told(study: Study, watched: Watched, tells: Tells) -> pd.Series:

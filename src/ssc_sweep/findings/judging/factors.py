@@ -76,8 +76,10 @@ def _main_effect(one: JudgedContrast) -> str:
         return f"{level} multiplies RMSE by {interval_text(seen)}{over}"
     if not seen.n:
         return f"{level} is open, for there is no seed at which all its runs count"
+    if seen.low == 0 and math.isinf(seen.high):
+        return f"{level} is open: RMSE times {short(seen.ratio)}, with too few seeds for an interval{over}"
     told = "makes no difference beyond the margin" if seen.answer is Matters.SAME else "is open"
-    return f"{level} {told}, RMSE times {interval_text(seen)}{over}"
+    return f"{level} {told}: RMSE times {interval_text(seen)}{over}"
 
 
 def _interaction(one: JudgedContrast, at: str) -> str:
@@ -113,7 +115,7 @@ def factorials_of(study: Study) -> list[Factorial]:
     arms, cells = study.plan.arms, cells_in(study.plan.arms)
     if not cells:
         return []
-    labels = {arm.folder: arm.label for arm in sorted(arms, key=lambda arm: arm.control is None)}
+    labels = study.plan.labels
     runs = seen_in(study, study.rule) if study.rule else {}
     judged = judge_contrasts(arms, runs, study.rule, claims_in(arms, study.rule)) if study.rule else {}
     found = []

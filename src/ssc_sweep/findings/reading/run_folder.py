@@ -14,14 +14,10 @@ from ssc_sweep.schema import AnyShare, NotNegative, admits
 from ssc_sweep.study.folder import TRIAL, RunFolder
 from ssc_sweep.study.job import Status
 from ssc_sweep.training.metrics import accuracy, rmse
+from ssc_sweep.training.scores import MAY_LACK, NUMBERS, TEXTS
 from ssc_sweep.training.scores import NAMES as SCORE_NAMES
 
 UNFINISHED, LEFT_OUT = "unfinished", "left out"
-# Columns of summary.csv from metrics.json besides the scores. A run may lack a score: it diverged, its model has no
-# such number, or its version did not compute it.
-TEXTS = ("status", "model", "unit")
-NUMBERS = ("rows_train", "rows_val", "covariates", "batch", "steps", "parameters", "seconds", "stack")
-MAY_LACK = ("rows_val_known", "rows_test", "rows_without_outcome", "train_rmse", "p_fail")
 METRICS = (*TEXTS, "val_rows", *SCORE_NAMES, "train_rmse", *NUMBERS, *MAY_LACK[:3], "p_fail")
 # Allowed values of numbers that have limits.
 POSSIBLE = dict.fromkeys((*NUMBERS, *MAY_LACK, "rmse", "mean_predictor_rmse", "rmse_per_batch", "brier"), NotNegative)

@@ -10,7 +10,11 @@ TEXT = ("arm", "status", "model", "unit", "val_rows", "first_bad_tensor", "overr
 
 
 def cell(value: object) -> object:
-    """Make a cell that no spreadsheet reads as a formula: ' before a leading = + - @ or ' (undone by `uncell`)."""
+    """Make a cell that no spreadsheet reads as a formula: ' before a leading = + - @ or ' (undone by `uncell`).
+
+    >>> cell("=1+1"), cell("lr=1e-4"), cell(-3.5)
+    ("'=1+1", 'lr=1e-4', -3.5)
+    """
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "'", "\t", "\r")) else value
 
 

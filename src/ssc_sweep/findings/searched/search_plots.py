@@ -15,8 +15,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 
 from ssc_sweep.findings.drawing.plots import COLOURS, CONTROL_COLOUR, WIDTH, plain_log
-from ssc_sweep.findings.searched.search import complete, confirmations, importance
 from ssc_sweep.findings.searched.search_reading import Search
+from ssc_sweep.findings.searched.search_results import complete, confirmations, importance
 from ssc_sweep.study.search.trials import FINISHED
 
 BLUE, VERMILION, _, _, _, ORANGE, GREY = COLOURS
@@ -27,7 +27,7 @@ STATES = {TrialState.COMPLETE: (BLUE, "o"), TrialState.PRUNED: (ORANGE, "v"), Tr
 @styled()
 def best_so_far(search: Search) -> Figure:
     """Draw the lowest score up to each trial, with each candidate's means on fresh seeds and their intervals."""
-    figure, axes = _figure(search, "trial", "RMSE")
+    figure, axes = _figure(search, "RMSE")
     trials = complete(search)
     scores = np.array([trial.values[0] for trial in trials])
     numbers = [trial.number for trial in trials]
@@ -52,7 +52,7 @@ def best_so_far(search: Search) -> Figure:
 @styled()
 def all_trials(search: Search) -> Figure:
     """Draw every seed of every trial with the target; trials without a score are at the bottom."""
-    figure, axes = _figure(search, "trial", "RMSE of each seed")
+    figure, axes = _figure(search, "RMSE of each seed")
     for trial in search.record.trials(*FINISHED):
         colour, marker = STATES[trial.state]
         values = [value for value in trial.user_attrs.get("rmse", []) if value is not None]
@@ -123,15 +123,15 @@ def pareto(search: Search) -> Figure | None:
     return figure
 
 
-def _figure(search: Search, x: str, y: str) -> tuple[Figure, Any]:
-    """Make a figure with logarithmic RMSE and a line at the target."""
+def _figure(search: Search, y: str) -> tuple[Figure, Any]:
+    """Make a figure with RMSE by trial and a line at the target."""
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     axes = figure.subplots()
     axes.axhline(
         search.rule.threshold, color=CONTROL_COLOUR, ls="--", lw=1.3, label=f"target {search.rule.threshold:g}"
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel(x)
+    axes.set_xlabel("trial")
     axes.set_ylabel(y)
     return figure, axes
 

@@ -25,13 +25,13 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.config import RunConfig, check
-from ssc_sweep.data.source import Data
+from ssc_sweep.data.source import Data, load
 from ssc_sweep.errors import DoesNotFit, TargetMissed, TrialsFailed, UserError
-from ssc_sweep.study.folder import TRIAL, locked, of_search
+from ssc_sweep.steering import Limits, Running
+from ssc_sweep.study.folder import TRIAL, locked, of_search, write_yaml
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.plan import Plan, check_rule, write_plan
-from ssc_sweep.study.running import read_running
 from ssc_sweep.study.search.candidate import check_seeds
 from ssc_sweep.study.search.claims import Claims
 from ssc_sweep.study.search.confirm import confirm
@@ -42,8 +42,8 @@ from ssc_sweep.study.search.settings import Settings
 from ssc_sweep.study.search.space import check_space, find_extender, grid_points, label, read_space
 from ssc_sweep.study.search.storage import copy_to_folder, kept_in, open_study, shared_address
 from ssc_sweep.study.search.train_trials import launch
-from ssc_sweep.study.search.trials import ENDING, FINISHED, begin
-from ssc_sweep.study.search.winner import write_winner
+from ssc_sweep.study.search.trials import ENDING, FINISHED, LEAKS, begin
+from ssc_sweep.study.winner import best_path, standing_alone
 from ssc_sweep.training.metrics import mean_predictor_rmse
 from ssc_sweep.verdicts.rule import read_rule
 
@@ -74,46 +74,9 @@ class SearchDriver(OptunaSweeperImpl):
             StorageLost: the storage was lost.
             TargetMissed: the search has ended, and no configuration was confirmed below the target.
         """
-        assert self.config is not None
-        if read_running(self.config).dry_run:
-            raise UserError(
-                "dry_run=true: a search chooses its runs while it trains, so they cannot be listed in advance. "
-                "Leave it out, or list one configuration: python -m ssc_sweep -m <its overrides> seeds=5 dry_run=true."
-            )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.rule = read_rule(self.config, sequential=True)
-        self.directions = self._get_directions()
-        self.settings.check(self.n_trials, self.n_jobs, self.directions)
-        check_seeds(self.settings.confirm_seeds, self.rule)
-        assert self.hydra_context is not None
-        loader = self.hydra_context.config_loader
-        if "search_space" in self.config:
-            raise UserError(
-                f"search_space={self.config.hydra.runtime.choices.search_space}: its file is no search space. It must "
-                "begin with the line '# @package hydra.sweeper.params'."
-            )
-        self.space = read_space(self.params or {}, arguments, self.extender_name is not None, loader)
-        base = check_space(self.space, self._compose)
-        self.tested = base.split.test_share > 0
-        if self.rule.target is None:
-            self._fix_target(base)
-        self._prepare_grid()
-        self.folder = study_folder(self.config.outputs, self.config.study)
-        self.storage = shared_address(self.storage, self.folder)
-        check_rule(self.folder, self.rule)
-        described = {
-            "space": self.space.described(),
-            "custom_search_space": self.extender_name,
-            "base": base.content(),
-            "directions": self.directions,
-            "rule": self.rule.model_dump(),
-            **self.settings.described(),
-        }
-        named = None if self.study_name is None else str(self.study_name)
-        self.study = open_study(self.storage, self.folder, named, self.sampler, described)
-        write_plan(self.folder, Plan((), (), self.rule))  # records this start, even if nothing is left to train
-        if not self.tested:
-            print(SAME_ROWS, file=sys.stderr)
+        self._read(arguments)
+        self._open()
         with kept_in(self.storage, self.folder):
             self.record = begin(self.study, self.rule, self.settings.confirm_seeds)
             owner = Owner(self.folder, self.study, shared=self.storage is not None)
@@ -125,6 +88,60 @@ class SearchDriver(OptunaSweeperImpl):
             finally:
                 owner.close()
             self._close(ending)
+
+    def _read(self, arguments: list[str]) -> None:
+        """Read and check what is searched, how, and by which rule.
+
+        Raises:
+            UserError: it is wrong.
+        """
+        assert self.config is not None and self.hydra_context is not None
+        if Running.of(self.config).dry_run:
+            raise UserError(
+                "dry_run=true: a search chooses its runs while it trains, so they cannot be listed in advance. "
+                "Leave it out, or list one configuration: python -m ssc_sweep -m <its overrides> seeds=5 dry_run=true."
+            )
+        self.limits = Limits.of(self.config)
+        self.rule = read_rule(self.config, sequential=True)
+        self.directions = self._get_directions()
+        self.settings.check(self.n_trials, self.n_jobs, self.directions)
+        check_seeds(self.settings.confirm_seeds, self.rule)
+        if "search_space" in self.config:
+            raise UserError(
+                f"search_space={self.config.hydra.runtime.choices.search_space}: its file is no search space. It must "
+                "begin with the line '# @package hydra.sweeper.params'."
+            )
+        extended = self.extender_name is not None
+        self.space = read_space(self.params or {}, arguments, extended, self.hydra_context.config_loader)
+        self.base = check_space(self.space, self._compose)
+        self.tested = self.base.split.test_share > 0
+        if self.rule.target is None:
+            self._fix_target(self.base)
+        self._prepare_grid()
+
+    def _open(self) -> None:
+        """Open the study and its folder, and write this start into study.yaml, even if nothing is left to train.
+
+        Raises:
+            UserError: the storage cannot be reached, or the study has another rule or belongs to another search.
+        """
+        assert self.config is not None
+        self.folder = study_folder(self.config.outputs, self.config.study)
+        self.storage = shared_address(self.storage, self.folder)
+        check_rule(self.folder, self.rule)
+        described = {
+            "space": self.space.described(),
+            "custom_search_space": self.extender_name,
+            "base": self.base.content(),
+            "directions": self.directions,
+            "rule": self.rule.model_dump(),
+            **self.settings.described(),
+        }
+        named = None if self.study_name is None else str(self.study_name)
+        self.study = open_study(self.storage, self.folder, named, self.sampler, described)
+        write_plan(self.folder, Plan((), (), self.rule))
+        if not self.tested:
+            print(SAME_ROWS, file=sys.stderr)
 
     def _fix_target(self, base: RunConfig) -> None:
         """For data without a target, set one for all trials: the rule's share of the RMSE of predicting the mean."""
@@ -150,7 +167,7 @@ class SearchDriver(OptunaSweeperImpl):
         """Confirm, resume and train trials until something ends the search; return what did."""
         start = time.monotonic()
         # With several objectives the target concerns only the first: the search goes on for the others.
-        budget, until_met = self.settings.time_budget_s, self.settings.stop_at_target and len(self.directions) == 1
+        budget, until_met = self.limits.time_budget_s, self.settings.stop_at_target and len(self.directions) == 1
         while True:
             if until_met and not self.record.met():
                 self._confirm(self.record.promising()[:1])
@@ -261,7 +278,10 @@ class SearchDriver(OptunaSweeperImpl):
             )
             overrides = self._overrides(self.record.trial(winner))
             config = check(self._compose(overrides))
-            write_winner(self.folder, self.record, winner, overrides, config, self.config.hydra.job.config_name)
+            leaks = load(config.dataset).keep(config.covariates.keep).leaks
+            self.study.set_user_attr(LEAKS, {str(winner): leaks})  # another process may have confirmed a better one
+            best = {"trial": winner, "overrides": standing_alone(overrides, config, self.config.hydra.job.config_name)}
+            write_yaml(best_path(self.folder), best | self.record.worth(winner) | {"leaks": leaks})
         if self.storage is not None:
             with locked(self.folder.lock):
                 copy_to_folder(self.study, self.folder, self.storage)
@@ -269,7 +289,7 @@ class SearchDriver(OptunaSweeperImpl):
         if ended and all(trial.user_attrs.get("unfit") for trial in ended):
             raise DoesNotFit(ended[0].user_attrs["reason"])
         if not self.record.met():
-            more = "a larger n_trials" + (" or time_budget_s" if self.settings.time_budget_s is not None else "")
+            more = "a larger n_trials" + (" or time_budget_s" if self.limits.time_budget_s is not None else "")
             raise TargetMissed(
                 f"the search ended ({ending}), no configuration was shown to have RMSE below target="
                 f"{self.rule.threshold:g} in more than {self.rule.works_share:.0%} of its seeds: {found}. Go on with "

@@ -1,14 +1,13 @@
 """Hydra sweeper `search`: hydra-optuna-sweeper with several seeds per trial, confirmation, a target and resumption.
 
 Its own config stays valid (sampler, direction, storage, study_name, n_trials, n_jobs, max_failure_rate,
-custom_search_space, params); conf/experiment/search.yaml explains the rest. This module is loaded by every command,
-so Optuna is imported only where a search begins: see `ssc_sweep.study.search.drive`.
+custom_search_space, params); the rest is `Settings`. This module is loaded by every command, so Optuna is imported only
+where a search begins: see `ssc_sweep.study.search.drive`.
 """
 
 import functools
 import importlib.util
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -19,7 +18,7 @@ from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf, Sampler
 from omegaconf import DictConfig
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.schema import AnyShare, Positive, checked
+from ssc_sweep.schema import AnyShare, checked
 from ssc_sweep.study.search.settings import Settings
 
 ALLOWED_SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
@@ -33,23 +32,22 @@ class TPEConf(SamplerConfig):
     seed: int | None = None
 
 
+_Settings = make_dataclass(
+    "_Settings",
+    [(name, Any, field(default=one.default)) for name, one in Settings.model_fields.items()],
+    bases=(OptunaSweeperConf,),
+)
+
+
 @dataclass
-class SearchSweeperConf(OptunaSweeperConf):
-    """Config of `hydra/sweeper=search`; conf/experiment/search.yaml says what each field means."""
+class SearchSweeperConf(_Settings):  # type: ignore[misc, valid-type]
+    """Config of `hydra/sweeper=search`: that of hydra-optuna-sweeper, and `Settings`."""
 
     _target_: str = "ssc_sweep.study.search.plugin.SearchSweeper"
     params: dict[str, Any] | None = None  # as in hydra-optuna-sweeper, but a value may be null
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe_default"}])
     n_jobs: int = 5
     max_failure_rate: float = 1.0
-    seeds_per_trial: int = 5
-    score: Any = "mean"
-    objectives: list[str] = field(default_factory=lambda: ["rmse"])
-    confirm_best: int = 3
-    confirm_seeds: int = 10
-    stop_at_target: bool = True
-    time_budget_s: float | None = None
-    prune: bool = True
 
 
 def _store(group: str, name: str, node: type) -> None:
@@ -63,32 +61,12 @@ _store("hydra/sweeper/sampler", "tpe_default", TPEConf)
 class SearchSweeper(Sweeper):
     """See the module."""
 
-    def __init__(
-        self,
-        *,
-        sampler: Any,
-        seeds_per_trial: int,
-        score: str | float,
-        objectives: Sequence[str],
-        confirm_best: int,
-        confirm_seeds: int,
-        stop_at_target: bool,
-        time_budget_s: float | None,
-        prune: bool,
-        **plugin: Any,
-    ) -> None:
-        """Keep the settings; `plugin` is passed to hydra-optuna-sweeper unchanged."""
-        self.sampler, self.plugin = sampler, plugin
-        self.given = {
-            "seeds_per_trial": seeds_per_trial,
-            "score": score,
-            "objectives": list(objectives),
-            "confirm_best": confirm_best,
-            "confirm_seeds": confirm_seeds,
-            "stop_at_target": stop_at_target,
-            "time_budget_s": time_budget_s,
-            "prune": prune,
-        }
+    def __init__(self, *, sampler: Any, **given: Any) -> None:
+        """Keep the settings; what is not among `Settings` is passed to hydra-optuna-sweeper unchanged."""
+        self.sampler = sampler
+        self.settings = {name: given.pop(name) for name in Settings.model_fields}
+        self.settings["objectives"] = list(self.settings["objectives"])
+        self.plugin = given
         self.search: Sweeper | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -107,8 +85,7 @@ class SearchSweeper(Sweeper):
 
         # hydra-optuna-sweeper would only assert this.
         checked("hydra.sweeper.max_failure_rate", AnyShare, self.plugin["max_failure_rate"])
-        checked("time_budget_s", Positive | None, self.given["time_budget_s"])
-        settings = Settings.read(self.given, "hydra.sweeper")
+        settings = Settings.read(self.settings, "hydra.sweeper")
         # reset: other targets that Hydra may call are no samplers.
         sampler = instantiate(self.sampler, _execution_whitelist_=execution_whitelist(ALLOWED_SAMPLERS, reset=True))
         # The search makes GridSampler, as it knows the grid.

@@ -65,7 +65,13 @@ def score(seeds: Seeds, objectives: Sequence[str], how: str | float, directions:
 
 
 def over_seeds(values: Sequence[float], how: str | float, direction: str = "minimize") -> float:
-    """Return one number for the seeds of a trial: their mean, or the quantile `how` on the bad side."""
+    """Return one number for the seeds of a trial: their mean, or the quantile `how` on the bad side.
+
+    Four seeds work and one does not. The mean hides which; the quantile 0.75 is the worst of the best four.
+
+    >>> over_seeds([5, 6, 7, 8, 40], "mean"), over_seeds([5, 6, 7, 8, 40], 0.75)
+    (13.2, 8.0)
+    """
     if isinstance(how, str):
         return float(np.mean(values))
     return float(np.quantile(values, how if direction == "minimize" else 1 - how))

@@ -1,4 +1,4 @@
-"""What a search has beyond hydra-optuna-sweeper: see conf/experiment/search.yaml."""
+"""What a search has beyond hydra-optuna-sweeper."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.schema import Names, Section, checked
+from ssc_sweep.schema import Section, checked
 
 # Trials have the seeds 0, 1, ...; each confirmation has its own from a multiple of 1000 on. As neither has more than
 # 900, no choice was made by the seeds 900 to 999.
@@ -21,16 +21,34 @@ OBJECTIVES = (
 class Settings(Section):
     """The values of `hydra.sweeper` that hydra-optuna-sweeper does not know."""
 
-    seeds_per_trial: int = Field(ge=1, le=MOST_SEEDS, description="0, 1, ...: every trial has the same ones")
+    seeds_per_trial: int = Field(default=5, ge=1, le=MOST_SEEDS, description="0, 1, ...: every trial has the same ones")
     score: Literal["mean"] | Annotated[float, Field(ge=0.5, le=1)] = Field(
-        description="score of a trial: the mean over its seeds, or this quantile of their RMSE"
+        default="mean",
+        description="of a trial's seeds; a number such as 0.8: the RMSE below which that share of them lies",
     )
-    objectives: Names = Field(description="rmse first, then others of metrics.json")
-    confirm_best: int = Field(ge=1, le=1000, description="trials that are confirmed on fresh seeds at the end")
-    confirm_seeds: int = Field(ge=2, le=MOST_SEEDS, description="most fresh seeds of a trial that is confirmed")
-    stop_at_target: bool = Field(description="end as soon as a trial is confirmed to hold the target")
-    time_budget_s: float | None = Field(gt=0, description="seconds after which no further trial begins; null: no limit")
-    prune: bool = Field(description="stop trials that are worse after an epoch than nine tenths of the others")
+    objectives: Annotated[tuple[Literal[OBJECTIVES], ...], Field(strict=False)] = Field(  # type: ignore[valid-type]
+        default=("rmse",),
+        description="rmse first; several with direction: [minimize, minimize]. `seconds` is a stack's time divided by "
+        "its runs: it depends on the neighbours of a run",
+    )
+    confirm_best: int = Field(
+        default=3, ge=1, le=1000, description="trials that are confirmed when the search ends without one that holds"
+    )
+    confirm_seeds: int = Field(
+        default=100,
+        ge=2,
+        le=MOST_SEEDS,
+        description="most fresh seeds of a confirmed trial: they are added in rounds, until the share of those that "
+        "work is shown to lie above or below rule.works_share, or so many are spent",
+    )
+    stop_at_target: bool = Field(
+        default=True,
+        description="end as soon as a trial is shown to hold the target; several objectives go on to the end",
+    )
+    prune: bool = Field(
+        default=True,
+        description="stop trials that are worse after an epoch than nine tenths of the others; needs probes",
+    )
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -49,12 +67,6 @@ class Settings(Section):
         """
         checked("n_trials", Annotated[int, Field(ge=1, le=1_000_000)], n_trials)
         checked("hydra.sweeper.n_jobs", Annotated[int, Field(ge=1, le=1000)], n_jobs)
-        unknown = [name for name in self.objectives if name not in OBJECTIVES]
-        if unknown:
-            raise UserError(
-                f"hydra.sweeper.objectives={list(self.objectives)}: {unknown[0]} is unknown, allowed is "
-                f"{' | '.join(OBJECTIVES)}."
-            )
         if self.objectives[:1] != ("rmse",) or len(self.objectives) != len(directions) or directions[0] != "minimize":
             raise UserError(
                 f"hydra.sweeper.objectives={list(self.objectives)} with direction={list(directions)}: allowed is rmse "

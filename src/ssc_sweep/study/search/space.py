@@ -19,12 +19,13 @@ from optuna.distributions import (
 from optuna.trial import Trial
 
 from ssc_sweep import admission
-from ssc_sweep.config import STUDY_KEYS, RunConfig, check, one_choice_each
+from ssc_sweep.config import RunConfig, check, one_choice_each
 from ssc_sweep.errors import DoesNotFit, UserError
+from ssc_sweep.steering import changes_a_run
 from ssc_sweep.study.hypothesis import value_text
 
-# The search sets these itself, for each run or for the whole study.
-OWN_KEYS = ("study", "outputs", "arm", "seed", "seeds", "hypothesis", "n_trials", "time_budget_s", "storage")
+# A trial is not given these: they are about the whole search.
+OWN_KEYS = ("study", "outputs", "n_trials", "time_budget_s", "storage")
 
 
 @dataclass(frozen=True)
@@ -56,30 +57,11 @@ def read_space(
     Raises:
         UserError: nothing varies, bounds are impossible, or a key that the search sets itself is to vary.
     """
-    for key in params:
-        if not _is_knob(str(key).lstrip("+~")):
-            raise UserError(
-                f"search space: {key} belongs to the search or the study, no trial may change it. Leave it out."
-            )
-    texts = {str(key).lstrip("+"): f"{key}={_in_hydras_grammar(str(key), value)}" for key, value in params.items()}
     parser = OverridesParser.create(config_loader=config_loader)
-    for override in parser.parse_overrides(list(arguments)):
-        own = override.key_or_group
-        if own in ("seed", "seeds", "arm", "hypothesis"):
-            told = "hydra.sweeper.seeds_per_trial=<n> sets how many" if own.startswith("seed") else "leave it out"
-            raise UserError(f"{override.input_line}: a search sets {own} itself; {told}.")
-        if override.is_sweep_override() and not _is_knob(own):
-            raise UserError(
-                f"{override.input_line}: {own} belongs to the search or the study, no trial may change it. Give it one "
-                "value."
-            )
-        if own not in OWN_KEYS:
-            # ++key=value means the same as key=value; keep only one of them.
-            texts[override.get_key_element().lstrip("+")] = str(override.input_line)
     distributions: dict[str, BaseDistribution] = {}
     fixed: dict[str, Any] = {}
     deleted: list[str] = []
-    for override in parser.parse_overrides(list(texts.values())):
+    for override in parser.parse_overrides(_words(params, parser.parse_overrides(list(arguments)))):
         if override.is_delete():
             deleted.append(str(override.input_line))
             continue
@@ -96,9 +78,32 @@ def read_space(
     return Space(distributions, fixed, deleted)
 
 
-def _is_knob(key: str) -> bool:
-    """Return whether trials may differ in this key."""
-    return key.split(".")[0] not in (*STUDY_KEYS, "seed")
+def _words(params: Mapping[str, Any], arguments: Sequence[Override]) -> list[str]:
+    """Return the overrides of a trial and what varies, the last word on each key.
+
+    Raises:
+        UserError: a key that the search sets itself is among them, or one of the whole study varies.
+    """
+    for key in params:
+        if not changes_a_run(str(key)):
+            raise UserError(
+                f"search space: {key} belongs to the search or the study, no trial may change it. Leave it out."
+            )
+    texts = {str(key).lstrip("+"): f"{key}={_in_hydras_grammar(str(key), value)}" for key, value in params.items()}
+    for override in arguments:
+        own = override.key_or_group
+        if own in ("seed", "seeds", "arm", "hypothesis"):
+            told = "hydra.sweeper.seeds_per_trial=<n> sets how many" if own.startswith("seed") else "leave it out"
+            raise UserError(f"{override.input_line}: a search sets {own} itself; {told}.")
+        if override.is_sweep_override() and not changes_a_run(own):
+            raise UserError(
+                f"{override.input_line}: {own} belongs to the search or the study, no trial may change it. Give it one "
+                "value."
+            )
+        if own not in OWN_KEYS:
+            # ++key=value means the same as key=value; keep only one of them.
+            texts[override.get_key_element().lstrip("+")] = str(override.input_line)
+    return list(texts.values())
 
 
 def _in_hydras_grammar(key: str, value: Any) -> str:

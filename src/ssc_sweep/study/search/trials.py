@@ -150,6 +150,20 @@ class Record:
         ranked = [(BEST_FIRST[self.share(one).answer], mean(one.rmse), one.trial) for one in known]
         return min(ranked)[-1] if ranked else None
 
+    def worth(self, winner: int) -> dict[str, object]:
+        """Return how well a candidate did, for best.yaml: RMSE in the outcome's unit, and whether it holds."""
+        one = self.candidates()[winner]
+        share = self.share(one)
+        return {
+            "searched_rmse": mean(self.trial(winner).user_attrs["rmse"]),
+            "seeds": list(one.seeds),
+            "confirmed_rmse": list(one.rmse),
+            "test_rmse": None if one.test_rmse is None else list(one.test_rmse),
+            "works": f"{share.works} of {share.n}",
+            "works_share": [share.low, share.high],
+            "target_met": share.answer is Works.YES,
+        }
+
     def holds(self, trial: int) -> bool:
         """Return whether the trial is confirmed: more seeds than the share that the rule asks are below the target."""
         one = self.candidates().get(trial)

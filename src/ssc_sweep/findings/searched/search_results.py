@@ -26,6 +26,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich import box
 from rich.table import Table
 
+from ssc_sweep.data.cohort import Floats
 from ssc_sweep.findings.print_study import make_console
 from ssc_sweep.findings.searched.search_reading import Search
 from ssc_sweep.study.folder import CONFIRM, of_search
@@ -33,7 +34,7 @@ from ssc_sweep.study.search.candidate import BEST_FIRST, Candidate
 from ssc_sweep.study.search.space import label
 from ssc_sweep.study.search.trials import FINISHED, Record
 from ssc_sweep.verdicts.evidence import Share, Works
-from ssc_sweep.verdicts.paired import Floats, t_interval
+from ssc_sweep.verdicts.paired import t_interval
 
 FLOOR = "mean_predictor_rmse"
 

@@ -1,8 +1,7 @@
-"""Write the winner of a search to best.yaml, and apply it with experiment=best study=<name>."""
+"""The winner of a search as a config: best.yaml, which experiment=best study=<name> applies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 from hydra import compose
@@ -10,7 +9,7 @@ from omegaconf import DictConfig
 
 from ssc_sweep.config import RunConfig, check, leaves, without_seed
 from ssc_sweep.errors import UserError
-from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
+from ssc_sweep.study.folder import StudyFolder, read_yaml
 from ssc_sweep.study.hypothesis import as_override
 from ssc_sweep.study.naming import study_folder
 
@@ -35,20 +34,6 @@ def standing_alone(overrides: Sequence[str], composed: RunConfig, job: str) -> l
     gone = [f"~{key}" for key in made if key not in wanted]
     changed = [as_override(f"++{key}", value) for key, value in wanted.items() if key not in made or made[key] != value]
     return [*kept, *gone, *changed]
-
-
-def write_best(
-    folder: StudyFolder, trial: int, overrides: Sequence[str], worth: Mapping[str, Any], leaks: Mapping[str, str]
-) -> None:
-    """Write best.yaml: the winner's overrides and how well it did.
-
-    Args:
-        worth: seeds that confirmed it (experiment=best with one of them repeats that run); RMSE on them, in the
-            outcome's unit; whether it holds the target.
-        leaks: covariates that it uses and that leak the answer, with what each does.
-    """
-    content = {"trial": trial, "overrides": list(overrides), **worth, "leaks": dict(leaks)}
-    write_yaml(best_path(folder), content)
 
 
 def with_best(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:

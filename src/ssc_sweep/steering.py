@@ -1,21 +1,30 @@
-"""How the runs of a study are trained: by which workers, in how much memory, and what happens when one fails."""
+"""The keys of a config that steer a study and change no run: where its runs lie, how they are trained, when it ends."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from ssc_sweep.schema import Count, Section
 
-GIB = 2**30
 AUTO = "auto"
 Seeds = Literal["auto"] | Count  # per arm; auto: as many as needed
 MANY = 100  # a study of more runs keeps no weights by default
 
 
-class Running(Section):
-    """Config keys that change how runs are trained, but not their results."""
+class _Steering(Section):
+    @classmethod
+    def of(cls, cfg: DictConfig) -> Self:
+        """Read these keys of a composed config.
+
+        Raises:
+            UserError: a value is out of bounds.
+        """
+        return cls.read({key: OmegaConf.select(cfg, key) for key in cls.model_fields})
+
+
+class Running(_Steering):
+    """How runs are trained, which does not change their results."""
 
     workers: int | None = Field(
         ge=0, description="processes that train, one thread each; null: one a core; 0: this process, with all threads"
@@ -43,37 +52,25 @@ class Running(Section):
         return self.save_weights or ("all" if runs <= MANY else "none")
 
 
-@dataclass
-class Tally:
-    """How many runs of a command have failed, over all rounds of seeds and batches of a search."""
-
-    failures: int = 0
-
-
-class Limits(Section):
-    """What ends a study that adds seeds by itself."""
+class Limits(_Steering):
+    """What ends a study that adds seeds or trials by itself."""
 
     max_seeds: int = Field(ge=1, le=1_000_000, description="most seeds that an arm gets under seeds=auto")
     time_budget_s: float | None = Field(gt=0, description="seconds after which no further round or trial begins")
     first_seed: int = Field(ge=0, description="seeds are this one and those after it")
 
 
-def read_limits(cfg: DictConfig) -> Limits:
-    """Read the keys of a composed config that limit a study.
+# Keys that have one value for the whole study.
+ONE_FOR_ALL = (
+    "study", "outputs", "seeds", "target", "rule", "scores", "effects", "admit", *Limits.model_fields,
+    *Running.model_fields,
+)  # fmt: skip
+# These, choices that set other keys, the name of an arm, and the keys that a search or an audit has besides.
+STUDY_KEYS = (
+    *ONE_FOR_ALL, "hydra", "hypothesis", "experiment", "search_space", "arm", "n_trials", "storage", "format", "page",
+)  # fmt: skip
 
-    Raises:
-        UserError: a value is out of bounds.
-    """
-    return Limits.read({key: OmegaConf.select(cfg, key) for key in Limits.model_fields})
 
-
-KEYS = tuple(Running.model_fields)
-
-
-def read_running(cfg: DictConfig) -> Running:
-    """Read the keys of a composed config that say how to train.
-
-    Raises:
-        UserError: a value is out of bounds.
-    """
-    return Running.read({key: OmegaConf.select(cfg, key) for key in KEYS})
+def changes_a_run(key: str) -> bool:
+    """Return whether the runs of a study may differ in this key. The study itself sets the seed of each."""
+    return key.lstrip("+~").split(".")[0] not in (*STUDY_KEYS, "seed")

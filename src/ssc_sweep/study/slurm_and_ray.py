@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import UserError, message
 from ssc_sweep.study.job import Outcome, Stack, Status, ended
 from ssc_sweep.study.workers import Lost, Sent
 from ssc_sweep.writing import writing
@@ -118,8 +118,7 @@ class Slurm:
             limit = {"slurm_array_parallelism": slots}
             self.executor.update_parameters(**OURS | limit | parameters)
         except (RuntimeError, ValueError, TypeError, NameError) as error:
-            text = " ".join(str(error).split())
-            raise UserError(f"hydra/launcher=stack_slurm cannot be used: {text}") from error
+            raise UserError(f"hydra/launcher=stack_slurm cannot be used: {message(error)}") from error
 
     def script(self, stacks: int) -> str:
         """Return the script that Slurm would get for this many stacks."""
@@ -151,12 +150,9 @@ class Slurm:
         try:
             jobs = self.executor.map_array(train_there, stacks, [self.threads] * n, [here] * n)
         except (RuntimeError, OSError) as error:  # sbatch refuses, or is missing
-            text = " ".join(str(error).split())
-            raise UserError(f"hydra/launcher=stack_slurm: the tasks cannot be handed over: {text}") from error
-        tasks = [
-            _Task(stack, job, time.monotonic(), self.cluster == "slurm")
-            for stack, job in zip(stacks, jobs, strict=True)
-        ]
+            raise UserError(f"hydra/launcher=stack_slurm: the tasks cannot be handed over: {message(error)}") from error
+        now, queued = time.monotonic(), self.cluster == "slurm"
+        tasks = [_Task(stack, job, now, queued) for stack, job in zip(stacks, jobs, strict=True)]
         self.sent += tasks
         return tasks
 
@@ -249,8 +245,9 @@ class Ray:
                 **here,
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            text = " ".join(str(error).split())
-            raise UserError(f"hydra.launcher.address={address}: no Ray instance answers there: {text}") from error
+            raise UserError(
+                f"hydra.launcher.address={address}: no Ray instance answers there: {message(error)}"
+            ) from error
         # max_retries: we send a lost stack again ourselves, without the runs that it has finished.
         self.task = ray.remote(num_cpus=1, max_retries=0)(train_there)
         self.sent: list[_Remote] = []
