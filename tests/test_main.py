@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from ssc_sweep.study import plan, progress
+from ssc_sweep import progress
+from ssc_sweep.study import plan
 from tests.command import REPORTED, TINY, Command, make_command
 
 command = pytest.fixture(make_command)
@@ -273,10 +274,10 @@ def test_a_number_is_a_name_of_an_arm(command: Command) -> None:
 
 
 def test_a_large_study_says_what_takes_so_long(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "MOST_SILENT", 1)
+    monkeypatch.setattr(progress, "SILENT_S", -1.0)
     ended = command("-m", *TINY, "seeds=2", "hypothesis=ema")
     assert ended.code == 0, ended.err
-    assert ended.err.startswith("configs composed: 2 to do\nruns checked: 4 to do\n")
+    assert ended.err.startswith("configs composed: 0 of 2\nruns checked: 0 of 4\n")
 
 
 @pytest.mark.parametrize("name", ["12", "1e3", "a/b", "'it\\'s, one = two'"])

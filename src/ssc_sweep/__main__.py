@@ -25,12 +25,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssc_sweep import output
 from ssc_sweep.admission import admitting
-from ssc_sweep.command_line import at_home, check_options, own_choices
+from ssc_sweep.command_line import at_home, check_options, own_choices, readable_help
 from ssc_sweep.config import HYDRA_TARGETS, UNNAMED_STUDY, conf_dir
 from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import GO_ON, FindingsFailed, Unsuccessful, UserError, message
 from ssc_sweep.explain import OF_HYDRA, explain, is_bug
 from ssc_sweep.findings.callback import show_ended
+from ssc_sweep.lines import tell_error
+from ssc_sweep.progress import STARTING, doing
 from ssc_sweep.study.plan import new_command, without_password
 from ssc_sweep.study.workers import dismiss, end_server
 
@@ -50,7 +52,8 @@ def run(cfg: DictConfig) -> float:
         if alone:
             check_alone(cfg, composed)
         # Imported here, so that --help and wrong overrides need not wait a second for torch.
-        from ssc_sweep.study.single import run_one
+        with doing(STARTING):
+            from ssc_sweep.study.single import run_one
 
         return run_one(cfg, composed)
     except (UserError, Unsuccessful) as error:
@@ -110,7 +113,7 @@ def run_and_show() -> None:
 
 
 def complain(error: Exception) -> None:
-    print("error:", without_password(message(error)), file=sys.stderr)
+    tell_error(without_password(message(error)))
 
 
 def leave(error: Exception) -> NoReturn:
@@ -132,7 +135,7 @@ def main() -> None:
             sys.argv[1:] = at_home(own_choices(sys.argv[1:]))
             spare_plain_keys()
             try:
-                with admitting(sys.argv[1:]):
+                with admitting(sys.argv[1:]), readable_help(sys.argv[1:]):
                     run_and_show()
             finally:
                 sys.stdout.flush()  # also if Hydra exits by itself, as for --help

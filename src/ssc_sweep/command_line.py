@@ -1,7 +1,11 @@
-"""Prepare a command line before Hydra reads it: check options, add the user's own targets, expand ~."""
+"""Prepare a command line before Hydra reads it: check options, add the user's own targets, expand ~, break --help."""
 
+import io
 import re
-from collections.abc import Sequence
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,6 +13,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from ssc_sweep.errors import UserError
+from ssc_sweep.lines import broken
 from ssc_sweep.schema import did_you_mean
 
 # key=~/folder, quoted or not. A sweep, a,b, is left unchanged.
@@ -37,6 +42,20 @@ def check_options(words: Sequence[str]) -> None:
         bare = word.lstrip("-")
         hint = f"Write {bare}, without dashes." if "=" in bare else did_you_mean(word, known, "See --hydra-help.")
         raise UserError(f"{word} is no option. {hint}")
+
+
+@contextmanager
+def readable_help(words: Sequence[str]) -> Iterator[None]:
+    """Break the lines that Hydra prints for --help at the width of the terminal; a pipe gets them whole."""
+    if not {"--help", "-h"} & set(words) or not sys.stdout.isatty():
+        yield
+        return
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        print(broken(printed.getvalue(), shutil.get_terminal_size().columns, "  "), end="")
 
 
 def own_choices(words: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from ssc_sweep.study.folder import StudyFolder, write_yaml
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf
 from ssc_sweep.study.plan import Plan, write_plan
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.verdicts.shown import ratio_text, share_text
 from ssc_sweep.writing import write_text
 from tests.findings.studies import finish
 
@@ -57,6 +58,34 @@ def test_table_by_hand(folder: StudyFolder) -> None:
     assert "B lr" in text
     mean = next(line for line in text.splitlines() if line.startswith("predict the mean"))
     assert mean.split()[3:5] == ["3", "8.0"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_nothing_is_folded_or_cut(tmp_path: Path, width: int) -> None:
+    labels = ("optimizer.lr=1e-4", "split.test_share=0.2,scaling.codes=missing,optimizer.weight_decay=1e-5")
+    study = StudyFolder(tmp_path / "study")
+    conf = HypothesisConf(letter="B", claim="Too high.", expect="improves", arms=[{"optimizer.lr": 1e-4}])
+    arms = (
+        Arm("control", "control", None, None, ()),
+        *(Arm(f"lr/optimizer.lr=1e-{4 + i}", x, "lr", "control", (x,)) for i, x in enumerate(labels)),
+    )
+    write_plan(study, Plan(tuple(range(9)), arms, Rule(target=15.0), {"lr": conf}))
+    for seed in range(9):
+        for arm in arms:
+            finish(study.run(arm.folder, seed), (40.0 if arm.control is None else 8.0) + 0.3 * seed)
+    read = collect(study)
+    (judged, other) = (one.judgement for one in judge_arms(read))
+    assert judged is not None and other is not None
+    console = Console(width=width, record=True)
+    console.print(arm_table(read, judge_arms(read)))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width and "…" not in "".join(lines)
+    for label, judgement in zip(labels, (judged, other), strict=True):
+        (at,) = (i for i, line in enumerate(lines) if line.startswith(label.split(",")[0]))
+        assert label in "".join(lines[at : at + 3])
+        row = next(line for line in lines[at:] if ratio_text(judgement) in line)
+        assert share_text(judgement) in row
+    assert (" sd" in lines[1]) == (width == 120)
 
 
 def test_unfinished_and_failed_runs_are_named(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,12 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from ssc_sweep.admission import admitting
-from ssc_sweep.command_line import at_home, check_options, own_choices
+from ssc_sweep.command_line import at_home, check_options, own_choices, readable_help
 from ssc_sweep.config import DATASET_KEYS, HYDRA_TARGETS, RunConfig, check, conf_dir, one_choice_each
 from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import UserError, message
 from ssc_sweep.explain import OF_HYDRA, explain, is_bug
+from ssc_sweep.lines import tell_error
 from ssc_sweep.output import discard
+from ssc_sweep.progress import doing
 from ssc_sweep.schema import Section
 from ssc_sweep.writing import check_ours
 
@@ -51,8 +53,9 @@ def run(cfg: DictConfig) -> None:
         UserError: the config is wrong, the data cannot be audited, or the page cannot be written.
     """
     # Imported here, so that --help and wrong input need not wait half a second for numpy and pandas.
-    from ssc_sweep.audit import page, print_audit
-    from ssc_sweep.audit.split_audit import as_json, audit, title
+    with doing("loading the statistics"):
+        from ssc_sweep.audit import page, print_audit
+        from ssc_sweep.audit.split_audit import as_json, audit, title
 
     shown = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(Output.model_fields)), resolve=True)
     output = Output.read(shown)
@@ -62,13 +65,15 @@ def run(cfg: DictConfig) -> None:
     extra = {str(key): value for key, value in beside.items() if key in DATASET_KEYS}
     place = Path(output.page).expanduser() if output.page else _place(output.outputs, config, beside)
     check_ours(place, "give another file with page=")
-    audited = audit(config, extra)
+    with doing("reading the data and measuring the rows"):
+        audited = audit(config, extra)
     heading = title(audited, config)
     if output.format == "json":
         print(as_json(audited, config))
     else:
         print_audit.show(audited, heading)
-    page.write(place, audited, heading, sys.argv[1:])
+    with doing("drawing the page"):
+        page.write(place, audited, heading, sys.argv[1:])
     if output.format == "table":
         print(f"page: {place}")
 
@@ -97,7 +102,7 @@ def refuse_many(words: list[str]) -> None:
 
 
 def leave(error: Exception) -> NoReturn:
-    print("error:", message(error), file=sys.stderr)
+    tell_error(message(error))
     sys.exit(2)
 
 
@@ -114,7 +119,7 @@ def main() -> None:
         refuse_many(sys.argv[1:])
         spare_plain_keys()
         try:
-            with admitting(sys.argv[1:]):
+            with admitting(sys.argv[1:]), readable_help(sys.argv[1:]):
                 compose()
                 for cfg in _composed:
                     run(cfg)

@@ -13,7 +13,10 @@ from ssc_sweep.audit.split_audit import Audit
 GAP = INDENT = 2
 WIDEST_NAMES, WIDEST_WORD, USUAL_WORD = 60, 40, 24
 MOST_LINES = 12  # about what training refuses
-COLOURS = {Severity.REFUSED: "bold red", Severity.SEVERE: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+# Colours that show on a dark and on a light terminal; yellow and cyan vanish on white, blue on black.
+COLOURS = {
+    Severity.REFUSED: "bold red", Severity.SEVERE: "bold red", Severity.WARNING: "bold magenta", Severity.NOTE: "bold",
+}  # fmt: skip
 
 
 def render(audited: Audit, heading: str, width: int) -> RenderableType:
@@ -37,7 +40,7 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
             ]
     if audited.p_fail is not None:
         lines += [Text(), Text(f"forecast: {audited.model} fails with probability {audited.p_fail:.2f}", style="bold")]
-        lines += [Text(f"  {reason}", no_wrap=True, overflow="ellipsis") for reason in audited.reasons]
+        lines += [Padding(Text(reason), (0, 0, 0, INDENT)) for reason in audited.reasons]
     return Group(*lines)
 
 

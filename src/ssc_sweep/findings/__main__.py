@@ -9,7 +9,9 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from ssc_sweep.errors import UserError, message
+from ssc_sweep.lines import tell, tell_error
 from ssc_sweep.output import discard
+from ssc_sweep.progress import doing
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.writing import check_ours, write_text
 
@@ -53,15 +55,19 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
         UserError: a page cannot be written, or another program's index.html is in its place.
     """
     # Imported here, so that a wrong path is reported without loading pandas, scipy and matplotlib.
-    from ssc_sweep.findings.drawing.pages import environment
-    from ssc_sweep.findings.judging.answer import headline, lowest
-    from ssc_sweep.findings.report import build
-    from ssc_sweep.findings.searched.search_results import answer_of
+    with doing("loading the statistics"):
+        from ssc_sweep.findings.drawing.pages import environment
+        from ssc_sweep.findings.judging.answer import headline, lowest
+        from ssc_sweep.findings.report import build
+        from ssc_sweep.findings.searched.search_results import answer_of
 
     parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
     if len(folders) > 1:
         check_ours(parent / "index.html", "move it, or give the studies one by one")
-    built = [build(folder) for folder in folders]
+    built = []
+    for number, folder in enumerate(folders, 1):
+        with doing(f"reading {folder.path.name}, {number} of {len(folders)}, and writing its report"):
+            built.append(build(folder))
     unusable = [f"{study.folder.path.name}: {study.unusable}" for study, _, _ in built if study.unusable]
     pages = [folder.path / "report.html" for folder in folders]
     if len(folders) > 1:
@@ -96,18 +102,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     folders, wrong = find(parser.parse_args(arguments).study)
     for error in wrong:
-        print("left out:" if folders else "error:", message(error), file=sys.stderr)
+        tell(f"{'left out' if folders else 'error'}: {message(error)}", sys.stderr)
     if not folders:
         return 2
     try:
         pages, unusable = rebuild(folders)
     except (UserError, OSError) as error:
-        print("error:", message(error), file=sys.stderr)
+        tell_error(message(error))
         return 1
     for page in pages:
         print(page)
     for line in unusable:
-        print("error:", line, file=sys.stderr)
+        tell_error(line)
     return 1 if unusable else 0
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ssc_sweep.errors import FindingsFailed, UserError
+from ssc_sweep.progress import doing
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.plan import begun_here, started_here
@@ -55,18 +56,20 @@ def _show(folder: StudyFolder, with_report: bool) -> None:
     except UserError:
         return  # the sweeper has refused it already
     # Imported here, so that a wrong override is reported without loading pandas, scipy and matplotlib.
-    from ssc_sweep.findings.print_study import print_places, print_study
-    from ssc_sweep.findings.report import examine, write, write_tables
-    from ssc_sweep.findings.searched.search_results import print_search
+    with doing("reading the runs"):
+        from ssc_sweep.findings.print_study import print_places, print_study
+        from ssc_sweep.findings.report import examine, write, write_tables
+        from ssc_sweep.findings.searched.search_results import print_search
 
-    found = examine(folder)
+        found = examine(folder)
     if found.search is not None:
         print_search(found.search)
     if found.search is None or found.study.plan.hypotheses:  # hypotheses tested on the winner of a search
         print_study(found.study.without_search(), found.verdicts)
     try:
         if with_report:
-            write(found)
+            with doing("writing the report"):
+                write(found)
         else:
             write_tables(found)
             (folder.path / "report.html").unlink(missing_ok=True)  # it would be that of an earlier command

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import yaml
 from rich.console import Console
-from rich.table import Table
 from scipy.optimize import minimize
 from scipy.special import expit
 
@@ -35,6 +34,7 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.findings.reading.run_folder import read_metrics
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.job import Status
+from ssc_sweep.terminal_table import TableColumn, TableRow, TerminalTable
 from ssc_sweep.writing import write_text
 
 # Possible terms: characteristic -> (scale, value if nothing is wrong, sign of its weight). Left out: domain_auc, which
@@ -65,6 +65,8 @@ MOST_TERMS = 4
 # Tables with the same people are left out together.
 SAME_PEOPLE = {"close_college": "card"}
 BINS = 10  # of the calibration error
+# Columns of the table, and which a narrow terminal leaves out first.
+COLUMNS = {"failed": 0, "AUROC": 0, "calibration": 0, "best single (AUROC)": 3, "domain classifier": 4}
 FEWEST_TABLES = 3  # a model that fails on fewer gets a constant forecast: too few to learn from and to leave out
 
 
@@ -245,15 +247,14 @@ def as_yaml(fitted: dict[str, Fitted], maps: dict[str, Map], command: str) -> st
     return head + yaml.safe_dump({"command": command, "models": models}, sort_keys=False, default_flow_style=None)
 
 
-def judge(model: str, runs: Map, held_out: Floats) -> list[str]:
-    """Return a table row: how good the forecast is on tables left out, and the best single characteristic."""
+def judge(runs: Map, held_out: Floats) -> list[str]:
+    """Return the cells of a table row: how good the forecast is on tables left out, and the best characteristic."""
     of_all = {name: auroc(sign * runs.x[name], runs.failed) for name, (_, _, sign) in CANDIDATES.items()}
     single = max(of_all, key=of_all.__getitem__)
     share = f"{runs.failed.sum()} of {len(runs.failed)}"
     if not runs.failed.any():
-        return [model, share, "-", f"{calibration_error(held_out, runs.failed):.3f}", "-", "-"]
+        return [share, "-", f"{calibration_error(held_out, runs.failed):.3f}", "-", "-"]
     return [
-        model,
         share,
         f"{auroc(held_out, runs.failed):.3f}",
         f"{calibration_error(held_out, runs.failed):.3f}",
@@ -273,12 +274,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    table = Table("model", "failed", "AUROC", "calibration", "best single (AUROC)", "domain classifier", box=None)
-    fitted = {}
+    columns = [TableColumn(name, rank) for name, rank in COLUMNS.items()]
+    fitted, rows = {}, []
     for model, runs in sorted(maps.items()):
         fitted[model] = fit(runs)
-        table.add_row(*judge(model, runs, leave_tables_out(runs)))
-    Console().print(table)
+        rows.append(TableRow(model, judge(runs, leave_tables_out(runs))))
+    Console().print(TerminalTable("", "model", columns, [rows]))
     studies = " ".join(map(str, given.study))
     text = as_yaml(fitted, maps, f"python -m ssc_sweep.findings.failure_map {studies} --write")
     print(text)

@@ -1,21 +1,22 @@
 """The table at the end of a study: one row per arm, and one for predicting the mean."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import pandas as pd
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from ssc_sweep.findings.judging.answer import conclusions_of, headline, score_lines, score_of
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
 from ssc_sweep.findings.judging.comparison import Cell, effects, finite, published, score_table
-from ssc_sweep.findings.judging.factors import contrast_lines, contrast_table, factorials_of
+from ssc_sweep.findings.judging.factors import contrast_table, factorials_of
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.judged import comparison
+from ssc_sweep.terminal_table import TableColumn, TableRow, TerminalTable
 from ssc_sweep.verdicts.judge import Judgement
 from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.verdicts.scoring import Naming, NamingScore
@@ -24,44 +25,38 @@ from ssc_sweep.verdicts.shown import TITLE, forest, ratio_text, share_text
 MOST_POINTS = 10  # with more planted faults the terminal shows only the score; the report has every arm
 
 
-def arm_table(study: Study, verdicts: Sequence[ArmVerdict]) -> Table:
+# Columns of the table, by how much a reader needs them: what a narrow terminal leaves out first comes last.
+NEEDS = ("works", "times control", "mean", TITLE, "n", "acc.", "median", "sd", "range")
+
+
+def arm_table(study: Study, verdicts: Sequence[ArmVerdict]) -> TerminalTable:
     """Build the table. RMSE in the outcome's unit, over the runs that have one; ratios and answers as judged."""
     runs, plan = study.runs, study.plan
-    table = Table(
-        title=f"RMSE in {unit_of(study)}",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
     judged = {(v.arm.folder, v.arm.control): v.judgement for v in verdicts}
     in_pairs = any(arm.control for arm in plan.arms)
-    table.add_column("arm", overflow="fold", min_width=12)
-    for name in ("n", "mean", "sd", "median", *(() if in_pairs else ("range",)), "acc."):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(study.rule.short if study.rule else "works", justify="right", no_wrap=True)
+    names = ("n", "mean", "sd", "median", *(() if in_pairs else ("range",)), "acc.")
+    rank = {name: max(0, place - 1) for place, name in enumerate(NEEDS)}
+    columns = [TableColumn(name, rank[name]) for name in names]
+    columns.append(TableColumn(study.rule.short if study.rule else "works"))
     if in_pairs:
-        table.add_column("times control", justify="right", no_wrap=True)
-        table.add_column(TITLE, no_wrap=True)
+        columns += [TableColumn("times control"), TableColumn(TITLE, rank[TITLE], right=False)]
     pictures = forest({comparison(v.arm): v.judgement for v in verdicts})
-    shown = None
-    for arm in plan.arms:
-        if arm.hypothesis != shown:
-            conf = plan.hypotheses[arm.hypothesis] if arm.hypothesis else None
-            table.add_section()
-            if conf is not None:
-                table.add_row(f"[bold]{conf.letter} {escape(arm.hypothesis or '')}[/bold]")
-            shown = arm.hypothesis
-        judgement = judged.get((arm.folder, arm.control))
-        against = [ratio_text(judgement), pictures[comparison(arm)]] if judgement else ["-", ""]
-        table.add_row(*_cells(study, arm, judgement, in_pairs), *(against if in_pairs else []))
-    table.add_section()
+    sections = []
+    for hypothesis, arms in groupby(plan.arms, lambda arm: arm.hypothesis):
+        conf = plan.hypotheses[hypothesis] if hypothesis else None
+        rows = [] if conf is None else [TableRow(f"{conf.letter} {hypothesis}")]
+        for arm in arms:
+            judgement = judged.get((arm.folder, arm.control))
+            against = [ratio_text(judgement), pictures[comparison(arm)]] if judgement else ["-", ""]
+            rows.append(TableRow(arm.label, [*_cells(study, arm, judgement, in_pairs), *(against if in_pairs else [])]))
+        sections.append(rows)
     # One number per split: arms share the splits of their seeds.
     baseline = runs.drop_duplicates(["seed", "mean_predictor_rmse"])["mean_predictor_rmse"].dropna()
     floor = study.rule.scaled(baseline, baseline) if study.rule else baseline
-    table.add_row("predict the mean", *_numbers(baseline, in_pairs), "", _works(floor, len(baseline), study.rule))
-    return table
+    cells = [*_numbers(baseline, in_pairs), "", _works(floor, len(baseline), study.rule)]
+    sections.append([TableRow("predict the mean", [*cells, *(["", ""] if in_pairs else [])])])
+    paired = ", and times that of the control, seed by seed" if in_pairs else ""
+    return TerminalTable(f"RMSE in {unit_of(study)}{paired}", "arm", columns, sections)
 
 
 def _numbers(rmse: pd.Series, in_pairs: bool) -> list[str]:
@@ -86,7 +81,7 @@ def _cells(study: Study, arm: Arm, judgement: Judgement | None, in_pairs: bool) 
     accuracy = f"{mine['accuracy'].mean():.3f}" if mine["accuracy"].notna().any() else "-"
     scaled = scaled_rmse_of(study, arm.folder)
     works = share_text(judgement) if judgement else _works(scaled, len(scaled), study.rule)
-    return [escape(arm.label), *_numbers(rmse, in_pairs), accuracy, works]
+    return [*_numbers(rmse, in_pairs), accuracy, works]
 
 
 def _endings(runs: pd.DataFrame) -> str:
@@ -107,9 +102,8 @@ def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     if judged is not None and study.rule is not None:
         looks = " however often one looks" if study.rule.sequential else ""
         lines.append(
-            "(times control: RMSE of the arm over that of the control, seed by seed. All intervals of "
-            f"{study.rule.together} hold together with {1 - study.rule.alpha:.0%}{looks}; works: more than "
-            f"{study.rule.works_share:.0%} of runs.)"
+            f"All intervals of {study.rule.together} hold together with {1 - study.rule.alpha:.0%}{looks}. An arm "
+            f"works if more than {study.rule.works_share:.0%} of its runs do."
         )
     return lines
 
@@ -139,57 +133,48 @@ TREATMENT = {
 }  # fmt: skip
 
 
-def score_tables(study: Study) -> list[Table]:
+def score_tables(study: Study) -> list[TerminalTable]:
     """Return tables of every arm's scores: outcome and treatment if there are several models, and the user's own."""
     found = score_table(study)
     places = {column.name: i for i, column in enumerate(found.columns)}
     several = len(study.runs["model"].dropna().unique()) > 1
     groups = {"Outcome": OUTCOME, "Treatment": TREATMENT} if several else {}
-    own = {name: escape(found.columns[places[name]].title) for name in study.own_scores if name in places}
+    own = {name: found.columns[places[name]].title for name in study.own_scores if name in places}
     if own:
         groups |= {"Scores of your own": own}
     tables = []
     for title, wanted in groups.items():
         shown = {name: short for name, short in wanted.items() if name in places}
-        table = Table(
-            title=f"{title}: mean over seeds", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
-            pad_edge=False, show_edge=False,
-        )  # fmt: skip
-        table.add_column("arm", overflow="fold", min_width=20)
-        for short in shown.values():
-            table.add_column(short, justify="right", no_wrap=wanted is not own)
-        for row in found.rows:
-            table.add_row(escape(row.label), *(_score(row.cells[places[name]]) for name in shown))
-        tables.append(table)
+        columns = [TableColumn(short, rank) for rank, short in enumerate(shown.values())]
+        rows = [TableRow(row.label, [_score(row.cells[places[name]]) for name in shown]) for row in found.rows]
+        tables.append(TerminalTable(f"{title}: mean over seeds", "arm", columns, [rows]))
     return tables
 
 
-def _score(cell: Cell | None) -> str:
+def _score(cell: Cell | None) -> Text:
     if cell is None or not finite(cell.mean):
-        return "-"
+        return Text("-")
     text = f"{cell.mean:.1f}" if abs(cell.mean) >= 100 else f"{cell.mean:.2f}"
-    return f"[bold]{text}[/bold]" if cell.best else text
+    return Text(text, style="bold" if cell.best else "")
 
 
-def effect_table(study: Study) -> Table | None:
+def effect_table(study: Study) -> TerminalTable | None:
     """Return a table of all estimates of the treatment's effect; None if there are none."""
     found = effects(study)
     if not found:
         return None
-    table = Table(
-        title=f"Effect of treatment, {unit_of(study)}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
-        pad_edge=False, show_edge=False,
-    )  # fmt: skip
-    table.add_column("estimator", overflow="fold", min_width=20)
-    for name in ("effect", "95% interval", "published"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("note", overflow="fold")
+    columns = [
+        TableColumn("effect"),
+        TableColumn("95% interval"),
+        TableColumn("published", 1),
+        TableColumn("note", 3, right=False),
+    ]
+    rows = []
     for one in found:
         interval = f"{one.low:.2f} to {one.high:.2f}" if finite(one.low) else "-"
-        table.add_row(
-            escape(one.name), f"{one.effect:.2f}" if finite(one.effect) else "-", interval, one.published, one.note
-        )
-    return table
+        effect = f"{one.effect:.2f}" if finite(one.effect) else "-"
+        rows.append(TableRow(one.name, [effect, interval, one.published, one.note]))
+    return TerminalTable(f"Effect of treatment, {unit_of(study)}", "estimator", columns, [rows])
 
 
 def published_lines(study: Study) -> list[str]:
@@ -200,18 +185,11 @@ def published_lines(study: Study) -> list[str]:
     ]
 
 
-def fault_table(score: NamingScore) -> Table:
+def fault_table(score: NamingScore) -> TerminalTable:
     """Return a table of what the verdicts name for each planted fault, in counts of studies."""
-    table = Table(
-        title="Planted faults: what the verdicts name, studies", title_justify="left", box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
-    )  # fmt: skip
-    table.add_column("fault", min_width=12)
-    for naming in Naming:
-        table.add_column(naming.value, justify="right", no_wrap=True)
-    for name, counts in score.table:
-        table.add_row(escape(name), *(str(counts[naming]) for naming in Naming))
-    return table
+    columns = [TableColumn(naming.value) for naming in Naming]
+    rows = [TableRow(name, [str(counts[naming]) for naming in Naming]) for name, counts in score.table]
+    return TerminalTable("Planted faults: what the verdicts name, studies", "fault", columns, [rows])
 
 
 def print_score(score: NamingScore) -> None:
@@ -245,12 +223,15 @@ def print_study(study: Study, verdicts: Sequence[ArmVerdict]) -> None:
     console.print(arm_table(study, verdicts))
     for factorial in factorials:
         if factorial.contrasts:
+            console.print()
             console.print(contrast_table(factorial))
-        for line in contrast_lines(factorial):
-            console.print(escape(line), highlight=False)
+        if factorial.note:
+            console.print(escape(f"{factorial.hypothesis}{factorial.at}: {factorial.note}"), highlight=False)
     for table in (*score_tables(study), effect_table(study)):
         if table is not None:
+            console.print()
             console.print(table)
+    console.print()
     for line in published_lines(study):
         console.print(escape(line), highlight=False)
     for line in (*verdict_lines(study, verdicts), _endings(study.runs)):

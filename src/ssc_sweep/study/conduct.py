@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ssc_sweep import admission
+from ssc_sweep.progress import progress_bar
 from ssc_sweep.steering import Running
 from ssc_sweep.study.cut import cut
 from ssc_sweep.study.dispatch import Dispatch
@@ -15,7 +16,6 @@ from ssc_sweep.study.job import GoOn, Job, Outcome, Stack, Status, Tally
 from ssc_sweep.study.memory import free_memory
 from ssc_sweep.study.prepare import Prepared, prepare
 from ssc_sweep.study.preview import show
-from ssc_sweep.study.progress import progress_bar
 from ssc_sweep.study.trainer import chosen_device
 from ssc_sweep.study.workers import Crew, ThisProcess, hire
 

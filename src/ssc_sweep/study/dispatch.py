@@ -1,6 +1,5 @@
 """Send stacks to the workers, follow them, and handle runs that fail, get lost or belong to another process."""
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -8,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ssc_sweep.progress import say
 from ssc_sweep.study.board import Place, board
 from ssc_sweep.study.channel import Reader
 from ssc_sweep.study.folder import RunFolder
@@ -126,7 +126,7 @@ class Dispatch:
             if self.kept is not None:
                 self.kept(job, outcome)
         if held and not self._held:
-            print(f"{held[0][1].folder.holder()} trains some of these runs; waiting for them.", file=sys.stderr)
+            say([f"{held[0][1].folder.holder()} trains some of these runs; waiting for them."])
         self._held += held
 
     def _send_again(self, one: _Flying, why: str) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import RunConfig, check, one_choice_each, without_seed
 from ssc_sweep.errors import RunsFailed, UserError
+from ssc_sweep.progress import say
 from ssc_sweep.schema import Names, checked
 from ssc_sweep.steering import changes_a_run
 from ssc_sweep.study.board import Place
@@ -21,10 +23,9 @@ from ssc_sweep.study.folder import RunFolder, StudyFolder, reading, yaml_text
 from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, canonical, folder_name
 from ssc_sweep.study.naming import arm_name, study_folder
 from ssc_sweep.study.plan import Plan, read_plan, started_here, write_plan
-from ssc_sweep.study.progress import say
 from ssc_sweep.verdicts.rule import Rule
 
-SHOWN = 20  # failed runs that are named on the terminal
+SHOWN = 20  # distinct errors that are shown on the terminal
 
 
 class Status(StrEnum):
@@ -187,6 +188,23 @@ def describe(jobs: Sequence[Job], rule: Rule, settings: dict[str, Any] | None = 
         write_plan(study, Plan(tuple(sorted({seed for _, seed in new})), arms, rule, settings=settings))
 
 
+def failure_lines(failed: Sequence[tuple[Path, str]]) -> list[str]:
+    """Return a line for each distinct error of failed runs, given by folder: the first run, and how many more.
+
+    >>> failure_lines([(Path("lr/seed=0"), "no memory"), (Path("lr/seed=1"), "no memory")])
+    ['failed: lr/seed=0 and 1 more: no memory']
+    """
+    runs: dict[str, list[Path]] = {}
+    for path, error in failed:
+        runs.setdefault(error, []).append(path)
+    lines = [
+        f"failed: {paths[0]}{f' and {len(paths) - 1:,} more' if len(paths) > 1 else ''}: {error}"
+        for error, paths in runs.items()
+    ]
+    left = sum(map(len, runs.values())) - sum(map(len, list(runs.values())[:SHOWN]))
+    return lines[:SHOWN] + ([f"and {left:,} more: summary.csv names all of them"] if left else [])
+
+
 def raise_failures(jobs: Sequence[Job], outcomes: Sequence[Outcome | None]) -> None:
     """Report the runs that failed.
 
@@ -194,9 +212,7 @@ def raise_failures(jobs: Sequence[Job], outcomes: Sequence[Outcome | None]) -> N
         RunsFailed: some did.
     """
     failed = [(job, one) for job, one in zip(jobs, outcomes, strict=True) if one and one.status is Status.FAILED]
-    say(f"failed: {job.folder.path}: {one.error}" for job, one in failed[:SHOWN])
-    if len(failed) > SHOWN:
-        say([f"and {len(failed) - SHOWN} more: summary.csv names all of them"])
+    say(failure_lines([(job.folder.path, str(one.error)) for job, one in failed]))
     if failed:
         left = sum(outcome is None for outcome in outcomes)
         ending = f" {left} runs were not begun." if left else ""

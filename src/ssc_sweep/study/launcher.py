@@ -16,6 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from ssc_sweep.errors import RunFailed, UserError
+from ssc_sweep.progress import STARTING, doing
 from ssc_sweep.steering import Running
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import GoOn, Job, Outcome, Tally, describe, make_job
@@ -77,7 +78,8 @@ class StackLauncher(Launcher):
             start_server()
         setup_globals()
         # Imported here: torch takes a second that --help and wrong overrides should not cost.
-        from ssc_sweep.study.conduct import ThisMachine, conduct
+        with doing(STARTING):
+            from ssc_sweep.study.conduct import ThisMachine, conduct
 
         return conduct(jobs, running, ThisMachine(), begin, self.go_on, self.tally)
 

@@ -2,11 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from ssc_sweep.progress import shown_above, stderr_console
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.judged import comparison
-from ssc_sweep.study.progress import stderr_console
 from ssc_sweep.study.rounds import Progress
+
+if TYPE_CHECKING:
+    from ssc_sweep.terminal_table import TerminalTable
+
+AROUND = 6  # lines of a terminal that are not rows of the table: its head, the progress bar
 
 
 @contextmanager
@@ -22,8 +28,12 @@ def live_table(arms: Sequence[Arm], max_seeds: int) -> Iterator[Callable[[Progre
     if not console.is_terminal:
         yield lambda progress: console.print(in_a_line(progress), highlight=False, soft_wrap=True)
         return
-    with Live(console=console, transient=True, auto_refresh=False) as live:
-        yield lambda progress: live.update(table(arms, progress, max_seeds), refresh=True)
+    # It also redraws the bars below it, which have no clock of their own.
+    live = Live(console=console, transient=True)
+    with shown_above(live):
+        yield lambda progress: live.update(
+            table(arms, progress, max_seeds, (console.height - AROUND) // 2), refresh=True
+        )
 
 
 def in_a_line(progress: Progress) -> str:
@@ -35,32 +45,31 @@ def in_a_line(progress: Progress) -> str:
     return f"{progress.seeds} seeds, {progress.seconds:.0f} s: {left}"
 
 
-def table(arms: Sequence[Arm], progress: Progress, max_seeds: int):  # type: ignore[no-untyped-def]
-    """Return a table of every arm's two answers, interval and seeds, and what is still open."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
+def table(arms: Sequence[Arm], progress: Progress, max_seeds: int, most: int) -> "TerminalTable":
+    """Return a table of every arm's two answers, interval and seeds, and what is still open.
 
+    Args:
+        most: rows. With more arms than that those still open are shown.
+    """
+    from ssc_sweep.terminal_table import TableColumn, TableRow, TerminalTable
     from ssc_sweep.verdicts.shown import TITLE, forest, ratio_text, share_text
 
-    made = Table(
-        title=f"{in_a_line(progress)}, at most {max_seeds} seeds", title_justify="left", box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+    columns = (
+        TableColumn("seeds", 5), TableColumn("works?"), TableColumn("matters?", 2, right=False),
+        TableColumn("times control"), TableColumn(TITLE, 4, right=False), TableColumn("", 3, right=False),
     )  # fmt: skip
-    made.add_column("arm", overflow="fold", min_width=12)
-    made.add_column("seeds", justify="right", no_wrap=True)
-    made.add_column("works?", justify="right", no_wrap=True)
-    made.add_column("matters?", no_wrap=True)
-    made.add_column("times control", justify="right", no_wrap=True)
-    made.add_column(TITLE, no_wrap=True)
-    made.add_column("", no_wrap=True)
     pictures = forest(dict(progress.judged))
+    rows, still = [], []
     for arm in arms:
         one = progress.judged.get(comparison(arm))
         if one is not None:
             state = "open" if arm.folder in progress.open else "out of reach" if one.hopeless else ""
-            made.add_row(
-                escape(arm.label), str(one.works.n), share_text(one), one.matters.answer.value, ratio_text(one),
+            cells = (
+                str(one.works.n), share_text(one), one.matters.answer.value, ratio_text(one),
                 pictures[comparison(arm)], state,
             )  # fmt: skip
-    return made
+            rows.append(TableRow(arm.label, cells))
+            still += rows[-1:] if state == "open" else []
+    shown = rows if len(rows) <= most else still[:most]
+    hidden = f"; {len(rows) - len(shown)} arms not shown" if len(shown) < len(rows) else ""
+    return TerminalTable(f"{in_a_line(progress)}, at most {max_seeds} seeds{hidden}", "arm", columns, [shown])

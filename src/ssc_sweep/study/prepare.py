@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,11 @@ from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.errors import DoesNotFit, UserError
 from ssc_sweep.models.choice import choose
 from ssc_sweep.models.contract import Sizes
+from ssc_sweep.progress import doing, passing
 from ssc_sweep.schema import check_arguments
 from ssc_sweep.study.folder import RunFolder, reading
 from ssc_sweep.study.job import Job, Outcome, Status, config_text, ended
 from ssc_sweep.study.memory import bytes_of_a_number, of_stack
-from ssc_sweep.study.progress import passing
 from ssc_sweep.training.optimizer import Optimizer
 from ssc_sweep.training.scores import of_your_own
 
@@ -178,13 +179,16 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
             of_arms[arm] = _of_config(job.config)
             firsts.setdefault((model_name(job.config.model), rows), job.config)
         if rows not in of_rows:
-            of_rows[rows] = _of_rows(data.split(job.config))
+            with nullcontext() if of_rows else doing("reading the data"):
+                of_rows[rows] = _of_rows(data.split(job.config))
         key = of_arms[arm] + of_rows[rows]
         members.setdefault(key, []).append(index)
         if key not in samples:
             samples[key] = job.config, data.split(job.config)
     groups = tuple(_group(tuple(members[key]), *samples[key]) for key in members)
-    return Prepared(before, groups, (*data.notes, *_warnings(firsts.values(), data)))
+    with doing("forecasting which runs fail"):
+        warnings = _warnings(firsts.values(), data)
+    return Prepared(before, groups, (*data.notes, *warnings))
 
 
 def _warnings(configs: Iterable[RunConfig], data: Data) -> list[str]:

@@ -6,19 +6,22 @@ from dataclasses import replace
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit
+from ssc_sweep.lines import tell
+from ssc_sweep.progress import passing
 from ssc_sweep.study.cut import Part
 from ssc_sweep.study.job import Job, Status
 from ssc_sweep.study.prepare import Group, Prepared
 from ssc_sweep.study.trainer import dtype_of, make_trainer
+from ssc_sweep.terminal_table import TableColumn, TableRow, TerminalTable
 from ssc_sweep.training.history import FIRST_STEPS
 from ssc_sweep.training.loop import subnormals_are_zero, train
 from ssc_sweep.training.stack import StackRows, assemble
 
+COUNTED = ("runs", "finished", "failed", "to train")
 TIMED_RUNS, TIMED_STEPS = 4, 10
 # Bytes of a run's folder besides its weights: per step and epoch in history.csv, per row predicted, and for the small
 # files. Measured on finished runs.
@@ -28,26 +31,28 @@ HISTORY_ROW, PREDICTED_ROW, SMALL_FILES = 600, 45, 5_000
 def show(jobs: Sequence[Job], prepared: Prepared, parts: Sequence[Part], workers: int, device: str) -> None:
     """Print arms, runs, stacks, what has been done already, expected time and disk space."""
     console = Console()
-    table = Table("arm", "runs", "finished", "failed", "to train", box=None, header_style="bold")
+    rows = []
     arms: dict[str, list[int]] = {}
     for index, job in enumerate(jobs):
         arms.setdefault(job.folder.path.parent.relative_to(job.study.path).as_posix(), []).append(index)
     for arm, members in arms.items():
         found = [prepared.ended[i].status for i in members if i in prepared.ended]
         failed = sum(status is Status.FAILED for status in found)
-        table.add_row(arm, *map(str, (len(members), len(found) - failed, failed, len(members) - len(found))))
-    console.print(table)
+        counts = len(members), len(found) - failed, failed, len(members) - len(found)
+        rows.append(TableRow(arm, [f"{count:,}" for count in counts]))
+    console.print(TerminalTable("", "arm", [TableColumn(name) for name in COUNTED], [rows]))
     to_do = sum(len(group.jobs) for group in prepared.groups)
-    print(f"{len(jobs)} runs: {to_do} to train, {len(prepared.ended)} have ended before")
+    tell(f"{len(jobs)} runs: {to_do} to train, {len(prepared.ended)} have ended before")
     if not to_do:
         return
     sizes = sorted((len(part.jobs) for part in parts), reverse=True)
     who = "one stack at a time" if workers == 1 else f"{workers} workers"
     largest = max(part.bytes for part in parts) / 2**20
-    print(f"{len(parts)} stacks of {_range(sizes)} runs on {device}, {who}; memory of the largest: {largest:.0f} MiB")
-    time_left = _duration(sum(training_seconds(jobs, group) for group in prepared.groups) / workers)
-    print(f"about {time_left} of training (a few steps were timed), {_disk(jobs, prepared) / 2**20:.0f} MiB on disk")
-    print("dry_run=true: nothing was written and nothing trained.")
+    tell(f"{len(parts)} stacks of {_range(sizes)} runs on {device}, {who}; memory of the largest: {largest:.0f} MiB")
+    seconds = sum(training_seconds(jobs, group) for group in passing(prepared.groups, "kinds of runs timed"))
+    time_left = _duration(seconds / workers)
+    tell(f"about {time_left} of training (a few steps were timed), {_disk(jobs, prepared) / 2**20:.0f} MiB on disk")
+    tell("dry_run=true: nothing was written and nothing trained.")
 
 
 def _range(sizes: Sequence[int]) -> str:

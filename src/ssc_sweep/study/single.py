@@ -13,12 +13,13 @@ from omegaconf import DictConfig
 from ssc_sweep.config import shared_settings
 from ssc_sweep.data.effects import effects_csv
 from ssc_sweep.errors import RunsFailed
+from ssc_sweep.lines import tell
+from ssc_sweep.progress import say
 from ssc_sweep.steering import Running
 from ssc_sweep.study.conduct import ThisMachine, conduct
 from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
 from ssc_sweep.study.plan import check_settings, how_to_resume
 from ssc_sweep.study.prepare import Prepared
-from ssc_sweep.study.progress import say
 from ssc_sweep.study.winner import with_best
 from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
@@ -58,16 +59,18 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
     if outcome.error is not None:
         raise RunsFailed(1, 1, outcome.error)
     if alone:
-        print(_line(job, outcome))
+        for line in _lines(job, outcome):
+            tell(line)
     return outcome.value
 
 
-def _line(job: Job, outcome: Outcome) -> str:
+def _lines(job: Job, outcome: Outcome) -> list[str]:
     m = outcome.metrics
     if outcome.status is Status.DIVERGED:
         bad = m["first_bad"]
-        return f"diverged at step {bad['step']}: {bad['tensor']} is NaN or Inf   {job.folder.path}"
-    return (
+        return [f"diverged at step {bad['step']}: {bad['tensor']} is NaN or Inf", str(job.folder.path)]
+    return [
         f"RMSE {m['rmse']:.2f}{' ' * bool(m['unit'])}{m['unit']} (predict the mean: {m['mean_predictor_rmse']:.2f}), "
-        f"treatment accuracy {m['accuracy']:.3f}, {m['seconds']:.1f} s   {job.folder.path}"
-    )
+        f"treatment accuracy {m['accuracy']:.3f}, {m['seconds']:.1f} s",
+        str(job.folder.path),
+    ]

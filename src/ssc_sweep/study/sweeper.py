@@ -24,6 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
 from ssc_sweep.errors import UserError, type_and_message
+from ssc_sweep.lines import tell
+from ssc_sweep.progress import doing, passing, say
 from ssc_sweep.schema import checked
 from ssc_sweep.steering import AUTO, ONE_FOR_ALL, Limits, Running, Seeds
 from ssc_sweep.study.fault import Fault, note, read_fault
@@ -34,7 +36,6 @@ from ssc_sweep.study.launcher import StackLauncher
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, last_words, named_seeds, points_of, too_many, values_of
 from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan, write_plan
-from ssc_sweep.study.progress import passing, say
 from ssc_sweep.study.winner import with_best
 from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
@@ -131,9 +132,10 @@ class HypothesisSweeper(Sweeper):
             RunsFailed: some runs raised; the others are finished.
         """
         # Imported here, so that --help and wrong overrides need not wait a second for statistics.
-        from ssc_sweep.study.judged import comparison
-        from ssc_sweep.study.live import live_table
-        from ssc_sweep.study.rounds import check_limits, until_decided
+        with doing("loading the statistics"):
+            from ssc_sweep.study.judged import comparison
+            from ssc_sweep.study.live import live_table
+            from ssc_sweep.study.rounds import check_limits, until_decided
 
         assert self.config is not None and plan.rule is not None
         limits = Limits.of(self.config)
@@ -161,7 +163,7 @@ class HypothesisSweeper(Sweeper):
             until_decided(plan.arms, family, plan.rule, limits, train, show)
         if running.dry_run:
             most = limits.max_seeds * len(arms)
-            print(f"seeds=auto: this was the first round; more follow until all is answered, {most:,} runs at most.")
+            tell(f"seeds=auto: this was the first round; more follow until all is answered, {most:,} runs at most.")
         raise_failures([job for job, _ in known.values()], [outcome for _, outcome in known.values()])
 
     def _job(self, arm: Arm, seed: int, folder: StudyFolder) -> Job:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from ssc_sweep.findings.judging.factors import contrast_lines, factorials_of, mean_of
+from ssc_sweep.findings.judging.factors import contrast_table, factorials_of, mean_of
 from ssc_sweep.findings.print_study import print_study
 from ssc_sweep.findings.reading.collect import collect
 from ssc_sweep.findings.report import build
@@ -116,7 +116,7 @@ def test_a_harder_set_of_rows_is_no_effect(tmp_path: Path) -> None:
     assert found.relative and [one.relative for one in found.contrasts] == [True, False, False, False, False]
     assert found.sentences[0].startswith("order: shuffled makes no difference beyond the margin: RMSE times 1.00")
     assert "over that of predicting the mean" in found.sentences[0] and "predicting" not in found.sentences[1]
-    assert any(line.startswith("(*: RMSE over") for line in contrast_lines(found))
+    assert "RMSE over that of predicting the mean" in " ".join(map(str, contrast_table(found).lines(120)))
     assert mean_of(found, {"order": "shuffled", "batch": "b10"}) == pytest.approx(5, rel=0.01)
 
 
@@ -149,7 +149,7 @@ def test_an_edited_crossing_is_told(tmp_path: Path) -> None:
     folder.study.write_text(yaml.safe_dump(content))
     (found,) = factorials_of(collect(folder))
     assert found.contrasts == [] and found.rows == []
-    assert contrast_lines(found)[0].startswith("both: No contrasts: study.yaml lacks arms of the crossing")
+    assert found.note.startswith("No contrasts: study.yaml lacks arms of the crossing")
 
 
 # From the command to the report

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from ssc_sweep.findings.judging.arm_verdicts import seen_in
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.study.judged import Runs, cells_in, claims_in, judge_contrasts
+from ssc_sweep.terminal_table import TableColumn, TableRow, TerminalTable
 from ssc_sweep.verdicts.contrasts import Cell, JudgedContrast, is_complete
 from ssc_sweep.verdicts.evidence import Difference, Matters
 from ssc_sweep.verdicts.shown import forest_of, interval_text, short
 
 TITLE = "lower | higher".center(23)
 ACROSS_ROWS = "over that of predicting the mean, for its runs have other validation rows"
+ALONE = "Each level against the first of its factor, averaged over the other factors"
+TOGETHER = "Two together, over what their effects, multiplied, would give"
 
 
 @dataclass(frozen=True)
@@ -190,39 +190,21 @@ def contrasts_csv(factorials: Sequence[Factorial]) -> pd.DataFrame:
     return pd.DataFrame([row for one in factorials for row in one.rows])
 
 
-def contrast_table(factorial: Factorial) -> Table:
+def contrast_table(factorial: Factorial) -> TerminalTable:
     """Return a table of all contrasts: ratios with their intervals, drawn and in numbers, and the answers."""
-    table = Table(
-        title=f"Factors of {escape(factorial.hypothesis + factorial.at)}",
-        title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
-    )  # fmt: skip
-    table.add_column("contrast", overflow="fold", min_width=12)
-    for name in ("seeds", "times RMSE"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(TITLE, no_wrap=True)
-    table.add_column("answer", overflow="fold")
+    columns = (
+        TableColumn("seeds", 4),
+        TableColumn("times RMSE"),
+        TableColumn(TITLE, 3, right=False),
+        TableColumn("answer", right=False),
+    )
     pictures = forest_of({one.contrast.name: one.seen for one in factorial.contrasts})
-    for i, one in enumerate(factorial.contrasts):
-        if i and one.contrast.is_interaction and not factorial.contrasts[i - 1].contrast.is_interaction:
-            table.add_section()
-        name = one.contrast.name
-        star = "*" if one.relative else ""
-        table.add_row(
-            escape(name) + star, str(one.seen.n), interval_text(one.seen), pictures[name], answer_text(one)
-        )  # fmt: skip
-    return table
-
-
-def contrast_lines(factorial: Factorial) -> list[str]:
-    """Return the lines below the table: what its numbers are, or why there is none."""
-    if factorial.note:
-        return [f"{factorial.hypothesis}{factorial.at}: {factorial.note}"]
-    lines = ["(Each level against the first of its factor, mean over all levels of the other factors, seed by seed.)"]
-    if any(one.contrast.is_interaction for one in factorial.contrasts):
-        lines.append(
-            "(a x b: RMSE with both over what the two effects, multiplied, would give. These intervals hold together "
-            "with those of the arms.)"
-        )
-    if factorial.relative:
-        lines.append(f"(*: RMSE {ACROSS_ROWS})")
-    return lines
+    sections: dict[str, list[TableRow]] = {}
+    for one in factorial.contrasts:
+        name, told = one.contrast.name, TOGETHER if one.contrast.is_interaction else ALONE
+        rows = sections.setdefault(f"{told}; RMSE {ACROSS_ROWS}" if one.relative else told, [])
+        rows.append(TableRow(name, (str(one.seen.n), interval_text(one.seen), pictures[name], answer_text(one))))
+    return TerminalTable(
+        f"Factors of {factorial.hypothesis}{factorial.at}, seed by seed", "contrast", columns,
+        [(TableRow(told), *rows) for told, rows in sections.items()],
+    )  # fmt: skip

@@ -268,7 +268,10 @@ def search_notes(search: Search) -> list[str]:
 def print_search(search: Search) -> None:
     """Print confirmed beside searched RMSE, and how the trials ended."""
     console = make_console()
-    table = Table(title="RMSE of the candidates, 95% CI", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="RMSE of the candidates, with 95% intervals", title_justify="left", box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+    )  # fmt: skip
     found = confirmations(search)
     tested = any(c.test for c in found)
     fresh = ("fresh seeds,\nvalidation", *(("fresh seeds,\ntest rows",) if tested else ()))
@@ -291,7 +294,9 @@ def print_search(search: Search) -> None:
     ended = ", ".join(f"{count} {state}" for state, count in counts.items())
     lines.append(f"trials: {ended}. The search ended: {search.ending}.")
     console.print(answer_of(search), highlight=False, markup=False)
+    console.print()
     console.print(table)
+    console.print()
     for line in lines:
         console.print(line, highlight=False, markup=False)
 

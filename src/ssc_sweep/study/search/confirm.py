@@ -1,12 +1,12 @@
 """Confirm trials: train their configurations on fresh seeds, a few at a time, until each is decided or runs out."""
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hydra.plugins.launcher import Launcher
 
+from ssc_sweep.progress import say
 from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder, locked, of_search
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import Plan, write_plan
@@ -46,7 +46,7 @@ def confirm(
                 arm = arms[one.trial].folder
                 found = _with_runs(one, folder, arm, wanted[one.trial], tested, arm in unfit)
                 record.keep(found)
-                print(_progress(record, found), file=sys.stderr)
+                say([_progress(record, found)])
 
 
 def _arm(number: int, overrides: Sequence[str]) -> Arm:

@@ -13,7 +13,6 @@ A trial abandoned by a killed process keeps its number, parameters and finished 
 
 import functools
 import math
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -27,6 +26,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ssc_sweep.config import RunConfig, check
 from ssc_sweep.data.source import Data, load
 from ssc_sweep.errors import DoesNotFit, TargetMissed, TrialsFailed, UserError
+from ssc_sweep.progress import say
 from ssc_sweep.steering import Limits, Running
 from ssc_sweep.study.folder import TRIAL, locked, of_search, write_yaml
 from ssc_sweep.study.hypothesis import Arm
@@ -141,7 +141,7 @@ class SearchDriver(OptunaSweeperImpl):
         self.study = open_study(self.storage, self.folder, named, self.sampler, described)
         write_plan(self.folder, Plan((), (), self.rule))
         if not self.tested:
-            print(SAME_ROWS, file=sys.stderr)
+            say([SAME_ROWS])
 
     def _fix_target(self, base: RunConfig) -> None:
         """For data without a target, set one for all trials: the rule's share of the RMSE of predicting the mean."""
@@ -150,7 +150,7 @@ class SearchDriver(OptunaSweeperImpl):
         target = float(f"{self.rule.threshold * floor:.6g}")
         self.rule = self.rule.model_copy(update={"target": target})
         self.space.fixed["target"] = target
-        print(f"target={target:g}: {self.rule.beats_mean:.0%} below predicting the mean, {floor:.4g}", file=sys.stderr)
+        say([f"target={target:g}: {self.rule.beats_mean:.0%} below predicting the mean, {floor:.4g}"])
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         assert self.config is not None and self.hydra_context is not None
@@ -178,7 +178,7 @@ class SearchDriver(OptunaSweeperImpl):
             if batch:
                 self._train(batch)
                 seconds = time.monotonic() - start
-                print(f"{self.record.progress(self.n_trials)}, {seconds:.0f} s", file=sys.stderr)
+                say([f"{self.record.progress(self.n_trials)}, {seconds:.0f} s"])
             elif met:
                 return MET
             elif spent:

@@ -1,7 +1,6 @@
 """What an Optuna study has found so far: its trials, what was confirmed, and whether the target is met."""
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +9,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import GridSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from ssc_sweep.progress import say
 from ssc_sweep.study.folder import TRIAL, of_search
 from ssc_sweep.study.search.candidate import BEST_FIRST, Candidate, Values, from_json, level_of
 from ssc_sweep.study.search.score import works
@@ -60,7 +60,7 @@ class Record:
                 trial.set_user_attr(key, value)
             self.study.tell(trial, values=values, state=state, skip_if_finished=True)
         except UpdateFinishedTrialError:
-            print(f"{of_search(TRIAL, trial.number)} was finished by another process meanwhile", file=sys.stderr)
+            say([f"{of_search(TRIAL, trial.number)} was finished by another process meanwhile"])
         except RuntimeError:
             # GridSampler stops the study at its last point, which Optuna allows only in study.optimize.
             if not isinstance(self.study.sampler, GridSampler):

@@ -1,0 +1,36 @@
+"""Print lines so that a terminal does not break them in the middle of a word; a pipe or a file gets them whole."""
+
+import shutil
+import sys
+import textwrap
+from typing import TextIO
+
+
+def broken(text: str, width: int, indent: str = "") -> str:
+    r"""Break lines that are longer than `width` between words; a longer word, such as a path, stays whole.
+
+    Args:
+        indent: before the second and later parts of a line, after its own indent.
+
+    >>> broken("batch: b10, b2, b32\n", 12, "  ")
+    'batch: b10,\n  b2, b32\n'
+    """
+
+    def line(of: str) -> str:
+        if len(of) <= width:
+            return of
+        later = of[: len(of) - len(of.lstrip())] + indent
+        return textwrap.fill(of, width, subsequent_indent=later, break_on_hyphens=False, break_long_words=False)
+
+    return "\n".join(line(one) for one in text.split("\n"))
+
+
+def tell(line: str, stream: TextIO | None = None) -> None:
+    """Print a line on standard output, or on `stream`."""
+    stream = stream or sys.stdout
+    print(broken(line, shutil.get_terminal_size().columns) if stream.isatty() else line, file=stream)
+
+
+def tell_error(line: str) -> None:
+    """Print "error: ..." on standard error, as one line."""
+    tell(" ".join(f"error: {line}".split()), sys.stderr)

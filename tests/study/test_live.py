@@ -1,0 +1,37 @@
+"""The table that is shown while a study with seeds=auto trains."""
+
+import pytest
+
+from ssc_sweep.progress import stderr_console
+from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.study.judged import comparison
+from ssc_sweep.study.live import table
+from ssc_sweep.study.rounds import Progress
+from ssc_sweep.verdicts.rule import Rule
+from tests.verdicts.alone import judge
+
+CONTROL = Arm("control", "control", None, None, ())
+ARMS = [Arm(f"lr/{i}", f"optimizer.lr=1e-{i}, scaling.codes=missing", "lr", "control", ()) for i in range(40)]
+JUDGED = judge(dict.fromkeys(range(9), 40.0), dict.fromkeys(range(9), 50.0), Rule(target=15))
+
+
+def lines(most: int, width: int) -> list[str]:
+    progress = Progress(9, {comparison(arm): JUDGED for arm in ARMS}, ("lr/38", "lr/39"), 12.0)
+    return [line.plain for line in table([CONTROL, *ARMS], progress, 100, most).lines(width)]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_arm_has_its_answers_at_any_width(width: int) -> None:
+    shown = lines(40, width)
+    assert max(map(len, shown)) <= width
+    assert sum("0/9 no" in line and "times" not in line for line in shown) == 40
+
+
+def test_a_low_terminal_shows_the_open_arms() -> None:
+    shown = lines(10, 120)
+    assert "38 arms not shown" in shown[0]
+    assert [line.split(",")[0] for line in shown[3:]] == ["optimizer.lr=1e-38", "optimizer.lr=1e-39"]
+
+
+def test_bars_and_the_table_share_a_console() -> None:
+    assert stderr_console() is stderr_console()
