@@ -1,5 +1,8 @@
 """Run the command line inside the test's own process: a second a study instead of four."""
 
+import contextlib
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,6 +72,36 @@ class Command:
 def make_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """A fixture, once a test file says `command = pytest.fixture(make_command)`."""
     return Command(tmp_path, monkeypatch, capsys)
+
+
+def run_here(folder: Path, *words: str) -> tuple[int, str]:
+    """(exit code, what stood on stderr) of a command in this process, also for fixtures that many tests share."""
+    out, err, before, argv = io.StringIO(), io.StringIO(), Path.cwd(), sys.argv
+    code = 0
+    os.chdir(folder)
+    sys.argv = ["ssc_sweep", *words]
+    os.environ.pop("HYDRA_FULL_ERROR", None)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        os.chdir(before)
+        sys.argv = argv
+    return code, err.getvalue()
+
+
+def refused(command: Command, words: Sequence[str], said: Sequence[str]) -> None:
+    """Check the whole contract of a refusal: one line with all of `said`, exit code 2, nothing written."""
+    before = command.files()
+    ended = command(*words)
+    assert ended.err.startswith("error: ") and ended.err.endswith("\n") and ended.err.count("\n") == 1, ended.err
+    for part in said:
+        assert part in ended.err, ended.err
+    assert ended.code == 2
+    assert ended.out == ""
+    assert command.files() == before
 
 
 def running(**values: Any) -> Running:

@@ -23,42 +23,22 @@ from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
-import psutil
+
+from tests.processes import begin, of_session
 
 BASE = ("-m", "dataset_size=n100", "covariates=confounders", "model.width=16", "study=s")
 MANY = ("epochs=10", "seed=range(0,16)", "optimizer.lr=1e-4,1e-3")
 TINY = (*BASE, *MANY, "workers=2", "save_weights=none")
 FEW = ("epochs=2", "seed=0,1", "optimizer.lr=1e-4,1e-3")
 UNSTEADY = ["seconds", "stack", "overrides"]
-
-
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """A command of ours in a session of its own."""
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    env.pop("HYDRA_FULL_ERROR", None)  # who sets it asks for tracebacks
-    return subprocess.Popen(
-        [sys.executable, "-m", "ssc_sweep", *words], cwd=folder, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,
-    )  # fmt: skip
+Run = Callable[..., tuple[int, str]]  # run(folder, *words): the exit code of a command, and what stood on stderr
 
 
 def ended(folder: Path, *words: str) -> tuple[int, str]:
     """(exit code, what stood on stderr) of a command."""
-    process = start(folder, *words)
+    process = begin(folder, *words)
     _, err = process.communicate()
     return process.returncode, err
-
-
-def of_session(session: int) -> list[psutil.Process]:
-    """The processes of a session that live."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
 
 
 def summary(folder: Path) -> pd.DataFrame:
@@ -69,19 +49,25 @@ def leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".*") if path.is_file()]
 
 
-def kills(folder: Path, times: int, draw: random.Random, *more: str, runs: Sequence[str] = MANY) -> None:
-    """Kill the command or one of its workers `times` times; the study must come out as if nobody had."""
+def kills(
+    folder: Path, times: int, draw: random.Random, *more: str, runs: Sequence[str] = MANY, run: Run = ended
+) -> None:
+    """Kill the command or one of its workers `times` times; the study must come out as if nobody had.
+
+    Args:
+        run: runs the commands that nobody kills.
+    """
     words = (*BASE, *runs, "workers=2", "save_weights=none", *more)
     whole = folder / "whole"
     whole.mkdir()
     begin = time.monotonic()
-    code, err = ended(whole, *words)
+    code, err = run(whole, *words)
     assert code == 0, err
     length = time.monotonic() - begin
     for i in range(times):
         place = folder / f"kill_{i}"
         place.mkdir()
-        process = start(place, *words)
+        process = begin(place, *words)
         while not list(place.glob("outputs/s/**/config.yaml")) and process.poll() is None:
             time.sleep(0.01)
         time.sleep(draw.uniform(0, length / 3))
@@ -91,7 +77,7 @@ def kills(folder: Path, times: int, draw: random.Random, *more: str, runs: Seque
             os.kill(victim, signal.SIGKILL)
         process.communicate()
         before = {path: path.stat().st_mtime_ns for path in place.glob("outputs/s/**/DONE")}
-        code, err = ended(place, *words)
+        code, err = run(place, *words)
         assert code == 0, err
         assert {path: path.stat().st_mtime_ns for path in before} == before, "trained twice"
         pd.testing.assert_frame_equal(summary(place), summary(whole), check_exact=True)
@@ -100,7 +86,7 @@ def kills(folder: Path, times: int, draw: random.Random, *more: str, runs: Seque
     shutil.rmtree(whole)
 
 
-def disks(folder: Path) -> None:
+def disks(folder: Path, *more: str, run: Run = ended) -> None:
     """A disk of 3 MB, where root may mount one: one line, finished runs stay, and with room the study goes on."""
     small = folder / "small"
     small.mkdir()
@@ -109,19 +95,19 @@ def disks(folder: Path) -> None:
         print("disks: no right to mount a small file system; left out", file=sys.stderr)
         return
     words = (*BASE[:-2], "model.width=128", *MANY[1:], "epochs=1", "workers=2", "study=s", "save_weights=all",
-             f"outputs={small}")  # fmt: skip
+             f"outputs={small}", *more)  # fmt: skip
     try:
-        code, err = ended(folder, *words)
+        code, err = run(folder, *words)
         assert code in (1, 2) and "Traceback" not in err, err
         assert [line for line in err.splitlines() if line.startswith("error: ")], err
         subprocess.run(["mount", "-o", "remount,size=300m", str(small)], check=True)
-        code, err = ended(folder, *words)
+        code, err = run(folder, *words)
         assert code == 0, err
     finally:
         subprocess.run(["umount", str(small)], check=True)
 
 
-def damage(folder: Path, runs: Sequence[str] = FEW, run: Callable[..., tuple[int, str]] = ended) -> None:
+def damage(folder: Path, runs: Sequence[str] = FEW, run: Run = ended) -> None:
     """Cut every file of a small study in turn to half of its length: noticed, or made again; never a traceback."""
     words = (*BASE, *runs, "workers=0")
     assert run(folder, *words)[0] == 0
@@ -144,7 +130,7 @@ def damage(folder: Path, runs: Sequence[str] = FEW, run: Callable[..., tuple[int
 def starts(folder: Path, times: int, draw: random.Random) -> None:
     """Start and stop, over and over: no process and no file stays."""
     for _ in range(times):
-        process = start(folder, *TINY)
+        process = begin(folder, *TINY)
         time.sleep(draw.uniform(0, 6))
         number = draw.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
         told = time.monotonic()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import TINY, Command, make_command
+from tests.command import TINY, Command, make_command, refused
 
 command = pytest.fixture(make_command)
 
@@ -196,18 +196,6 @@ HYPOTHESES = {
     "empty": ("", "letter"),
     "broken": ("letter: [", "broken.yaml"),
 }
-
-
-def refused(command: Command, words: list[str], said: list[str]) -> None:
-    """Check the whole contract of a refusal."""
-    before = command.files()
-    ended = command(*words)
-    assert ended.err.startswith("error: ") and ended.err.endswith("\n") and ended.err.count("\n") == 1, ended.err
-    for part in said:
-        assert part in ended.err, ended.err
-    assert ended.code == 2
-    assert ended.out == ""
-    assert command.files() == before
 
 
 @pytest.mark.parametrize(("word", "said"), ONE_RUN.items(), ids=ONE_RUN)

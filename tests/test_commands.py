@@ -105,7 +105,7 @@ def study(place: Command, words: list[str], request: pytest.FixtureRequest) -> N
     if "experiment=best" in words:
         shutil.copytree(request.getfixturevalue("searched"), place.folder / "outputs" / "mine")
     patch = place.monkeypatch
-    patch.setattr(preview, "_seconds", lambda *_: 1.0)
+    patch.setattr(preview, "training_seconds", lambda *_: 1.0)
     patch.setattr(sweeper, "points_of", lambda *given: points_of(*given)[:1])
     patch.setattr(sweeper, "arms_at", few_arms)
     before = place.files()

@@ -7,9 +7,8 @@ import yaml
 
 from ssc_sweep.config import conf_dir
 from ssc_sweep.config_folders import plain_keys
-from tests.command import TINY, Command, make_command
-from tests.study.search.test_drive import EASY, SMALL
-from tests.test_bad_input import refused
+from tests.command import TINY, Command, make_command, refused
+from tests.study.search.small import EASY, SMALL
 
 bare_command = pytest.fixture(make_command)
 

@@ -18,6 +18,7 @@ SMALL = [
     "seeds=1",
     "study=s",
     "report=false",
+    "workers=0",
 ]
 
 

@@ -4,9 +4,8 @@ import pytest
 import yaml
 
 from ssc_sweep.config import HYDRA_TARGETS, conf_dir
-from tests.command import TINY, Command, make_command
-from tests.study.search.test_drive import EASY, SMALL
-from tests.test_bad_input import refused
+from tests.command import TINY, Command, make_command, refused
+from tests.study.search.small import EASY, SMALL
 
 command = pytest.fixture(make_command)
 

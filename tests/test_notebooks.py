@@ -1,7 +1,6 @@
 """The notebooks run from top to bottom on a tiny study, and carry no outputs."""
 
 import json
-import os
 from pathlib import Path
 
 import nbformat
@@ -9,12 +8,18 @@ import pytest
 from nbclient import NotebookClient
 
 from ssc_sweep.config import PACKAGE
-from tests.command import Command, make_command
-
-command = pytest.fixture(make_command)
+from tests.command import run_here
 
 NOTEBOOKS = sorted((PACKAGE.parents[1] / "notebooks").glob("*.ipynb"))
-TINY = ["dataset=synthetic", "dataset.rows=80", "epochs=2", "seeds=2", "study=tiny"]
+TINY = ["dataset=synthetic", "dataset.rows=80", "epochs=2", "seeds=2", "study=tiny", "workers=0"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    code, err = run_here(folder, "-m", "hypothesis=lr", *TINY)
+    assert code == 0, err
+    return folder / "outputs" / "tiny"
 
 
 def test_there_are_notebooks() -> None:
@@ -23,9 +28,8 @@ def test_there_are_notebooks() -> None:
 
 @pytest.mark.filterwarnings("default")  # the kernel's own, which is not ours
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command("-m", "hypothesis=lr", *TINY)
-    monkeypatch.setitem(os.environ, "SSC_SWEEP_STUDY", str(tmp_path / "outputs" / "tiny"))
+def test_notebook_runs(path: Path, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSC_SWEEP_STUDY", str(study))
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
     assert any(cell.get("outputs") for cell in notebook.cells)

@@ -8,9 +8,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "src").rglob("*.py")}
 
+TESTS = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "tests").rglob("*.py")}
 
-def count(pattern: str) -> dict[str, int]:
-    found = {name: len(re.findall(pattern, text)) for name, text in SOURCES.items()}
+
+def count(pattern: str, files: dict[str, str] = SOURCES) -> dict[str, int]:
+    found = {name: len(re.findall(pattern, text)) for name, text in files.items()}
     return {name: n for name, n in found.items() if n}
 
 
@@ -45,6 +47,15 @@ def test_no_two_files_share_a_name() -> None:
 def test_no_two_classes_share_a_name() -> None:
     names = [name for text in SOURCES.values() for name in re.findall(r"^class (\w+)", text, re.MULTILINE)]
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_no_test_imports_another() -> None:
+    """What tests share stands in fixtures and in modules of its own."""
+    assert count(r"(?m)^ *(?:from|import) tests\.(?:\w+\.)*test_\w+|^ *from tests\S* import test_", TESTS) == {}
+
+
+def test_no_test_replaces_what_is_private() -> None:
+    assert count(r"setattr\([^,]+, \"_", TESTS) == {}
 
 
 def test_the_tree_in_the_docs_names_every_file() -> None:

@@ -15,7 +15,7 @@ from ssc_sweep.audit import forecast
 from ssc_sweep.audit.__main__ import main
 from ssc_sweep.audit.definitions import BY_NAME
 from ssc_sweep.audit.page import MARK
-from tests.audit.test_forecast import CONTENT, fitted
+from tests.audit.coefficients import CONTENT, fitted
 from tests.command import Command, Ended
 
 FIVE = {"pica", "diabetes", "hbpmed", "boweltrouble", "hbp"}
@@ -100,7 +100,7 @@ def test_with_coefficients_there_is_a_forecast(
 ) -> None:
     models = {"flow_ssc": CONTENT["models"]["flow"]}  # type: ignore[index]
     fitted(tmp_path / "f.yaml", CONTENT | {"models": models})
-    monkeypatch.setattr(forecast.read, "__defaults__", (tmp_path / "f.yaml",))
+    monkeypatch.setattr(forecast, "COEFFICIENTS", tmp_path / "f.yaml")
     found = json.loads(command("format=json").out)
     assert 0.9 < found["p_fail"] <= 1 and found["reasons"][0].startswith("max_z 25:")
     assert "flow_ssc fails with probability" in command().out

@@ -4,27 +4,14 @@ import math
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ssc_sweep.audit.characteristics import characteristics
-from ssc_sweep.audit.forecast import Coefficients, Forecast, fails, forecast, foretell, model_name, read
+from ssc_sweep.audit.forecast import Forecast, fails, forecast, foretell, model_name, read
 from ssc_sweep.config import conf_dir
 from ssc_sweep.data.source import Data
 from ssc_sweep.errors import UserError
+from tests.audit.coefficients import CONTENT, SIZES, TERMS, fitted
 from tests.conftest import MakeConfig
-
-TERMS = [
-    {"characteristic": "share_beyond_5", "scale": "identity", "usual": 0.5, "weight": 4.0},
-    {"characteristic": "max_z", "scale": "log", "usual": 1.0, "weight": 1.0},
-    {"characteristic": "constant_columns", "scale": "log1p", "usual": 0.0, "weight": 2.0},
-]
-SIZES = {"runs": 9, "tables": 3, "failed": 4}
-CONTENT = {"command": "python -m x", "models": {"flow": {**SIZES, "intercept": -1.0, "terms": TERMS}}}
-
-
-def fitted(path: Path, content: object = CONTENT) -> dict[str, Coefficients]:
-    path.write_text(yaml.safe_dump(content))
-    return read(path)
 
 
 def test_by_hand(tmp_path: Path) -> None:

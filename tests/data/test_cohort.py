@@ -8,7 +8,7 @@ import pytest
 from ssc_sweep.data.cohort import Cohort, Column, Role
 from ssc_sweep.data.synthetic import load
 from ssc_sweep.errors import UserError
-from tests.data.test_synthetic import PARAMETERS
+from tests.data.generated import PARAMETERS
 
 
 def test_keep_keeps_names_and_columns_together() -> None:

@@ -12,8 +12,8 @@ from ssc_sweep.data.splitting import same_rows_for_all_seeds
 from ssc_sweep.data.synthetic import load
 from ssc_sweep.errors import UserError
 from tests.conftest import MakeConfig
+from tests.data.generated import PARAMETERS
 from tests.data.rows import split
-from tests.data.test_synthetic import PARAMETERS
 
 COLUMNS = (
     Column("age", Role.BASELINE),

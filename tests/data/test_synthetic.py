@@ -3,11 +3,7 @@ import pytest
 
 from ssc_sweep.data.synthetic import load
 from ssc_sweep.errors import UserError
-
-PARAMETERS = {
-    "rows": 20_000, "d_x": 8, "d_y": 2, "treatments": 3, "effect": 3.0, "confounding": 1.0, "noise": 1.0,
-    "wave_columns": 0, "wave_share": 0.02, "data_seed": 1,
-}  # fmt: skip
+from tests.data.generated import PARAMETERS
 
 
 def test_regression_on_the_causes_finds_the_effect() -> None:

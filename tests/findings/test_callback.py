@@ -11,8 +11,8 @@ import pytest
 from ssc_sweep.findings import report
 from ssc_sweep.findings.__main__ import main as rebuild
 from ssc_sweep.findings.drawing import plots
-from ssc_sweep.study import execute
-from tests.command import REPORTED, Command, make_command
+from tests.command import REPORTED, TINY, Command, make_command
+from tests.study.misbehaving import failing
 
 command = pytest.fixture(make_command)
 
@@ -45,29 +45,16 @@ def test_findings_that_fail_in_an_unknown_way(command: Command, monkeypatch: pyt
         command("-m", *REPORTED, "seeds=2")
 
 
-def test_runs_that_failed_and_findings_that_failed_are_both_named(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: object) -> object:
-        raise RuntimeError("no such luck")
-
-    monkeypatch.setattr(execute, "_train", fails)
+def test_runs_that_failed_and_findings_that_failed_are_both_named(command: Command) -> None:
     in_the_way(command.folder / "outputs/s/report.html")
-    ended = command("-m", *REPORTED, "seeds=2")
+    ended = command("-m", *REPORTED, *failing("Raises"), "seed=0,1")
     assert ended.code == 1
     errors = [line for line in ended.err.splitlines() if line.startswith("error:")]
-    assert len(errors) == 2 and "their report is not" in errors[0] and "2 of 2 runs failed" in errors[1]
+    assert len(errors) == 2 and "their report is not" in errors[0] and "1 of 2 runs failed" in errors[1]
 
 
-def test_a_study_that_is_removed_while_it_trains(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = execute._train
-
-    def removes(*arguments: object) -> object:
-        shutil.rmtree(command.folder / "outputs/s")
-        return train(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(execute, "_train", removes)
-    ended = command("-m", *REPORTED, "seeds=2")
+def test_a_study_that_is_removed_while_it_trains(command: Command) -> None:
+    ended = command("-m", *REPORTED, *failing("Removes"), "seed=0,1")
     assert ended.code == 1
     assert ended.err.splitlines()[-1].startswith("error: outputs/s/study.yaml is gone")
 
@@ -101,11 +88,10 @@ def test_a_style_of_the_process_is_left_as_it_was() -> None:
 
 def test_a_foreign_index_is_not_overwritten(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     for study in ("a", "b"):
-        assert command("-m", *REPORTED, "seeds=1", f"study={study}").code == 0
+        assert command("-m", *TINY, "seeds=1", f"study={study}").code == 0
     outputs = command.folder / "outputs"
     folders = [str(outputs / "a"), str(outputs / "b")]
     (outputs / "index.html").write_text("my own")
-    (outputs / "a" / "report.html").unlink()
     assert rebuild(folders) == 1
     said = capsys.readouterr()
     assert said.err.count("\n") == 1 and "index.html was not made by ssc_sweep" in said.err and said.out == ""

@@ -88,7 +88,7 @@ def trained(configs: list[RunConfig]) -> tuple[Predictor, StackRows]:
 def test_shapes_probabilities_and_gradients(model: str, size: str, labels: list[str], make_config: MakeConfig) -> None:
     words = [*SMALL, *MODELS[model], *SIZES[size], *labels]
     runs = 2 if choose(make_config(*words).model).stacks else 1
-    it, rows = made([make_config(*words, f"seed={seed}") for seed in range(runs)])
+    it, rows = made([make_config(*words).with_seed(seed) for seed in range(runs)])
     (_, d_y, k), n = it.sizes, rows.train.x.shape[1]
     if isinstance(it, Solver):
         it.solve(rows.train)
@@ -163,12 +163,12 @@ def test_saved_and_loaded_it_predicts_the_same(
 ) -> None:
     words = [*SMALL, *MODELS[model], *labels]
     runs = 2 if choose(make_config(*words).model).stacks else 1
-    it, rows = trained([make_config(*words, f"seed={seed}") for seed in range(runs)])
+    it, rows = trained([make_config(*words).with_seed(seed) for seed in range(runs)])
     expected = predict(it, rows.val)
     for run in range(runs):
         save_file(it.run_state(run), tmp_path / "model.safetensors")
         # Another seed: nothing but the file says what the model is.
-        fresh, _ = made([make_config(*words, "seed=77")])
+        fresh, _ = made([make_config(*words).with_seed(77)])
         fresh.load_run_state(load_file(tmp_path / "model.safetensors"))
         mine = Batch(rows.val.x[run : run + 1], rows.val.t[run : run + 1], rows.val.y[run : run + 1], False)
         got = predict(fresh, mine)
@@ -206,7 +206,7 @@ def test_repeated_stacked_and_without_probes_it_is_the_same_run(
     model: str, size: str, labels: list[str], make_config: MakeConfig, tmp_path: Path
 ) -> None:
     words = [*SMALL, *MODELS[model], *SIZES[size], *labels]
-    configs = [make_config(*words, f"seed={seed}") for seed in range(3)]
+    configs = [make_config(*words).with_seed(seed) for seed in range(3)]
     stack = executed(configs, tmp_path / "stack")
     again = executed(configs, tmp_path / "again")
     for (metrics, table), (same, same_table) in zip(stack, again, strict=True):
@@ -230,7 +230,7 @@ def test_a_known_effect_is_recovered_within_its_standard_error(
     model: str, make_config: MakeConfig, tmp_path: Path
 ) -> None:
     """In the 95% interval of the mean over seeds, widened by the error of the 2,000 rows that they all come from."""
-    found = executed([make_config(*EFFECT, *MODELS[model], f"seed={seed}") for seed in range(6)], tmp_path)
+    found = executed([make_config(*EFFECT, *MODELS[model]).with_seed(seed) for seed in range(6)], tmp_path)
     effects = np.array([metrics["effect"] for metrics, _ in found], dtype=float)
     if model == "mean":
         assert np.isnan(effects).all()

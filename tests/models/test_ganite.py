@@ -11,7 +11,7 @@ from ssc_sweep.models.ganite import Ganite
 from ssc_sweep.training.history import History
 from ssc_sweep.training.loop import descend
 from ssc_sweep.training.optimizer import SGD
-from tests.models.test_mean_teacher import plain
+from tests.models.by_hand import plain
 
 MODE = StatsMode(mode="ema", momentum=0.05)
 K = 3

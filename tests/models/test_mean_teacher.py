@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from ssc_sweep.config import StatsMode
 from ssc_sweep.models.contract import Batch, Sizes
 from ssc_sweep.models.mean_teacher import MeanTeacher
+from tests.models.by_hand import plain
 
 MODE = StatsMode(mode="ema", momentum=0.05)
 
@@ -27,15 +27,6 @@ def rows(hidden: bool = False) -> Batch:
         t[:, 1::2] = -1
     x, y = (torch.from_numpy(draw.standard_normal((2, 5, d))) for d in (3, 1))
     return Batch(x, torch.from_numpy(t), y, any_hidden=hidden)
-
-
-def plain(network: torch.nn.Module, run: int, x: Tensor) -> Tensor:
-    """One run's network, layer by layer."""
-    layers = list(network.layers)  # type: ignore[arg-type]
-    for i, layer in enumerate(layers):
-        x = x @ layer.weight[run] + layer.bias[run, 0]
-        x = x if i == len(layers) - 1 else x.clamp(min=0)
-    return x
 
 
 def test_the_teacher_starts_as_the_student_and_follows_it() -> None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import sys
 import time
@@ -12,6 +13,12 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.models.flow_ssc import FlowSSC
 
 SEED = 1
+MODEL = "couplings=6 width=8 x_couplings=3 x_width=8 gamma=1 samples=5 inert=false min_scale=1e-3 clamp=100"
+
+
+def failing(name: str) -> list[str]:
+    values = [f"model.{value}" for value in MODEL.split()]
+    return [f"model._target_=tests.study.misbehaving.{name}", "admit=tests", *values]
 
 
 class Misbehaving(FlowSSC):
@@ -64,6 +71,13 @@ class KilledOnce(Misbehaving):
         if not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Removes(Misbehaving):
+    """The folder of the study is gone, as if somebody had removed it."""
+
+    def misbehave(self) -> None:
+        shutil.rmtree("outputs/s")
 
 
 class Sleeps(FlowSSC):

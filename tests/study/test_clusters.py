@@ -8,15 +8,19 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from ssc_sweep.study import slurm_and_ray
 from ssc_sweep.study.job import Stack
 from tests.command import TINY, Command, make_command
-from tests.study.test_workers import begin, failing, python_path, wait_for
+from tests.processes import begin, python_path, wait_for
+from tests.study.misbehaving import failing
 
 command = pytest.fixture(make_command)
 # submitit forgets a process of its local executor before the process has quite ended.
@@ -56,9 +60,9 @@ def wait_until(question: list[str], answer: str) -> None:
     raise AssertionError(f"{question} never said {answer}: {told.stdout} {told.stderr}")
 
 
-@pytest.fixture
-def slurm(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A Slurm of one node with two processors, for the length of a test. The folder of its configuration."""
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A Slurm of one node with two processors. Its configuration."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("munged", "slurmctld", "slurmd", "runuser"))):
         pytest.skip("needs root and a Slurm: apt-get install --no-install-recommends slurm-wlm munge")
     folder = tmp_path_factory.mktemp("slurm")
@@ -73,7 +77,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
         "ClusterName": "test", "SlurmctldHost": f"{host}(127.0.0.1)", "SlurmUser": "root", "SlurmdUser": "root",
         "AuthInfo": f"socket={run}/socket", "ProctrackType": "proctrack/linuxproc", "TaskPlugin": "task/none",
         "SelectType": "select/cons_tres", "JobAcctGatherType": "jobacct_gather/none", "MpiDefault": "none",
-        "ReturnToService": 2, "SlurmctldPort": free_port(), "SlurmdPort": free_port(),
+        "ReturnToService": 2, "KillWait": 2, "SlurmctldPort": free_port(), "SlurmdPort": free_port(),
         "StateSaveLocation": folder / "state", "SlurmdSpoolDir": folder / "spool",
         "SlurmctldPidFile": folder / "slurmctld.pid", "SlurmdPidFile": folder / "slurmd.pid",
         "SlurmctldLogFile": folder / "slurmctld.log", "SlurmdLogFile": folder / "slurmd.log",
@@ -87,18 +91,23 @@ def slurm(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
         (folder / name).mkdir()
     configuration = folder / "slurm.conf"
     configuration.write_text("\n".join(lines) + "\n")
-    monkeypatch.setenv("SLURM_CONF", str(configuration))
     pids = [folder / "slurmd.pid", folder / "slurmctld.pid", run / "pid"]
     try:
-        subprocess.run(["slurmctld"], check=True, capture_output=True)
-        subprocess.run(["slurmd"], check=True, capture_output=True)
-        wait_until(["sinfo", "--noheader", "--format=%t"], "idle")
-        yield folder
+        for program in ("slurmctld", "slurmd"):
+            subprocess.run([program, "-f", str(configuration)], check=True, capture_output=True)
+        yield configuration
     finally:
         for path in pids:
             if path.exists():
                 os.kill(int(path.read_text()), signal.SIGTERM)
         shutil.rmtree(run, ignore_errors=True)
+
+
+@pytest.fixture
+def slurm(server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands find the server, and it has nothing to do."""
+    monkeypatch.setenv("SLURM_CONF", str(server))
+    wait_until(["sinfo", "--noheader", "--format=%t"], "idle")
 
 
 @pytest.mark.usefixtures("slurm")
@@ -118,14 +127,29 @@ def test_every_place_gives_the_same_numbers(command: Command) -> None:
     assert "--array=0-1%2" in script.read_text()
 
 
+def kill_a_task(folder: Path) -> bool:
+    """Kill the process of a task that trains; False if none has within a minute."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if list(folder.glob("outputs/s/.board-*/*.progress")):
+            for process in psutil.process_iter():
+                with suppress(psutil.NoSuchProcess):
+                    words = " ".join(process.cmdline())
+                    if "submitit.core._submit" in words and str(folder) in words and "python" in process.name():
+                        process.kill()
+                        return True
+        time.sleep(0.05)
+    return False
+
+
 @pytest.mark.usefixtures("slurm")
 def test_a_task_that_slurm_loses_is_sent_again(command: Command) -> None:
+    """As the system ends one that takes too much memory: it leaves no result, and without accounting no state."""
     words = ("-m", *TINY, "epochs=3", *failing("Sleeps"), "seed=range(0,4)", *SLURM)
-    process = begin(command.folder, *words)
-    wait_for(process, command.folder, "outputs/s/.board-*/*.progress")
-    subprocess.run(["scancel", "--signal=KILL", "1_0"], check=True)
-    _, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
+    with ThreadPoolExecutor(1) as aside:
+        killed = aside.submit(kill_a_task, command.folder)
+        ended = command(*words)
+    assert killed.result() and ended.code == 0, ended.err
     assert len(command.done()) == 4
 
 

@@ -14,9 +14,7 @@ from ssc_sweep.study.plan import Plan
 from ssc_sweep.study.rounds import Limits, Progress, until_decided
 from ssc_sweep.verdicts.evidence import Matters
 from ssc_sweep.verdicts.rule import Rule
-from tests.study.test_sweeper import MakePlan, plan
-
-__all__ = ["plan"]  # a fixture
+from tests.study.conftest import MakePlan
 
 ORDER = {"file": {}, "shuffled": {"split": "shuffled"}}
 BATCH = {"b10": {}, "b32": {"batch": "b32"}, "b64": {"batch": "b64"}}

@@ -4,13 +4,10 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 from hydra import compose, initialize_config_dir
 
@@ -19,15 +16,11 @@ from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Stack, Status, make_job
 from ssc_sweep.study.workers import Workers
 from tests.command import TINY, Command, make_command
+from tests.processes import begin, of_session, wait_for
+from tests.study.misbehaving import failing
 
 command = pytest.fixture(make_command)
 STUDY = ("-m", *TINY, "workers=2", "seed=range(0,4)", "save_weights=none")
-MODEL = "couplings=6 width=8 x_couplings=3 x_width=8 gamma=1 samples=5 inert=false min_scale=1e-3 clamp=100"
-
-
-def failing(name: str) -> list[str]:
-    values = [f"model.{value}" for value in MODEL.split()]
-    return [f"model._target_=tests.study.misbehaving.{name}", "admit=tests", *values]
 
 
 @pytest.mark.parametrize(
@@ -102,38 +95,6 @@ def test_enough_failures_end_a_study_that_adds_seeds(command: Command) -> None:
     assert len(list(command.folder.glob("outputs/t/**/FAILED"))) <= 6 and begun < 60
 
 
-def python_path() -> str:
-    """Where other processes find the models of the tests, and the package that is tested."""
-    return os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
-
-
-def begin(folder: Path, *words: str) -> subprocess.Popen[str]:
-    env = os.environ | {"PYTHONPATH": python_path(), "OMP_NUM_THREADS": "1"}
-    env.pop("HYDRA_FULL_ERROR", None)  # who sets it asks for tracebacks
-    return subprocess.Popen(
-        [sys.executable, "-m", "ssc_sweep", *words], cwd=folder, env=env, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
-
-
-def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None:
-    while not list(folder.glob(pattern)):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-
-
-def alive(session: int) -> list[int]:
-    """Processes of this session."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
-
-
 @pytest.mark.parametrize(
     ("sent", "code", "to_all"),
     [
@@ -146,7 +107,7 @@ def alive(session: int) -> list[int]:
 )
 @pytest.mark.parametrize("many", [True, False], ids=["study", "single run"])
 def test_a_stop_ends_every_process_and_the_same_command_goes_on(
-    tmp_path: Path, sent: signal.Signals, code: int, to_all: bool, many: bool
+    tmp_path: Path, command: Command, sent: signal.Signals, code: int, to_all: bool, many: bool
 ) -> None:
     words = (*TINY, "epochs=3", *failing("Sleeps"), *(("-m", "workers=2", "seed=range(0,4)") if many else ()))
     process = begin(tmp_path, *words)
@@ -157,16 +118,15 @@ def test_a_stop_ends_every_process_and_the_same_command_goes_on(
     assert process.returncode == code, err
     assert time.monotonic() - start < 5 + 5 * (os.getloadavg()[0] > 3), "a stop within 5 s"
     for _ in range(100):
-        if not alive(process.pid):
+        if not of_session(process.pid):
             break
         time.sleep(0.1)
-    assert alive(process.pid) == []
+    assert of_session(process.pid) == []
     if sent is not signal.SIGKILL:
         assert err.strip().splitlines()[-1].startswith("stopped. What is finished stays")
         assert "Traceback" not in err, err
-    again = begin(tmp_path, *words)
-    _, err = again.communicate(timeout=120)
-    assert again.returncode == 0, err
+    again = command(*words)
+    assert again.code == 0, again.err
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()], "no leftovers"
 
 

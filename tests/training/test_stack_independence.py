@@ -90,19 +90,17 @@ def assert_identical(got: dict[str, object], expected: dict[str, object], *table
 
 def mixed(make_config: MakeConfig, *more: str) -> list[RunConfig]:
     """Runs of one stack that differ in all that a stack allows: seed, rates, statistics, rows."""
-    kinds = [
-        make_config(
-            *SMALL,
-            f"optimizer.lr={[1e-4, 5e-4, 3e-3][i % 3]}",
-            f"optimizer.weight_decay={[0.0, 0.1][i % 2]}",
+    base, kinds = make_config(*SMALL, *more), []
+    for i in range(6):
+        part = make_config(
             f"stats_mode={['ema', 'precomputed'][i // 3]}",
             f"split={['shuffled', 'file_order'][i // 2 % 2]}",
             # A column that is constant in training, where its scale is 1; elsewhere a run may end as NaN.
             *(["stats_mode.constant=one", CONSTANT] if i % 2 else []),
-            *more,
         )
-        for i in range(6)
-    ]
+        rates = {"lr": [1e-4, 5e-4, 3e-3][i % 3], "weight_decay": [0.0, 0.1][i % 2]}
+        changed = {"stats_mode": part.stats_mode, "split": part.split, "optimizer": base.optimizer | rates}
+        kinds.append(base.model_copy(update=changed))
     return [kinds[i % len(kinds)].with_seed(i) for i in range(RUNS)]
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from ssc_sweep.verdicts.evidence import Matters, Share, Works
-from ssc_sweep.verdicts.judge import judge
 from ssc_sweep.verdicts.planning import MOST_SEEDS, seeds_for_difference, seeds_for_share
 from ssc_sweep.verdicts.rule import Rule
+from tests.verdicts.alone import judge
 
 HALF = Rule(target=15.0, works_share=0.5)
 DIFFERENCE = judge(dict.fromkeys(range(9), 40.0), dict.fromkeys(range(9), 50.0), HALF).matters

@@ -145,12 +145,13 @@ class Coefficients:
     terms: tuple[Term, ...]
 
 
-def read(path: Path = COEFFICIENTS) -> dict[str, Coefficients]:
-    """Read the coefficients by name of the model; empty if none have been fitted yet.
+def read(path: Path | None = None) -> dict[str, Coefficients]:
+    """Read the coefficients by name of the model, those of the package if no file is named; empty if none are fitted.
 
     Raises:
         UserError: the file does not have the format of this module.
     """
+    path = path or COEFFICIENTS
     if not path.is_file():
         return {}
     content = _File.read(yaml.safe_load(path.read_text(encoding="utf-8")), path.stem)

@@ -52,7 +52,7 @@ def show(
     who = "one stack at a time" if workers == 1 else f"{workers} workers"
     largest = max(part.bytes for part in parts) / 2**20
     tell(f"{len(parts)} stacks of {_range(sizes)} runs on {device}, {who}; memory of the largest: {largest:.0f} MiB")
-    seconds = sum(_seconds(jobs, group) for group in passing(prepared.groups, "kinds of runs timed"))
+    seconds = sum(training_seconds(jobs, group) for group in passing(prepared.groups, "kinds of runs timed"))
     time_left = _duration(seconds / workers)
     tell(f"about {time_left} of training (a few steps were timed), {_disk(jobs, prepared) / 2**20:.0f} MiB on disk")
     tell(_files(jobs, prepared, len(parts), packs))
@@ -79,7 +79,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _seconds(jobs: Sequence[Job], group: Group) -> float:
+def training_seconds(jobs: Sequence[Job], group: Group) -> float:
     """Return the time that one thread needs for all runs of a group, from the first steps of a few of them."""
     some = [jobs[i].config for i in group.jobs[: 1 if group.alone else TIMED_RUNS]]
     data = Data()

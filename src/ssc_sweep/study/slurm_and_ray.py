@@ -50,6 +50,7 @@ class _Task:
     stack: Stack
     job: Any
     checked: float
+    queued: bool  # by Slurm, not by submitit in its place
 
     def over(self) -> bool:
         result = self.job.paths.result_pickle
@@ -59,7 +60,13 @@ class _Task:
         if time.monotonic() - self.checked < CHECK_S:
             return False
         self.checked = time.monotonic()
-        return bool(self.job.done(force_check=True))
+        return bool(self.job.done(force_check=True)) or (self.queued and self._left_the_queue())
+
+    def _left_the_queue(self) -> bool:
+        """Return whether Slurm's queue lacks the task: without accounting, submitit never learns that one has ended."""
+        task = str(self.job.job_id)
+        asked = subprocess.run(["squeue", "--noheader", f"--jobs={task}"], capture_output=True, text=True, check=False)
+        return not asked.stdout.strip() and (asked.returncode == 0 or "Invalid job id" in asked.stderr)
 
     def outcomes(self) -> list[Outcome]:
         found = []
@@ -145,7 +152,8 @@ class Slurm:
             jobs = self.executor.map_array(train_there, stacks, [self.threads] * n, [here] * n)
         except (RuntimeError, OSError) as error:  # sbatch refuses, or is missing
             raise UserError(f"hydra/launcher=stack_slurm: the tasks cannot be handed over: {message(error)}") from error
-        tasks = [_Task(stack, job, time.monotonic()) for stack, job in zip(stacks, jobs, strict=True)]
+        now, queued = time.monotonic(), self.cluster == "slurm"
+        tasks = [_Task(stack, job, now, queued) for stack, job in zip(stacks, jobs, strict=True)]
         self.sent += tasks
         return tasks
 

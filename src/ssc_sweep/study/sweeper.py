@@ -252,7 +252,7 @@ class HypothesisSweeper(Sweeper):
         common = self._compose(fixed)
         return Plan(
             seeds=seeds,
-            arms=self._merge_equal(arms),
+            arms=self._merge_equal(arms, {fixed: common}),
             # The winner of a search has its own rule.
             rule=read_rule(common, auto),
             hypotheses=hypotheses,
@@ -352,14 +352,18 @@ class HypothesisSweeper(Sweeper):
         experiment = [] if choice is None else [f"experiment={choice}"]
         return read_hypothesis(name, self._compose([*experiment, f"hypothesis={name}"]).hypothesis)
 
-    def _merge_equal(self, arms: Sequence[Arm]) -> tuple[Arm, ...]:
-        """Check every arm's config, and give arms with equal configs the folder of the first."""
+    def _merge_equal(self, arms: Sequence[Arm], known: dict[tuple[str, ...], DictConfig]) -> tuple[Arm, ...]:
+        """Check every arm's config, and give arms with equal configs the folder of the first.
+
+        Args:
+            known: configs that are composed already, by their overrides.
+        """
         folders: dict[str, str] = {}
         trained_in: dict[str, str] = {}
         merged = []
         for arm in passing(arms, "configs composed"):
             one_choice_each(arm.overrides)
-            composed = self._compose(arm.overrides)
+            composed = known.get(arm.overrides) or self._compose(arm.overrides)
             config = check(composed)
             folder = folders.setdefault(json.dumps(config.content(), sort_keys=True), arm.folder)
             if arm.control is None:

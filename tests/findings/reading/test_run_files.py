@@ -40,7 +40,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             texts.append(text)
             super().__init__(text)
 
-    monkeypatch.setattr(run_files, "_LOADER", Noting)
+    monkeypatch.setattr(run_files, "LOADER", Noting)
     return texts
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ssc_sweep.study.folder import read_yaml
 from tests.command import TINY, Command, Ended, make_command
-from tests.study.search.test_drive import EASY, IMPOSSIBLE, SMALL, load
+from tests.study.search.small import EASY, IMPOSSIBLE, SMALL, load
 
 command = pytest.fixture(make_command)
 

@@ -7,7 +7,7 @@ from ssc_sweep.study.folder import read_yaml
 from ssc_sweep.study.search.candidate import fresh_seeds
 from ssc_sweep.study.search.trials import CONFIRMED
 from tests.command import Command, make_command
-from tests.study.search.test_drive import EASY, IMPOSSIBLE, SMALL, load
+from tests.study.search.small import EASY, IMPOSSIBLE, SMALL, load
 
 command = pytest.fixture(make_command)
 

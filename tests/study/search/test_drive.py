@@ -3,33 +3,16 @@
 from pathlib import Path
 from statistics import mean
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
 from ssc_sweep.data.source import load as load_cohort
 from ssc_sweep.study.folder import read_yaml
-from tests.command import TINY, Command, Ended, make_command
+from tests.command import TINY, Command, make_command
 from tests.conftest import MakeConfig
+from tests.study.search.small import EASY, IMPOSSIBLE, RULE, SMALL, load, said
 
 command = pytest.fixture(make_command)
-
-RULE = ("rule.works_share=0.1", "rule.alpha=0.4")  # which two seeds that work can show
-SMALL = (
-    "-m", "experiment=search", *TINY, "hydra.sweeper.seeds_per_trial=2", "hydra.sweeper.confirm_seeds=2",
-    "hydra.sweeper.confirm_best=1", "hydra.sweeper.n_jobs=2", "batch=b10", "precision=float32",
-    *RULE,
-)  # fmt: skip
-EASY, IMPOSSIBLE = "target=1000", "target=1e-6"
-
-
-def said(ended: Ended) -> str:
-    """What it printed, in one line."""
-    return " ".join(ended.out.split())
-
-
-def load(folder: Path, storage: str | None = None) -> optuna.Study:
-    return optuna.load_study(study_name="s", storage=storage or f"sqlite:///{folder / 'outputs/s/search.db'}")
 
 
 def test_a_trial_is_several_seeds_and_its_score_is_their_mean(command: Command) -> None:

@@ -14,7 +14,7 @@ from ssc_sweep.study.search.owner import BEAT, Owner
 from ssc_sweep.study.search.trials import SURPLUS, Record
 from ssc_sweep.verdicts.rule import Rule
 from tests.command import Command, make_command
-from tests.study.search.test_drive import EASY, IMPOSSIBLE, SMALL, load
+from tests.study.search.small import EASY, IMPOSSIBLE, SMALL, load
 
 command = pytest.fixture(make_command)
 

@@ -16,7 +16,7 @@ from ssc_sweep.study.plan import without_password
 from ssc_sweep.study.search import storage
 from ssc_sweep.study.search.storage import address, kept_in, open_storage, shared_address
 from tests.command import Command, make_command
-from tests.study.search.test_drive import EASY, IMPOSSIBLE, SMALL, load
+from tests.study.search.small import EASY, IMPOSSIBLE, SMALL, load
 
 command = pytest.fixture(make_command)
 

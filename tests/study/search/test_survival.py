@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,16 +16,14 @@ from optuna.trial import TrialState
 
 from ssc_sweep.study.folder import read_yaml
 from tests.command import Command, make_command
-from tests.study.search.test_drive import EASY, IMPOSSIBLE, SMALL, load
+from tests.processes import begin
+from tests.study.search.small import EASY, IMPOSSIBLE, SMALL, load
 
 command = pytest.fixture(make_command)
 
 
 def start(folder: Path, *words: str, target: str = IMPOSSIBLE) -> subprocess.Popen[str]:
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    env.pop("HYDRA_FULL_ERROR", None)
-    call = [sys.executable, "-m", "ssc_sweep", *SMALL, target, *words]
-    return subprocess.Popen(call, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return begin(folder, *SMALL, target, *words)
 
 
 def test_killed_and_started_again_it_goes_on(tmp_path: Path, command: Command) -> None:

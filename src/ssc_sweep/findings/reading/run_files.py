@@ -23,7 +23,7 @@ from ssc_sweep.data.cohort import Floats
 from ssc_sweep.study.folder import RunFolder
 
 # libyaml's loader: ten times faster, same result.
-_LOADER: Any = yaml.CSafeLoader
+LOADER: Any = yaml.CSafeLoader
 # The seed in a config.yaml and in an overrides.yaml, as training writes it.
 _SEED_KEY = re.compile(r"^seed: (0|[1-9]\d*)$", re.MULTILINE)
 _SEED_ITEM = re.compile(r"^- seed=(0|[1-9]\d*)$", re.MULTILINE)
@@ -60,7 +60,7 @@ def _read(path: Path, read: Callable[[Path], bytes]) -> str:
 
 def _parse(path: Path, text: str) -> Any:
     try:
-        return yaml.load(text, Loader=_LOADER)
+        return yaml.load(text, Loader=LOADER)
     # PyYAML raises ValueError for a date that does not exist.
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise Unreadable(f"{path.name} cannot be read: {one_line(error)}") from error
