@@ -403,7 +403,7 @@ def test_a_study_that_goes_on_says_so(command: Command, monkeypatch: pytest.Monk
     assert command("-m", *TINY, "seed=0,1").code == 0
     monkeypatch.setattr(plan, "STARTED", "2030-01-01T00:00:00")
     ended = command("-m", *REPORTED, "seed=0,1,2")
-    assert "2 of 3 runs were finished before" in ended.err
+    assert "2 of 3 runs have ended before" in ended.err
     content = yaml.safe_load((command.folder / "outputs" / "s" / "study.yaml").read_text())
     assert content["command"].endswith("seed=0,1")
     (later,) = content["later"]

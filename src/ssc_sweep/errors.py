@@ -1,7 +1,7 @@
 """What ends a command with one line: invalid input (exit code 2) and failures (1)."""
 
 # How to continue a command that was broken off.
-GO_ON = "What is finished stays; the same command with study=<its folder> goes on."
+GO_ON = "What is finished stays; the same command with study=<name of its folder> goes on."
 
 
 def message(error: BaseException) -> str:
@@ -55,7 +55,8 @@ class RunsFailed(Unsuccessful):
     def __init__(self, failed: int, total: int, first: str, ending: str = "") -> None:
         super().__init__(
             f"{failed} of {total} runs failed, the first with {first}. The file FAILED in each one's folder has the "
-            f"traceback.{ending} To try them again: the same command with retry=failed."
+            f"traceback.{ending} To try them again: the same command with retry=failed, and with study=<name of its "
+            "folder> if it had none."
         )
 
 

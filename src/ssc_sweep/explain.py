@@ -112,13 +112,18 @@ def _no_choice(words: Sequence[str]) -> str:
     for word in words:
         group, sign, given = word.lstrip("+").partition("=")
         choices = _choices(group)
-        for value in given.split(",") if sign and choices else []:
+        # A group refuses what is no text, so the word at fault has a number, true, false or null.
+        for value in given.split(",") if sign and choices and not _is_text(given) else []:
             if value in ("null", ""):
                 return f"{word}: a group has no choice: name one, or leave the word out. See --help."
             if value not in choices:
                 known = f"allowed is {' | '.join(choices)}"
                 return f"{group}={value} is unknown: {known}. {_closest_choice(value, choices)}"
     return f"{shlex.join(words)}: a group has no choice: name one, or leave the word out. See --help."
+
+
+def _is_text(given: str) -> bool:
+    return all(isinstance(yaml.safe_load(value or "null"), str) for value in given.split(","))
 
 
 def _closest_choice(value: str, choices: Sequence[str]) -> str:
@@ -198,7 +203,9 @@ def explain(error: Exception, words: Sequence[str], command: str = "config") -> 
         return _unknown(found[1], known)
     if found := UNKNOWN_CHOICE.search(text):
         group, name, options = found[1], found[2], found[3].split()
-        hint = did_you_mean(name, options, "A choice of your own needs --config-dir=<the folder that holds its group>.")
+        hint = did_you_mean(name, options)
+        if not any(word.startswith(("--config-dir", "-cd")) for word in words):
+            hint += " A choice of your own needs --config-dir=<the folder that holds its group>."
         return f"{group}={name} is unknown: allowed is {' | '.join(options)}. {hint}"
     if isinstance(error, yaml.YAMLError) or isinstance(error.__cause__, yaml.YAMLError):
         return f"a YAML file cannot be read: {text}. Mend it there."

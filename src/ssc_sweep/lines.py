@@ -1,9 +1,11 @@
 """Print lines so that a terminal does not break them in the middle of a word; a pipe or a file gets them whole."""
 
-import shutil
+import os
 import sys
 import textwrap
 from typing import TextIO
+
+NARROW = 80  # a terminal that does not tell its width
 
 
 def broken(text: str, width: int, indent: str = "") -> str:
@@ -28,7 +30,18 @@ def broken(text: str, width: int, indent: str = "") -> str:
 def tell(line: str, stream: TextIO | None = None) -> None:
     """Print a line on standard output, or on `stream`."""
     stream = stream or sys.stdout
-    print(broken(line, shutil.get_terminal_size().columns) if stream.isatty() else line, file=stream)
+    print(broken(line, _width(stream)) if stream.isatty() else line, file=stream)
+
+
+def _width(terminal: TextIO) -> int:
+    """Return the width of a terminal; COLUMNS goes first, as with other programs."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns or NARROW
+    except OSError:
+        return NARROW
 
 
 def tell_error(line: str) -> None:

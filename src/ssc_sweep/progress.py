@@ -123,7 +123,7 @@ def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Calla
         done += runs
         # The first call starts it, after the checks: wrong input gets one line and no bar.
         if runs and not quiet and not progress.live.is_started:
-            console.print(f"{runs} of {total} runs were finished before", highlight=False)
+            console.print(f"{runs} of {total} runs have ended before", highlight=False)
         progress.start()
         progress.update(task, advance=epochs, runs=done)
 

@@ -73,7 +73,8 @@ def _answer(number: int, frame: FrameType | None) -> None:
     since, first = _asked
     waited = time.monotonic() - since
     if not _begun or (not _raised and waited > IMPORT_S) or waited > PATIENCE_S:
-        os.write(2, f"\n{SAID}\n".encode())
+        shown = b"\x1b[?25h" if os.isatty(2) else b""  # a bar may have hidden the cursor
+        os.write(2, shown + f"\n{SAID}\n".encode())
         for work in at_once:
             work()
         os._exit(128 + first)

@@ -56,7 +56,8 @@ class TerminalTable:
 
     def lines(self, width: int) -> list[Text]:
         """Return the lines for a terminal with lines of `width` cells."""
-        rows = [row for section in self.sections for row in section if row.cells]
+        sections = [[_printable(row) for row in section] for section in self.sections]
+        rows = [row for section in sections for row in section if row.cells]
         widths = [
             max(cell_len(column.title), *(_length(row.cells[i]) for row in rows), 0)
             for i, column in enumerate(self.columns)
@@ -76,9 +77,9 @@ class TerminalTable:
         head = self.labels if cell_len(self.labels) <= label_width else ""
         titles = line(head, [column.title for column in self.columns])
         titles.stylize("bold")
-        lines = [Text(part, style="italic") for part in _wrapped(self.title, width)]
+        lines = [Text(part, style="italic") for part in _wrapped(_shown(self.title), width)]
         lines += [titles, Text("─" * min(label_width + sum(widths[i] + gap for i in kept), width))]
-        for number, section in enumerate(self.sections):
+        for number, section in enumerate(sections):
             lines += [Text()] if number else []
             for row in section:
                 if not row.cells:
@@ -103,6 +104,16 @@ class TerminalTable:
             if self.columns[out].rank:
                 kept.remove(out)
         return label_width, kept, SMALL_GAP
+
+
+def _printable(row: TableRow) -> TableRow:
+    """Replace control characters, which a terminal would obey; rich drops those of a Text."""
+    cells = [_shown(cell) if isinstance(cell, str) else cell for cell in row.cells]
+    return TableRow(_shown(row.label), cells)
+
+
+def _shown(text: str) -> str:
+    return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
 def _length(cell: str | Text) -> int:

@@ -29,6 +29,20 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
             beside.unlink(missing_ok=True)
 
 
+def settle(folder: Path) -> None:
+    """Wait until the disk has the names of the files in this folder, before what they replace is removed.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    with writing(folder):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
 def _host() -> str:
     return socket.gethostname().replace(".", "-")
 
@@ -81,3 +95,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     write_file(path, lambda beside: beside.write_bytes(content))
+
+
+def leads_out(name: str) -> bool:
+    """Return whether a folder of this name may lie outside its parent.
+
+    >>> leads_out("mine/second"), leads_out("../mine"), leads_out("/mine")
+    (False, True, True)
+    """
+    return Path(name).is_absolute() or ".." in Path(name).parts

@@ -120,7 +120,7 @@ def test_every_place_gives_the_same_numbers(command: Command) -> None:
         pd.testing.assert_frame_equal(numbers(command, outputs), numbers(command, "here"), check_exact=True)
         assert not list((command.folder / outputs).rglob("*.pkl"))
         again = command(*STUDY, *words, f"outputs={outputs}")
-        assert again.code == 0 and "12 of 12 runs were finished before" in again.err
+        assert again.code == 0 and "12 of 12 runs have ended before" in again.err
     logs = list((command.folder / "slurm/s/slurm").rglob("*.out"))
     assert len(logs) == 2, "one task a stack"
     (script,) = (command.folder / "slurm/s/slurm").rglob("*_submission.sh")

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ssc_sweep.findings.__main__ import main as findings
@@ -16,8 +18,8 @@ from ssc_sweep.study import execute as module
 from ssc_sweep.study import packed
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from tests.command import REPORTED, TINY, Command, Ended, make_command
-from tests.study.test_clusters import LOCAL, RAY
-from tests.study.test_workers import begin, failing, python_path
+from tests.processes import begin, python_path
+from tests.study.misbehaving import failing
 
 command = pytest.fixture(make_command)
 LR = ("-m", *TINY, "hypothesis=lr", "seeds=6", "save_weights=none")
@@ -32,9 +34,8 @@ def grid(seeds: int = 4, files: str | None = "tables", weights: str = "none") ->
 
 def forget() -> None:
     """What a process knows of tables goes: the next command is a new process."""
-    packed._seen.clear()
-    packed._rows.clear()
-    packed._whole.cache_clear()
+    packed.KNOWN.clear()
+    packed.whole.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -65,12 +66,12 @@ def folders(command: Command) -> list[str]:
 def untrained(command: Command, monkeypatch: pytest.MonkeyPatch, *words: str) -> Ended:
     """The command in a new process that must train nothing."""
 
-    def no_training(*_: object) -> None:
+    def no_training(*_: object, **__: object) -> None:
         raise AssertionError("trained again")
 
     forget()
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_train", no_training)
+        patch.setattr(module, "train", no_training)
         return command(*words)
 
 
@@ -103,7 +104,7 @@ def test_the_same_command_trains_only_what_is_new(command: Command, monkeypatch:
     assert command(*grid()).code == 0
     before = [path.read_bytes() for path in tables(command)]
     ended = untrained(command, monkeypatch, *grid())
-    assert ended.code == 0 and "4 of 4 runs were finished before" in ended.err, ended.err
+    assert ended.code == 0 and "4 of 4 runs have ended before" in ended.err, ended.err
     assert [path.read_bytes() for path in tables(command)] == before and folders(command) == []
     forget()
     assert command(*grid(6)).code == 0
@@ -208,11 +209,11 @@ def test_a_failed_run_keeps_its_folder_until_it_is_tried_again(command: Command)
 
 
 def test_retry_packs_what_has_failed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_memory(*_: object) -> None:
+    def no_memory(*_: object, **__: object) -> None:
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_train", no_memory)
+        patch.setattr(module, "train", no_memory)
         assert command(*grid()).code == 1
     assert len(folders(command)) == 4 and tables(command) == []
     forget()
@@ -255,13 +256,17 @@ def test_a_run_that_was_packed_before_it_was_claimed_is_not_trained(
         process = begin(command.folder, *grid())
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
-        monkeypatch.setattr(module, "_train", None)
+        monkeypatch.setattr(module, "train", None)
         return train(*given)
 
     monkeypatch.setattr(module, "run_stack", late)
     ended = command(*grid())
     assert ended.code == 0 and "4 runs: 4 finished" in ended.out, ended.err
     assert folders(command) == [] and len(runs(command)) == 4
+
+
+LOCAL = ("hydra/launcher=stack_slurm", "hydra.launcher.tasks=2", "hydra.launcher.cluster=local")
+RAY = ("hydra/launcher=stack_ray", "hydra.launcher.tasks=2")
 
 
 @pytest.mark.parametrize("words", [LOCAL, RAY, ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")])
@@ -321,8 +326,76 @@ def test_a_folder_can_be_had_back(command: Command, capsys: pytest.CaptureFixtur
         ((study, "unpack=control/seed=9"), "lies in no table: there is no such run"),
         ((study, "unpack=../s/control"), "lies in no table"),
     ):
-        assert findings(words) == 1
+        assert findings(words) == 2
         assert said in capsys.readouterr().err
     with pytest.raises(SystemExit) as end:
         findings(["unpack=control/seed=2"])
     assert end.value.code == 2 and "takes the folder of a study" in capsys.readouterr().err
+
+
+def altered(command: Command, **columns: pa.Array) -> Path:
+    """The only table, with columns of somebody else's."""
+    (path,) = tables(command)
+    table = pq.read_table(path)
+    for name, column in columns.items():
+        table = table.set_column(table.column_names.index(name.replace("_", ".")), name.replace("_", "."), column)
+    pq.write_table(table, path)
+    forget()
+    return path
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"arm": pa.array(["../../evil", "control"])},
+        {"arm": pa.array(["/tmp/evil", "control"])},
+        {"arm": pa.array([1, 2])},
+        {"seed": pa.array(["../x", "0"])},
+        {"seed": pa.array([0, None])},
+        {"metrics_json": pa.array([b"{}", None])},
+        {"metrics_json": pa.array(["{}", "{}"])},
+    ],
+)
+def test_a_table_of_somebody_elses_is_damaged(
+    command: Command, capsys: pytest.CaptureFixture[str], columns: dict[str, pa.Array]
+) -> None:
+    assert command(*grid(2)).code == 0
+    path = altered(command, **columns)
+    ended = command(*grid(2))
+    (line,) = ended.err.strip().splitlines()
+    assert ended.code == 2 and path.name in line and "is damaged" in line, ended.err
+    assert findings([str(study_of(command).path), "unpack=../../evil/seed=0"]) in (1, 2)
+    assert not (command.folder / "evil").exists() and "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("moment", ["has", "read"])
+def test_a_run_that_is_packed_while_it_is_read_is_found(command: Command, moment: str) -> None:
+    """Another process writes the table and removes the folder between a look and a question."""
+    assert command(*grid(2, "folders")).code == 0
+    study = study_of(command)
+    study.look()
+    run = study.run("control", 0)
+    expected = run.read(run.metrics)
+    process = begin(command.folder, *grid(2))
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and not run.path.exists(), err
+    if moment == "has":
+        assert run.has(run.done) and not run.has(run.failed)
+    assert run.read(run.metrics) == expected
+    with pytest.raises(FileNotFoundError):
+        run.read(run.failed)
+
+
+def test_a_study_inside_another_has_its_own_tables(command: Command) -> None:
+    for name in ("s", "s/inner"):
+        words = [word for word in grid(2) if not word.startswith("study=")]
+        assert command(*words, f"study={name}").code == 0
+    outer, inner = study_of(command), StudyFolder(study_of(command).path / "inner")
+    forget()
+    for one in (outer, inner):
+        one.look()
+        assert sorted(packed.packed_in(one.path)) == [one.path / "control/seed=0", one.path / "control/seed=1"]
+    for path in outer.tables.glob("*"):
+        path.unlink()
+    outer.look()
+    assert packed.packed_in(outer.path) == [] and len(packed.packed_in(inner.path)) == 2

@@ -168,7 +168,7 @@ def test_a_study_without_a_name_says_how_to_go_on(command: Command) -> None:
     command("-m", *words, "seed=0,1")
     assert len(list((command.folder / "outputs").iterdir())) == 2, "even in the same second"
     again = command("-m", *words, "seed=0,1", f"study={folder.name}")
-    assert again.code == 0 and "2 of 2 runs were finished before" in again.err
+    assert again.code == 0 and "2 of 2 runs have ended before" in again.err
 
 
 def test_a_dry_run_writes_and_trains_nothing(command: Command) -> None:

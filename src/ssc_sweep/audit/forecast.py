@@ -168,7 +168,7 @@ def forecast(characteristics: Mapping[str, float], model: Coefficients) -> tuple
     """Return the probability that the model fails, and the characteristics that raise it, the strongest first.
 
     Args:
-        characteristics: by name, as from `measure.characteristics`.
+        characteristics: by name, as from `characteristics.characteristics`.
 
     An intercept of -2 gives 1 / (1 + e^2) where nothing is wrong. A largest z of 25 adds 2 log(25 / 5) to it.
 

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ssc_sweep.audit.findings import Finding, Severity
+from ssc_sweep.audit.forecast import FAILS_ABOVE
 from ssc_sweep.audit.split_audit import Audit
 
 GAP = INDENT = 2
@@ -39,7 +40,11 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
                 *(Padding(Text(word, overflow="fold"), (0, 0, 0, INDENT)) for word in long),
             ]
     if audited.p_fail is not None:
-        lines += [Text(), Text(f"forecast: {audited.model} fails with probability {audited.p_fail:.2f}", style="bold")]
+        told = f"forecast: {audited.model} fails with probability {audited.p_fail:.2f}"
+        lines += [
+            Text(),
+            Text.assemble((told, "bold"), f" (an RMSE over {FAILS_ABOVE:g} times that of predicting the mean)"),
+        ]
         lines += [Padding(Text(reason), (0, 0, 0, INDENT)) for reason in audited.reasons]
     return Group(*lines)
 

@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pages, unusable = (unpack(folders, names), []) if names else rebuild(folders)
     except (UserError, OSError) as error:
         tell_error(message(error))
-        return 1
+        return 2 if names and isinstance(error, UserError) else 1
     for page in pages:
         print(page)
     for line in unusable:

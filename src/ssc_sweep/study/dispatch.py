@@ -152,6 +152,12 @@ class Dispatch:
         if lock is None:
             self._note(replace(stack, jobs=(job,)), [Outcome(Status.HELD, {})])
             return
+        job.study.look()
+        outcome = ended(job)
+        if outcome is not None and outcome.status is not Status.FAILED:  # another process has trained it since
+            job.folder.release(lock)
+            self._note(replace(stack, jobs=(job,)), [outcome])
+            return
         trace = "" if stack.place is None else _read(stack.place.crash)
         write_failure(job, f"{trace}\nProcessLost: {why}\n" if trace else f"ProcessLost: {why}\n")
         job.folder.release(lock)

@@ -116,7 +116,9 @@ def _attempt(work: Callable[[], T]) -> T | _Failure:
     except CannotWrite:
         raise
     except (Exception, SystemExit) as error:
-        return _Failure(type_and_message(error), traceback.format_exc())
+        trace, reason = traceback.format_exc(), type_and_message(error)
+        # The last line of FAILED says what went wrong, also where the message has several lines.
+        return _Failure(reason, trace if "\n" not in str(error).strip() else f"{trace}\n{reason}\n")
 
 
 def _run(jobs: list[Job], device: str, channel: Channel) -> list[Outcome]:

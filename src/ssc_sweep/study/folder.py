@@ -141,7 +141,12 @@ class RunFolder:
 
     def has(self, file: Path) -> bool:
         """Return whether the run has this file, one of the paths above except the model."""
-        return file.exists() if packed.find(self.path) is None else file.name in packed.FILES
+        if packed.find(self.path) is None:
+            if file.exists():
+                return True
+            if packed.find_again(self.path) is None:
+                return False
+        return file.name in packed.FILES
 
     def read(self, file: Path) -> bytes:
         """Return the content of a file of the run, one of the paths above except the model.
@@ -151,7 +156,14 @@ class RunFolder:
             OSError: it cannot be read.
         """
         row = packed.find(self.path)
-        return file.read_bytes() if row is None else packed.content(row, file.name)
+        if row is None:
+            try:
+                return file.read_bytes()
+            except FileNotFoundError:
+                row = packed.find_again(self.path)
+                if row is None:
+                    raise
+        return packed.content(row, file.name)
 
     @property
     def kept_in(self) -> str:

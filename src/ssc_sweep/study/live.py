@@ -32,7 +32,7 @@ def live_table(arms: Sequence[Arm], max_seeds: int) -> Iterator[Callable[[Progre
     live = Live(console=console, transient=True)
     with shown_above(live):
         yield lambda progress: live.update(
-            table(arms, progress, max_seeds, (console.height - AROUND) // 2), refresh=True
+            table(arms, progress, max_seeds, max(0, (console.height - AROUND) // 2)), refresh=True
         )
 
 

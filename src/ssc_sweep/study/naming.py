@@ -6,6 +6,7 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.schema import shown
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import LONGEST_NAME
+from ssc_sweep.writing import leads_out
 
 
 def study_folder(outputs: object, study: object) -> StudyFolder:
@@ -53,12 +54,3 @@ def _name(key: str, value: object, what: str) -> str:
     if any(ord(sign) < 32 for sign in name):
         raise UserError(f"{key}={name!r} has a line break or another control character: allowed is {what} without.")
     return name
-
-
-def leads_out(name: str) -> bool:
-    """Return whether a folder of this name may lie outside its parent.
-
-    >>> leads_out("mine/second"), leads_out("../mine"), leads_out("/mine")
-    (False, True, True)
-    """
-    return Path(name).is_absolute() or ".." in Path(name).parts

@@ -1,19 +1,20 @@
 """Tables of finished runs: one Parquet file for the runs of a stack, instead of a folder of seven files for each.
 
-    <outputs>/<study>/tables/<number>.parquet    a row a run: arm, seed, and the bytes of each file of its folder
+    <outputs>/<study>/tables/<random>.parquet    a row a run: arm, seed, and the bytes of each file of its folder
 
-A table is never changed, and its number never used again. `look` notes which runs the tables of a study hold; the other
+A table is never changed, and its name never used again. `look` notes which runs the tables of a study hold; the other
 functions answer from that. Where a run lies in a folder as well, which a kill may leave behind, its table counts.
 """
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ssc_sweep.errors import DamagedTable
+from ssc_sweep.writing import leads_out
 
 # Files of a finished run, in the order in which they are written. Weights are not among them.
 FILES = ("config.yaml", "overrides.yaml", "history.csv", "predictions.csv", "metrics.json", "run.log", "DONE")
@@ -30,9 +31,22 @@ class Row:
     number: int
 
 
-# Study -> its tables; folder of an arm -> name of a run's folder -> where it lies. Text: paths take five times as long.
-_seen: dict[str, set[str]] = {}
-_rows: dict[str, dict[str, Row]] = {}
+@dataclass
+class Tables:
+    """What a process knows of the tables of a study.
+
+    Attributes:
+        names: of the tables that have been read.
+        changed: when their folder had last changed, ns, before it was listed.
+        rows: folder of an arm -> name of a run's folder -> where it lies. Text: paths take five times as long.
+    """
+
+    names: set[str] = field(default_factory=set)
+    changed: int = 0
+    rows: dict[str, dict[str, Row]] = field(default_factory=dict)
+
+
+KNOWN: dict[str, Tables] = {}  # by the folder of a study
 
 
 def look(study: Path) -> None:
@@ -41,17 +55,17 @@ def look(study: Path) -> None:
     Raises:
         DamagedTable: a table cannot be read, so nobody knows which runs it holds. All others have been noted.
     """
-    place, seen = study / TABLES, _seen.setdefault(str(study), set())
+    place, known = study / TABLES, KNOWN.setdefault(str(study), Tables())
     try:
+        known.changed = place.stat().st_mtime_ns
         there = {name for name in os.listdir(place) if name.endswith(".parquet") and not name.startswith(".")}
     except FileNotFoundError:
         there = set()
-    if seen - there:  # somebody has removed some
-        seen.clear()
-        for arm in [arm for arm in _rows if Path(arm).is_relative_to(study)]:
-            del _rows[arm]
+    if known.names - there:  # somebody has removed some
+        known.names.clear()
+        known.rows.clear()
     damaged = []
-    for name in sorted(there - seen):
+    for name in sorted(there - known.names):
         try:
             keys = _read(place / name, ("arm", "seed")).to_pylist()
         except FileNotFoundError:  # removed meanwhile
@@ -62,9 +76,9 @@ def look(study: Path) -> None:
             damaged.append(str(error.strerror))
             continue
         for number, key in enumerate(keys):
-            of_arm = _rows.setdefault(str(study / key["arm"]), {})
+            of_arm = known.rows.setdefault(str(study / key["arm"]), {})
             of_arm.setdefault(f"seed={key['seed']}", Row(place / name, number))
-        seen.add(name)
+        known.names.add(name)
     if damaged:
         more = f" So are {len(damaged) - 1} more." if len(damaged) > 1 else ""
         raise DamagedTable(f"{damaged[0]}.{more}")
@@ -72,30 +86,59 @@ def look(study: Path) -> None:
 
 def find(run: Path) -> Row | None:
     """Return where a run lies, by its folder; None: in no table."""
-    return _rows.get(str(run.parent), {}).get(run.name)
+    known = KNOWN.get(_study_of(run))
+    return None if known is None else known.rows.get(str(run.parent), {}).get(run.name)
+
+
+def find_again(run: Path) -> Row | None:
+    """Return where a run lies after another look, if there are new tables: another process may just have packed it.
+
+    Raises:
+        DamagedTable: a new table cannot be read.
+    """
+    study = _study_of(run)
+    if study not in KNOWN:
+        return None
+    try:
+        changed = Path(study, TABLES).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+    if changed != KNOWN[study].changed:
+        look(Path(study))
+    return find(run)
+
+
+def _study_of(run: Path) -> str:
+    """Return the folder of the study that a run lies in; "" if nobody has looked at it."""
+    return next((str(parent) for parent in run.parents if str(parent) in KNOWN), "") if KNOWN else ""
 
 
 def packed_of(arm: Path) -> list[Path]:
     """Return the folders that the runs of an arm would have."""
-    return [arm / name for name in _rows.get(str(arm), ())]
+    known = KNOWN.get(_study_of(arm))
+    return [] if known is None else [arm / name for name in known.rows.get(str(arm), ())]
 
 
 def packed_in(study: Path) -> list[Path]:
     """Return the folders that all runs in the tables of a study would have."""
-    return [run for arm in list(_rows) if Path(arm).is_relative_to(study) for run in packed_of(Path(arm))]
+    known = KNOWN.get(str(study))
+    return [] if known is None else [Path(arm, name) for arm, runs in known.rows.items() for name in runs]
 
 
 def content(row: Row, file: str) -> bytes:
     """Return the content of a file of a run.
 
     Raises:
+        FileNotFoundError: a finished run has no such file.
         OSError: its table cannot be read.
     """
-    return bytes(_whole(row.table).column(file)[row.number].as_py())
+    if file not in FILES:
+        raise FileNotFoundError(file)
+    return bytes(whole(row.table).column(file)[row.number].as_py())
 
 
 @lru_cache(maxsize=_KEPT)
-def _whole(table: Path) -> Any:
+def whole(table: Path) -> Any:
     return _read(table, ("arm", "seed", *FILES))
 
 
@@ -112,14 +155,33 @@ def _read(path: Path, columns: tuple[str, ...]) -> Any:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             read = file.read(columns=list(columns), use_threads=False)  # workers are forked
-        if set(read.column_names) != set(columns):
-            raise pa.ArrowInvalid("columns are missing")
-    except (pa.ArrowException, OSError) as error:
+        _check(read, columns)
+    # pyarrow raises UnicodeDecodeError for a damaged name of a column.
+    except (pa.ArrowException, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the system refuses: the file may be intact
         says = f"{path} is damaged ({' '.join(str(error).split())[:80]}); remove it, and its runs are trained again"
         raise OSError(errno.EBADMSG, says) from error
     return read
+
+
+def _check(read: Any, columns: tuple[str, ...]) -> None:
+    """Check that columns are as `write` makes them.
+
+    Raises:
+        ValueError: they are not.
+    """
+    import pyarrow as pa
+
+    types = {"arm": pa.string(), "seed": pa.int64()}
+    for name in columns:
+        if name not in read.column_names:
+            raise ValueError(f"it has no column {name}")
+        column = read.column(name)
+        if column.type != types.get(name, pa.binary()) or column.null_count:
+            raise ValueError(f"its column {name} holds what no run writes")
+    if any(leads_out(arm) for arm in read.column("arm").to_pylist()):
+        raise ValueError("an arm leads out of the study")
 
 
 def write(beside: Path, runs: list[tuple[str, int, list[bytes]]]) -> None:

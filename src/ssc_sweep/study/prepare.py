@@ -135,8 +135,11 @@ def _same_arm(job: Job, arms: dict[Path, str]) -> None:
     if folder not in arms:
         arms[folder] = text
         for lies_there in job.study.runs_of(folder):
-            with reading(lies_there.config):
-                there = lies_there.read(lies_there.config).decode("utf-8", errors="replace")
+            try:
+                with reading(lies_there.config):
+                    there = lies_there.read(lies_there.config).decode("utf-8", errors="replace")
+            except FileNotFoundError:
+                continue  # removed since
             same = _without_seed(there) == text
             if not same and without_seed(lies_there.read_config()) != without_seed(job.config.content()):
                 raise UserError(

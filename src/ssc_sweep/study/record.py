@@ -1,4 +1,4 @@
-"""Write run folders; nothing else does."""
+"""Write run folders, and tables of them; nothing else does."""
 
 import uuid
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ssc_sweep.study import packed
 from ssc_sweep.study.folder import RunFolder, StudyFolder, reading, write_json, write_yaml
 from ssc_sweep.study.job import Job, config_text
 from ssc_sweep.training.history import Row
-from ssc_sweep.writing import write_bytes, write_file, write_text
+from ssc_sweep.writing import settle, write_bytes, write_file, write_text
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ def write_table(study: StudyFolder, runs: Sequence[RunFolder]) -> None:
                 rows.append((arm, seed, [file.read_bytes() for file in files]))
     if rows:
         write_file(study.tables / f"{uuid.uuid4().hex}.parquet", lambda beside: packed.write(beside, rows))
+        settle(study.tables)
         study.look()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ssc_sweep.errors import UserError
+from ssc_sweep.progress import say
 from ssc_sweep.steering import Limits
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Outcome, Status
@@ -139,6 +140,8 @@ def until_decided(
         show(Progress(count, mine, tuple(open_arms), spent, shown))
         stopped = any(outcome is None for outcome in outcomes.values())
         over = limits.time_budget_s is not None and spent >= limits.time_budget_s
+        if over and active and not stopped and count < limits.max_seeds:
+            say([f"time_budget_s={limits.time_budget_s:g} is used up and answers are open; the same command goes on."])
         if stopped or over or not active or count >= limits.max_seeds:
             return
         added = max(math.ceil(GROWTH * count), math.ceil(RUNS_A_ROUND / len(active)))

@@ -22,6 +22,7 @@ from ssc_sweep.study.job import Outcome, Stack, Status, ended
 from ssc_sweep.study.workers import Lost, Sent
 from ssc_sweep.writing import writing
 
+QUEUE_S = 10.0  # for an answer of Slurm's queue
 CHECK_S = 15.0  # between two queries to Slurm about tasks without a result
 LARGEST_ARRAY = 1000  # tasks; Slurm's default MaxArraySize is 1001
 LOCK = ".lock"  # of a command's folder
@@ -65,7 +66,11 @@ class _Task:
     def _left_the_queue(self) -> bool:
         """Return whether Slurm's queue lacks the task: without accounting, submitit never learns that one has ended."""
         task = str(self.job.job_id)
-        asked = subprocess.run(["squeue", "--noheader", f"--jobs={task}"], capture_output=True, text=True, check=False)
+        call = ["squeue", "--noheader", f"--jobs={task}"]
+        try:
+            asked = subprocess.run(call, capture_output=True, text=True, check=False, timeout=QUEUE_S)
+        except (OSError, subprocess.TimeoutExpired):
+            return False  # no answer; ask again
         return not asked.stdout.strip() and (asked.returncode == 0 or "Invalid job id" in asked.stderr)
 
     def outcomes(self) -> list[Outcome]:

@@ -113,14 +113,17 @@ class HypothesisSweeper(Sweeper):
 
     def _train(self, jobs: Sequence[Job], begin: "Callable[[Prepared], None]") -> Sequence[Outcome | None]:
         """Train jobs with the launcher that Hydra was told to use."""
-        assert self.launcher is not None
+        assert self.launcher is not None and self.config is not None
         if isinstance(self.launcher, StackLauncher):
             return self.launcher.train(jobs, begin)
         # Imported here, so that --help and wrong overrides need not wait a second for torch.
         from ssc_sweep.study.prepare import prepare
 
         begin(prepare(jobs))
-        words = [[*job.overrides, *self.steering] for job in jobs]
+        # A launcher that is not ours trains each run as a command of its own: say what depends on how many there are.
+        running = Running.of(self.config)
+        settled = [f"save_weights={running.weights(len(jobs))}", f"run_files={running.files(len(jobs))}"]
+        words = [[*job.overrides, *self.steering, *settled] for job in jobs]
         returns = self.launcher.launch(words, initial_job_idx=0)
         jobs[0].study.look()
         return [_outcome(job, one) for job, one in zip(jobs, returns, strict=True)]
@@ -162,10 +165,12 @@ class HypothesisSweeper(Sweeper):
             return dict(zip(wanted, outcomes, strict=True))
 
         with live_table(plan.arms, limits.max_seeds) as show:
-            until_decided(plan.arms, family, plan.rule, limits, train, show)
-        if running.dry_run:
+            # A dry run has nothing to show between rounds.
+            told = (lambda _: None) if running.dry_run else show
+            until_decided(plan.arms, family, plan.rule, limits, train, told)
+        if running.dry_run and any(outcome is None for _, outcome in known.values()):
             most = limits.max_seeds * len(arms)
-            tell(f"seeds=auto: this was the first round; more follow until all is answered, {most:,} runs at most.")
+            tell(f"seeds=auto: this is the next round; more follow until all is answered, {most:,} runs at most.")
         raise_failures([job for job, _ in known.values()], [outcome for _, outcome in known.values()])
 
     def _job(self, arm: Arm, seed: int, folder: StudyFolder) -> Job:

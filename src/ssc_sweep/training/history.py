@@ -188,7 +188,8 @@ def _norm_columns(objective: str, modules: Sequence[str], norms: Floats, limit: 
     mine = {m: np.compress(owner == m, square, axis=2) for m in dict.fromkeys(modules)}
     parts = {"": total} | {f".{m}": np.sqrt(of_module.sum(axis=2)) for m, of_module in mine.items()}
     columns = {f"{objective}.gradient_norm{name}": norm for name, norm in parts.items()}
-    columns |= {f"{objective}.clipped_norm{name}": norm * factor for name, norm in parts.items()}
+    with np.errstate(invalid="ignore"):  # a run whose norm is infinite has diverged, and is recorded as such
+        columns |= {f"{objective}.clipped_norm{name}": norm * factor for name, norm in parts.items()}
     columns[f"{objective}.clipped_share"] = (total > limit).astype(np.float64)
     return columns
 

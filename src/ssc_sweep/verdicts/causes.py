@@ -48,7 +48,7 @@ def conclude(arms: Sequence[Judgement], expect: str, of: int | None = None) -> C
         return None
     whole = of is None or len(arms) == of
     matters = [arm.matters.answer for arm in arms]
-    if expect != "no_difference" and whole and all(arm.matters.identical for arm in arms):
+    if expect != "no_difference" and whole and all(arm.changes_nothing for arm in arms):
         return Cause.VOID
     if expect in ("worsens", "no_difference"):
         claimed = Matters.WORSE if expect == "worsens" else Matters.SAME

@@ -104,6 +104,11 @@ class Judgement:
     hopeless: bool = False
 
     @property
+    def changes_nothing(self) -> bool:
+        """Return whether the arm has the control's result at every seed that either of them has."""
+        return self.matters.identical and self.works.n == self.control.n == self.matters.n
+
+    @property
     def settled(self) -> bool:
         """Return whether both questions have an answer."""
         return Works.OPEN is not self.works.answer and Matters.OPEN is not self.matters.answer

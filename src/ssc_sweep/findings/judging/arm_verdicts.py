@@ -52,7 +52,7 @@ class ArmVerdict:
         if self.judgement is None:
             return self.note
         told = self.judgement.verdict.value
-        if self.judgement.matters.identical:
+        if self.judgement.changes_nothing:
             told += " Its results are the control's to the last digit."
         mean, mine = f"{self.median_mean:.2f}", f"{self.median:.2f}"
         if self.judgement.works.answer is not Works.NO and self.median > self.median_mean and mean != mine:

@@ -21,7 +21,7 @@ from ssc_sweep.findings.reading.summary import as_csv, read_summary
 from ssc_sweep.probe import Probe
 from ssc_sweep.schema import admits
 from ssc_sweep.study.fault import Fault
-from ssc_sweep.study.folder import CONFIRM, TRIAL, StudyFolder
+from ssc_sweep.study.folder import CONFIRM, TRIAL, RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import Arm, HypothesisConf, Reference
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.plan import PROVENANCE, Plan
@@ -74,9 +74,10 @@ class Study:
         if lost.empty:
             return self.damaged
         first = lost.iloc[0]
+        kept_in = RunFolder(self.folder.path / str(first["folder"])).kept_in
         return f"{self.damaged} ".lstrip() + (
             f"{len(lost)} of {len(self.runs)} runs are left out, the first, {first['folder']}: {first['left_out']}. "
-            "Remove the folders of such runs and give the study's command again; the report lists them all."
+            f"Remove {kept_in}, and what holds the others, and give the study's command again; the report lists all."
         )
 
     @property

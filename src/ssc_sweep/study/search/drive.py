@@ -20,7 +20,7 @@ from typing import Any
 import optuna
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.config import RunConfig, check
@@ -99,6 +99,7 @@ class SearchDriver(OptunaSweeperImpl):
         running = Running.of(self.config)
         if running.run_files == "tables":
             raise UserError("run_files=tables: a search reads the folders of its runs. Leave it out.")
+        OmegaConf.update(self.config, "run_files", "folders")
         if running.dry_run:
             raise UserError(
                 "dry_run=true: a search chooses its runs while it trains, so they cannot be listed in advance. "
