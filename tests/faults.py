@@ -30,6 +30,7 @@ BASE = ("-m", "dataset_size=n100", "covariates=confounders", "model.width=16", "
 MANY = ("epochs=10", "seed=range(0,16)", "optimizer.lr=1e-4,1e-3")
 TINY = (*BASE, *MANY, "workers=2", "save_weights=none")
 FEW = ("epochs=2", "seed=0,1", "optimizer.lr=1e-4,1e-3")
+TABLES = "run_files=tables"
 UNSTEADY = ["seconds", "stack", "overrides"]
 Run = Callable[..., tuple[int, str]]  # run(folder, *words): the exit code of a command, and what stood on stderr
 
@@ -49,6 +50,14 @@ def leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".*") if path.is_file()]
 
 
+def done_in_tables(folder: Path, done: Path) -> bytes:
+    """The content of DONE, given by its path, of a run that lies in a table."""
+    arm, seed = done.parent.parent.relative_to(folder / "outputs/s").as_posix(), int(done.parent.name[5:])
+    rows = pd.concat([pd.read_parquet(path) for path in folder.glob("outputs/s/tables/*.parquet")])
+    (found,) = rows[(rows["arm"] == arm) & (rows["seed"] == seed)]["DONE"]
+    return bytes(found)
+
+
 def kills(
     folder: Path, times: int, draw: random.Random, *more: str, runs: Sequence[str] = MANY, run: Run = ended
 ) -> None:
@@ -60,10 +69,10 @@ def kills(
     words = (*BASE, *runs, "workers=2", "save_weights=none", *more)
     whole = folder / "whole"
     whole.mkdir()
-    begin = time.monotonic()
+    start = time.monotonic()
     code, err = run(whole, *words)
     assert code == 0, err
-    length = time.monotonic() - begin
+    length = time.monotonic() - start
     for i in range(times):
         place = folder / f"kill_{i}"
         place.mkdir()
@@ -76,10 +85,15 @@ def kills(
         with suppress(ProcessLookupError):  # it was quicker
             os.kill(victim, signal.SIGKILL)
         process.communicate()
-        before = {path: path.stat().st_mtime_ns for path in place.glob("outputs/s/**/DONE")}
+        kept = [*place.glob("outputs/s/**/DONE"), *place.glob("outputs/s/tables/*.parquet")]
+        before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in kept}
         code, err = run(place, *words)
         assert code == 0, err
-        assert {path: path.stat().st_mtime_ns for path in before} == before, "trained twice"
+        for path, (changed, content) in before.items():
+            if path.exists():
+                assert path.stat().st_mtime_ns == changed, "trained twice"
+            else:  # a run that lay in a folder may lie in a table now; its DONE holds the time when it ended
+                assert TABLES in words and done_in_tables(place, path) == content, "trained twice"
         pd.testing.assert_frame_equal(summary(place), summary(whole), check_exact=True)
         assert leftovers(place) == [], leftovers(place)
         shutil.rmtree(place)
@@ -162,6 +176,7 @@ def main() -> None:
     share = max(1, int(50 * min(1.0, minutes / 60)))
     parts: dict[str, Callable[[Path], None]] = {
         f"kills, float32, {share}": lambda place: kills(place, share, draw),
+        f"kills, tables, {share}": lambda place: kills(place, share, draw, TABLES),
         f"kills, float64, {share}": lambda place: kills(place, share, draw, "precision=float64"),
         "disks": disks,
         "damage": damage,

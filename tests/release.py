@@ -204,7 +204,7 @@ def run(python: Path, folder: Path) -> None:
     call(folder, python.with_name("ssc_sweep"), "--help")
 
 
-def check(given: Sequence[str]) -> None:
+def main(given: Sequence[str]) -> None:
     """Build, install and run.
 
     Raises:
@@ -227,6 +227,6 @@ def check(given: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     try:
-        check(sys.argv[1:])
+        main(sys.argv[1:])
     except Refused as refused:
         sys.exit(f"release: {refused}")

@@ -160,10 +160,14 @@ def look(place: Command, words: list[str], _: pytest.FixtureRequest) -> None:
 def rebuild(place: Command, words: list[str], _: pytest.FixtureRequest) -> None:
     """The findings of a tiny study under the name in the command."""
     tiny = [word for word in TINY if not word.startswith("study=")]
-    for path in map(Path, words):
+    studies, unpacked = words, [word.removeprefix("unpack=") for word in words if word.startswith("unpack=")]
+    if unpacked:
+        studies, tiny = words[:1], [*tiny, "run_files=tables", "save_weights=none"]
+    for path in map(Path, studies):
         assert place("-m", "hypothesis=ema", "seeds=1", *tiny, f"study={path.name}").code == 0
     ended = replace(place, program=findings)(*words)
-    assert ended.code == 0 and (place.folder / words[0] / "report.html").is_file(), ended.err
+    made = [f"{run}/DONE" for run in unpacked] or ["report.html"]
+    assert ended.code == 0 and all((place.folder / words[0] / name).is_file() for name in made), ended.err
 
 
 def fit(place: Command, words: list[str], _: pytest.FixtureRequest) -> None:

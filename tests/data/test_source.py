@@ -43,7 +43,7 @@ def test_a_function_of_the_users_own(function: Callable[[], object], error: type
 
 def test_what_returns_no_cohort_is_no_data_set() -> None:
     with pytest.raises(UserError, match="is no data set: allowed is a function that returns"):
-        load({"_target_": "ssc_sweep.data.splitting.split"})
+        load({"_target_": "ssc_sweep.data.splitting.encode"})
 
 
 def test_only_the_rows_of_some_runs(make_config: MakeConfig) -> None:

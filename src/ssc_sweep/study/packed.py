@@ -59,7 +59,7 @@ def look(study: Path) -> None:
     try:
         known.changed = place.stat().st_mtime_ns
         there = {name for name in os.listdir(place) if name.endswith(".parquet") and not name.startswith(".")}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         there = set()
     if known.names - there:  # somebody has removed some
         known.names.clear()
@@ -101,7 +101,7 @@ def find_again(run: Path) -> Row | None:
         return None
     try:
         changed = Path(study, TABLES).stat().st_mtime_ns
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if changed != KNOWN[study].changed:
         look(Path(study))
