@@ -2,7 +2,6 @@
 
 import io
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -13,7 +12,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from ssc_sweep.errors import UserError
-from ssc_sweep.lines import broken
+from ssc_sweep.lines import broken, width_of
 from ssc_sweep.schema import did_you_mean
 
 # key=~/folder, quoted or not. A sweep, a,b, is left unchanged.
@@ -55,7 +54,7 @@ def readable_help(words: Sequence[str]) -> Iterator[None]:
         with redirect_stdout(printed):
             yield
     finally:
-        print(broken(printed.getvalue(), shutil.get_terminal_size().columns, "  "), end="")
+        print(broken(printed.getvalue(), width_of(sys.stdout), "  "), end="")
 
 
 def own_choices(words: Sequence[str]) -> list[str]:

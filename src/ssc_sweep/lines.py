@@ -30,10 +30,10 @@ def broken(text: str, width: int, indent: str = "") -> str:
 def tell(line: str, stream: TextIO | None = None) -> None:
     """Print a line on standard output, or on `stream`."""
     stream = stream or sys.stdout
-    print(broken(line, _width(stream)) if stream.isatty() else line, file=stream)
+    print(broken(line, width_of(stream)) if stream.isatty() else line, file=stream)
 
 
-def _width(terminal: TextIO) -> int:
+def width_of(terminal: TextIO) -> int:
     """Return the width of a terminal; COLUMNS goes first, as with other programs."""
     said = os.environ.get("COLUMNS", "")
     if said.isdecimal() and int(said) > 0:

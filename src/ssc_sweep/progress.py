@@ -53,14 +53,14 @@ def shown_above(live: "Live") -> Iterator[None]:
 @contextmanager
 def doing(what: str) -> Iterator[None]:
     """Show on a terminal what is being done, until it is done; for what may take more than a second."""
-    # Imported here: --help, which loads this module too, should not wait for them.
-    from rich.live import Live
-    from rich.spinner import Spinner
-
     console = stderr_console()
     if not console.is_terminal:
         yield
         return
+    # Imported here: --help, which loads this module too, should not wait for them, and a pipe does not need them.
+    from rich.live import Live
+    from rich.spinner import Spinner
+
     shown = Spinner("line", text=what)
     with Live(shown, console=console, transient=True, refresh_per_second=5, redirect_stdout=False):
         yield
