@@ -1,8 +1,10 @@
 """The code of docs/MODEL.md, word for word, as a user has it: a module in the folder where the command is typed."""
 
 import json
+import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,10 @@ from tests.command import TINY, Command, make_command
 command = pytest.fixture(make_command)
 TEXT = (Path(__file__).parents[1] / "docs" / "MODEL.md").read_text()
 OWN = ["model._target_=my_models.TwoNets", "admit=my_models"]
+LATE = (
+    "self.calls = getattr(self, 'calls', 0) + 1\n        "
+    "if self.calls == 2:\n            raise RuntimeError('too late')\n        return super().loss(*rows)\n"
+)
 SMALL = [word for word in TINY if not word.startswith(("model", "study"))]
 
 
@@ -88,6 +94,32 @@ def test_what_is_refused(mine: Command, words: list[str], said: list[str]) -> No
     assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
     assert all(part in ended.err for part in said), ended.err
     assert mine.done() == []
+
+
+def test_code_that_has_changed_since_a_run_ended_is_named(mine: Command) -> None:
+    words = ["-m", *SMALL, *OWN, "study=s", "seed=0,1"]
+    said = "my_models.py has changed since 2 of these runs ended"
+    assert said not in mine(*words).err + mine(*words).err
+    ended = time.time() + 60
+    os.utime(mine.folder / "my_models.py", (ended, ended))
+    again = mine(*words, "epochs=1")
+    assert said in again.err and again.code == 0, again.err
+    packed = [*words[:-1], "seed=0,1", "study=t", "run_files=tables", "save_weights=none"]
+    os.utime(mine.folder / "my_models.py", (0, 0))
+    assert said not in mine(*packed).err + mine(*packed).err
+    os.utime(mine.folder / "my_models.py", (ended, ended))
+    assert said in mine(*packed).err
+
+
+def test_a_single_run_that_fails_names_its_folder_and_its_step(mine: Command) -> None:
+    path = mine.folder / "my_models.py"
+    path.write_text(path.read_text() + "\n\nclass Late(TwoNets):\n    def loss(self, *rows):\n        " + LATE)
+    ended = mine(*SMALL, "model._target_=my_models.Late", "admit=my_models", "study=s", "arm=late")
+    assert ended.code == 1
+    said = ended.err.replace(f"{mine.folder}/", "")
+    assert "failed: outputs/s/late/seed=0: RuntimeError: too late" in said, said
+    trace = (mine.folder / "outputs/s/late/seed=0/FAILED").read_text().splitlines()
+    assert trace[-1] == "RuntimeError: too late" and "raised in step 2" in trace, trace
 
 
 def test_a_yaml_cannot_admit(mine: Command) -> None:

@@ -177,6 +177,20 @@ def is_ours(target: str) -> bool:
     return target.startswith("ssc_sweep.")
 
 
+def file_of(target: str) -> Path | None:
+    """Return the file that a target of the user's is written in; None if it is not admitted, or has none.
+
+    Raises:
+        UserError: the package that it lies in cannot be imported.
+    """
+    if target.partition(".")[0] not in _admitted:
+        return None
+    _look_here()
+    with explained(target):
+        spec = importlib.util.find_spec(target.rpartition(".")[0])
+    return None if spec is None or not spec.has_location or spec.origin is None else Path(spec.origin)
+
+
 def target(group: str, node: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Return the Python target that a config group names, and its arguments.
 

@@ -3,6 +3,9 @@
 # How to continue a command that was broken off.
 GO_ON = "What is finished stays; the same command with study=<name of its folder> goes on."
 
+# Begins the line of a traceback that says in which step a run failed.
+IN_STEP = "raised in step "
+
 
 def message(error: BaseException) -> str:
     """Return what an error says, in one line."""

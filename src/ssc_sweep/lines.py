@@ -27,6 +27,15 @@ def broken(text: str, width: int, indent: str = "") -> str:
     return "\n".join(line(one) for one in text.split("\n"))
 
 
+def counted(n: int, word: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "run"), counted(1200, "run")
+    ('1 run', '1,200 runs')
+    """
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
 def tell(line: str, stream: TextIO | None = None) -> None:
     """Print a line on standard output, or on `stream`."""
     stream = stream or sys.stdout

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
-from ssc_sweep.lines import tell
+from ssc_sweep.lines import counted, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -106,7 +106,7 @@ def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Calla
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.fields[runs]}/" + f"{total} runs"),
+        TextColumn("{task.fields[runs]}/" + counted(total, "run")),
         BarColumn(),
         TextColumn("elapsed"),
         TimeElapsedColumn(),
@@ -123,7 +123,9 @@ def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Calla
         done += runs
         # The first call starts it, after the checks: wrong input gets one line and no bar.
         if runs and not quiet and not progress.live.is_started:
-            console.print(f"{runs} of {total} runs have ended before", highlight=False)
+            console.print(
+                f"{runs} of {counted(total, 'run')} {'has' if runs == 1 else 'have'} ended before", highlight=False
+            )
         progress.start()
         progress.update(task, advance=epochs, runs=done)
 

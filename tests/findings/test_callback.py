@@ -98,3 +98,34 @@ def test_a_foreign_index_is_not_overwritten(command: Command, capsys: pytest.Cap
     assert (outputs / "index.html").read_text() == "my own"
     (outputs / "index.html").unlink()
     assert rebuild(folders) == rebuild(folders) == 0
+
+
+def test_a_report_is_made_again_only_where_what_it_shows_has_changed(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("-m", *REPORTED, "hypothesis=lr")
+    page = command.folder / "outputs/s/report.html"
+    drawn: list[object] = []
+    draw = report.draw
+    monkeypatch.setattr(report, "draw", lambda study: drawn.append(study) or draw(study))
+    shown = [command(*words, "seeds=2").out, command(*words, "seeds=2").out]
+    assert shown[0] == shown[1] and len(drawn) == 1
+    assert command(*words, "seeds=3").code == 0 and len(drawn) == 2
+    for removed in (page, page.with_name("verdicts.csv"), page.with_name("summary.csv")):
+        removed.unlink()
+        assert command(*words, "seeds=3").code == 0 and removed.is_file()
+    assert len(drawn) == 5
+    (page.parent / "control/seed=0/history.csv").write_text("kind,ep")
+    assert command(*words, "seeds=3").code == 1 and len(drawn) == 6, "a run that cannot be read is left out of it"
+
+
+def test_an_index_makes_only_reports_that_are_not_there(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for study, more in (("a", TINY), ("b", REPORTED)):
+        assert command("-m", *more, "hypothesis=lr", "seeds=2", f"study={study}").code == 0
+    drawn: list[str] = []
+    draw = report.draw
+    monkeypatch.setattr(report, "draw", lambda study: drawn.append(study.folder.path.name) or draw(study))
+    assert rebuild([str(command.folder / "outputs")]) == 0 and drawn == ["a"]
+    assert rebuild([str(command.folder / "outputs/b")]) == 0 and drawn == ["a", "b"], "a study by itself is made anew"
+    index = (command.folder / "outputs/index.html").read_text()
+    assert "a/report.html" in index and "b/report.html" in index

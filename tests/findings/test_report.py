@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from ssc_sweep.errors import IN_STEP
 from ssc_sweep.findings import report
 from ssc_sweep.findings.__main__ import main
 from ssc_sweep.findings.drawing import pictures, views
@@ -65,6 +66,7 @@ def damaged(tmp_path: Path) -> StudyFolder:
     folder = make_study(tmp_path / "outputs" / "damaged")
     fail(folder.run("control", 7))
     fail(folder.run(FAST, 7))
+    folder.run(FAST, 7).failed.write_text(f"{IN_STEP}9\n{TRACE}")  # the same place in another step
     finish(folder.run(SLOW, 6), None)
     folder.run(FAST, 6).done.unlink()
     folder.run(FAST, 5).history.write_text("kind,ep")
@@ -150,7 +152,7 @@ def test_of_many_runs_the_first_seeds_of_every_arm_and_status_have_a_panel(
 ) -> None:
     monkeypatch.setattr(views, "MOST_PANELS", 10)
     monkeypatch.setattr(report, "MOST_LISTED", 1)
-    study, _, _ = build(damaged)
+    study = build(damaged).study
     found = page(damaged)
     text = " ".join(found.text.split())
     assert "Of 23 runs, 10 have details here: the first seeds of every arm" in text
@@ -168,7 +170,7 @@ def test_of_many_runs_the_first_seeds_of_every_arm_and_status_have_a_panel(
 
 
 def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder) -> None:
-    _, verdicts, _ = build(damaged)
+    verdicts = build(damaged).verdicts
     text = page(damaged).text
     flat = " ".join(text.split())
     assert TRACE.strip() in text
@@ -389,7 +391,8 @@ def test_one_folder_with_two_controls_is_judged_against_each(tmp_path: Path) -> 
     )
     write_yaml(folder.study, read_yaml(folder.study) | {"arms": []})
     write_plan(folder, replace(plan, arms=arms))
-    study, verdicts, _ = build(folder)
+    found = build(folder)
+    study, verdicts = found.study, found.verdicts
     ratios = [v.judgement.matters.ratio if v.judgement else None for v in verdicts]
     for ratio, control in zip(ratios[:2], ("control", SLOW), strict=True):
         logs = np.log(rmse_of(study, FAST) / rmse_of(study, control))

@@ -292,7 +292,7 @@ def test_weights_stay_in_the_folder_of_their_run(command: Command) -> None:
 
 
 def test_a_dry_run_says_how_files_are_kept(command: Command) -> None:
-    assert "run_files=tables: 1 files, one a stack" in command(*grid(), "dry_run=true").out
+    assert "run_files=tables: 1 file, one a stack" in command(*grid(), "dry_run=true").out
     assert "run_files=folders: 28 files, 7 a run" in command(*grid(files=None), "dry_run=true").out
     assert "and up to 4 of weights" in command(*grid(weights="all"), "dry_run=true").out
     assert command.files() == []

@@ -174,14 +174,14 @@ def test_a_study_without_a_name_says_how_to_go_on(command: Command) -> None:
 def test_a_dry_run_writes_and_trains_nothing(command: Command) -> None:
     ended = command("-m", *TINY, "hypothesis=lr", "seeds=4", "dry_run=true")
     assert ended.code == 0, ended.err
-    assert "12 runs: 12 to train" in ended.out and "MiB on disk" in ended.out and "stacks of" in ended.out
+    assert "12 runs: 12 to train" in ended.out and "MiB on disk" in ended.out and "1 stack of 12 runs" in ended.out
     assert command.files() == []
     assert command("-m", *TINY, "hypothesis=lr", "seeds=2").code == 0
     before = command.files()
     ended = command("-m", *TINY, "hypothesis=lr", "seeds=4", "dry_run=true")
     assert "12 runs: 6 to train, 6 have ended before" in ended.out and command.files() == before
     ended = command(*TINY, "study=alone", "dry_run=true")
-    assert ended.code == 0 and "1 runs: 1 to train" in ended.out, ended.out
+    assert ended.code == 0 and "1 run: 1 to train" in ended.out, ended.out
     assert command("-m", "experiment=search", *TINY, "dry_run=true").code == 2
 
 

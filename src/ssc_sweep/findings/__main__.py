@@ -53,7 +53,7 @@ def find(paths: Sequence[Path]) -> tuple[list[StudyFolder], list[UserError]]:
 
 
 def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
-    """Rebuild the findings of each study, and an index if there are several.
+    """Rebuild the findings of a study; of several those that have changed, and an index.
 
     Returns:
         The pages, and a line for each study with ended runs that cannot be read.
@@ -65,7 +65,7 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
     with doing("loading the statistics"):
         from ssc_sweep.findings.drawing.pages import environment
         from ssc_sweep.findings.judging.answer import headline, lowest
-        from ssc_sweep.findings.report import build
+        from ssc_sweep.findings.report import REPORT, build
         from ssc_sweep.findings.searched.search_results import answer_of
 
     parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
@@ -74,18 +74,18 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
     built = []
     for number, folder in enumerate(folders, 1):
         with doing(f"reading {folder.path.name}, {number} of {len(folders)}, and writing its report"):
-            built.append(build(folder))
-    unusable = [f"{study.folder.path.name}: {study.unusable}" for study, _, _ in built if study.unusable]
-    pages = [folder.path / "report.html" for folder in folders]
+            built.append(build(folder, again=len(folders) == 1))
+    unusable = [f"{one.study.folder.path.name}: {one.study.unusable}" for one in built if one.study.unusable]
+    pages = [folder.path / REPORT for folder in folders]
     if len(folders) > 1:
         studies = [
             {
-                "name": study.folder.path.relative_to(parent).as_posix(),
-                "href": "./" + quote(f"{study.folder.path.relative_to(parent).as_posix()}/report.html", safe="/=,+"),
-                "study": study,
-                "answer": headline(verdicts) or (answer_of(search) if search else lowest(study)),
+                "name": one.study.folder.path.relative_to(parent).as_posix(),
+                "href": "./" + quote(f"{one.study.folder.path.relative_to(parent).as_posix()}/{REPORT}", safe="/=,+"),
+                "study": one.study,
+                "answer": headline(one.verdicts) or (answer_of(one.search) if one.search else lowest(one.study)),
             }
-            for study, verdicts, search in built
+            for one in built
         ]
         write_text(parent / "index.html", environment().get_template("index.html.j2").render(studies=studies))
         pages.append(parent / "index.html")
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ssc_sweep.findings",
         description="Read studies from disk and write summary.csv, verdicts.csv, figures/ and report.html into each; "
-        "for several, also an index.html beside them. Nothing is trained.",
+        "for several into those that have changed since, and an index.html beside them. Nothing is trained.",
     )
     parser.add_argument(
         "study",

@@ -51,7 +51,7 @@ def _show(folder: StudyFolder, with_report: bool) -> None:
         return
     try:
         # If this command was refused, the findings of an earlier one would look like its answer.
-        if not started_here(folder) or not folder.runs():
+        if not started_here(folder):
             return
     except UserError:
         return  # the sweeper has refused it already
@@ -62,15 +62,17 @@ def _show(folder: StudyFolder, with_report: bool) -> None:
         from ssc_sweep.findings.searched.search_results import print_search
 
         found = examine(folder)
+    if found.study.runs.empty:
+        return
     if found.search is not None:
         print_search(found.search)
     if found.search is None or found.study.plan.hypotheses:  # hypotheses tested on the winner of a search
         print_study(found.study.without_search(), found.verdicts)
     try:
-        if with_report:
+        if with_report and not found.are_written():
             with doing("writing the report"):
                 write(found)
-        else:
+        elif not with_report:
             write_tables(found)
             (folder.path / "report.html").unlink(missing_ok=True)  # it would be that of an earlier command
     except (UserError, OSError) as error:

@@ -13,6 +13,7 @@ from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, rmse_of, scaled_
 from ssc_sweep.findings.judging.comparison import Cell, effects, finite, published, score_table
 from ssc_sweep.findings.judging.factors import contrast_table, factorials_of
 from ssc_sweep.findings.reading.collect import Study
+from ssc_sweep.lines import counted
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.judged import comparison
@@ -89,7 +90,7 @@ def _endings(runs: pd.DataFrame) -> str:
     counts = runs["status"].value_counts()
     parts = [f"{count} {status}" for status, count in counts.items()]
     lost = "" if set(counts.index) <= {Status.FINISHED} else " (runs without an RMSE are left out of n)"
-    return f"{len(runs)} runs: {', '.join(parts)}{lost}"
+    return f"{counted(len(runs), 'run')}: {', '.join(parts)}{lost}"
 
 
 def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:

@@ -3,6 +3,8 @@
 Everything in a study folder is untrusted text: the templates escape it, and CSV cells cannot start a formula.
 """
 
+import hashlib
+import importlib.metadata
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -58,6 +60,8 @@ from ssc_sweep.study.hypothesis import Arm, folder_name
 from ssc_sweep.verdicts.scoring import Naming
 from ssc_sweep.writing import write_text
 
+REPORT, VERDICTS = "report.html", "verdicts.csv"
+HEAD = 4096  # characters of a page that hold its head
 MOST_CHAPTERS = 10  # sets of figures; each takes 2 s to draw and 0.5 MB of the page
 MOST_COLUMNS = 6  # scores and probes that a table shows at once: more do not fit a screen 1280 pixels wide
 MOST_LISTED = 200  # runs that are left out, a line each; summary.csv has all
@@ -230,8 +234,9 @@ def render(
     chapters: Sequence[Chapter],
     questions: Sequence[Answer],
     search: Search | None = None,
+    made_of: str = "",
 ) -> str:
-    """Make the page."""
+    """Make the page; `made_of` tells it from pages of other runs, see `Findings.made_of`."""
     runs = view_runs(study)
     counts = {status: sum(run.status == status for run in runs) for status in ORDER}
     groups: dict[str | None, list[ArmVerdict]] = {}
@@ -299,6 +304,7 @@ def render(
         "search_notes": search_notes(search) if search else [],
         "search_answer": answer_of(search) if search else "",
         "deciding": deciding_note(search) if search else "",
+        "made_of": made_of,
     }
     return environment().get_template("report.html.j2").render(content)
 
@@ -311,6 +317,29 @@ class Findings:
     summary: str
     verdicts: list[ArmVerdict]
     search: Search | None
+
+    @property
+    def made_of(self) -> str:
+        """Return a hash of all that the report depends on: the plan, how each run ended, the version of this program.
+
+        Commands that only looked again are left out. "" for a search, whose record may change while its runs do not.
+        """
+        if self.search is not None:
+            return ""
+        study, version = self.study, importlib.metadata.version("ssc_sweep")
+        begun = {key: value for key, value in study.provenance.items() if key != "later"}
+        return hashlib.sha256(f"{study.plan}\n{begun}\n{self.summary}\n{version}".encode()).hexdigest()
+
+    def are_written(self) -> bool:
+        """Return whether the tables and the report in the study's folder are those of these findings."""
+        folder, made_of = self.study.folder, self.made_of
+        try:
+            with (folder.path / REPORT).open(encoding="utf-8", errors="replace") as file:
+                there = made_of and f'content="{made_of}"' in file.read(HEAD)
+        except OSError:
+            return False
+        beside = folder.summary, folder.path / VERDICTS, folder.path / "figures"
+        return bool(there) and all(path.exists() for path in beside)
 
 
 def examine(folder: StudyFolder) -> Findings:
@@ -332,7 +361,7 @@ def write_tables(found: Findings) -> None:
     study, verdicts = found.study, found.verdicts
     write_text(study.folder.summary, found.summary)
     table = pd.DataFrame([v.row() for v in verdicts], columns=None if verdicts else list(NAMES))
-    write_text(study.folder.path / "verdicts.csv", as_csv(table))
+    write_text(study.folder.path / VERDICTS, as_csv(table))
     contrasts = contrasts_csv(factorials_of(study))
     if len(contrasts):
         write_text(study.folder.path / "contrasts.csv", as_csv(contrasts))
@@ -348,16 +377,20 @@ def write(found: Findings) -> None:
     study, verdicts, search = found.study, found.verdicts, found.search
     # The trials of a search are too many to draw one by one.
     drawn = [] if search and not verdicts else draw(study.without_search() if search else study)
-    page = render(study, verdicts, drawn, answer_all(study, verdicts), search)
-    write_text(study.folder.path / "report.html", page)
+    page = render(study, verdicts, drawn, answer_all(study, verdicts), search, found.made_of)
+    write_text(study.folder.path / REPORT, page)
 
 
-def build(folder: StudyFolder) -> tuple[Study, list[ArmVerdict], Search | None]:
-    """Read the study, write its findings, and return what was read.
+def build(folder: StudyFolder, again: bool = True) -> Findings:
+    """Read a study and write its findings.
+
+    Args:
+        again: also if the report that lies there shows the same runs.
 
     Raises:
         UserError: they cannot be written.
     """
     found = examine(folder)
-    write(found)
-    return found.study, found.verdicts, found.search
+    if again or not found.are_written():
+        write(found)
+    return found

@@ -116,8 +116,6 @@ def conduct(
         stacks = [Stack(tuple(jobs[i] for i in part.jobs), **of_all) for part in parts]
         dispatch = Dispatch(crew, advance, decide, enough, best)
         dispatch.train(stacks)
-    for study in dict.fromkeys(job.study for job in jobs):
-        study.look()
     tally.failures += dispatch.failures
     outcomes = {jobs[index].folder: outcome for index, outcome in prepared.ended.items()} | dispatch.outcomes
     return [outcomes.get(job.folder) for job in jobs]

@@ -131,7 +131,6 @@ class Dispatch:
 
     def _send_again(self, one: _Flying, why: str) -> None:
         """Note what a lost stack has finished, and send the rest again: as one stack, or run by run."""
-        one.stack.jobs[0].study.look()
         done = [(job, ended(job)) for job in one.stack.jobs]
         over = [(job, outcome) for job, outcome in done if outcome is not None and outcome.status is not Status.FAILED]
         for job, _ in over:
@@ -152,7 +151,6 @@ class Dispatch:
         if lock is None:
             self._note(replace(stack, jobs=(job,)), [Outcome(Status.HELD, {})])
             return
-        job.study.look()
         outcome = ended(job)
         if outcome is not None and outcome.status is not Status.FAILED:  # another process has trained it since
             job.folder.release(lock)
@@ -171,7 +169,6 @@ class Dispatch:
             if lock is None:
                 self._held.append((stack, job))
                 continue
-            job.study.look()
             job.folder.release(lock)
             outcome = ended(job)
             if outcome is not None:

@@ -117,8 +117,8 @@ def _attempt(work: Callable[[], T]) -> T | _Failure:
         raise
     except (Exception, SystemExit) as error:
         trace, reason = traceback.format_exc(), type_and_message(error)
-        # The last line of FAILED says what went wrong, also where the message has several lines.
-        return _Failure(reason, trace if "\n" not in str(error).strip() else f"{trace}\n{reason}\n")
+        # The last line of FAILED says what went wrong, also where the message has several lines, or notes follow it.
+        return _Failure(reason, trace if trace.rstrip().endswith(reason) else f"{trace}\n{reason}\n")
 
 
 def _run(jobs: list[Job], device: str, channel: Channel) -> list[Outcome]:

@@ -39,7 +39,7 @@ class Reference(Section):
 class HypothesisConf(Section):
     """A YAML in conf/hypothesis."""
 
-    letter: str = Field(description="A to E in the plan; free for new ones")
+    letter: str = Field(description="any short text, shown before its name")
     claim: str = Field(description="what is suspected, one sentence")
     expect: Literal["improves", "worsens", "no_difference"] = Field(description="what the claim predicts for RMSE")
     arms: list[dict[str, Any]] = Field(

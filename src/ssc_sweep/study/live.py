@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ssc_sweep.lines import counted
 from ssc_sweep.progress import shown_above, stderr_console
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.judged import comparison
@@ -42,7 +43,7 @@ def in_a_line(progress: Progress) -> str:
     if progress.contrasts:
         unsettled = sum(not one.settled and not one.hopeless for one in progress.contrasts)
         left += f", {unsettled} of {len(progress.contrasts)} contrasts open"
-    return f"{progress.seeds} seeds, {progress.seconds:.0f} s: {left}"
+    return f"{counted(progress.seeds, 'seed')}, {progress.seconds:.0f} s: {left}"
 
 
 def table(arms: Sequence[Arm], progress: Progress, max_seeds: int, most: int) -> "TerminalTable":
@@ -71,5 +72,5 @@ def table(arms: Sequence[Arm], progress: Progress, max_seeds: int, most: int) ->
             rows.append(TableRow(arm.label, cells))
             still += rows[-1:] if state == "open" else []
     shown = rows if len(rows) <= most else still[:most]
-    hidden = f"; {len(rows) - len(shown)} arms not shown" if len(shown) < len(rows) else ""
+    hidden = f"; {counted(len(rows) - len(shown), 'arm')} not shown" if len(shown) < len(rows) else ""
     return TerminalTable(f"{in_a_line(progress)}, at most {max_seeds} seeds{hidden}", "arm", columns, [shown])

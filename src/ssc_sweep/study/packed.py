@@ -8,6 +8,7 @@ functions answer from that. Where a run lies in a folder as well, which a kill m
 
 import errno
 import os
+import time
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,8 @@ FILES = ("config.yaml", "overrides.yaml", "history.csv", "predictions.csv", "met
 TABLES = "tables"  # folder of a study
 # Tables in memory: readers go by arm and seed, so they stay within a few tables at a time.
 _KEPT = 8
+# Changes closer together may have the same time, depending on the file system.
+_COARSE_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Tables:
 
     Attributes:
         names: of the tables that have been read.
-        changed: when their folder had last changed, ns, before it was listed.
+        changed: when their folder had last changed, ns, before it was listed. 0: too recently to tell from a change
+            after it, as the times of a file system are coarse.
         rows: folder of an arm -> name of a run's folder -> where it lies. Text: paths take five times as long.
     """
 
@@ -57,7 +61,8 @@ def look(study: Path) -> None:
     """
     place, known = study / TABLES, KNOWN.setdefault(str(study), Tables())
     try:
-        known.changed = place.stat().st_mtime_ns
+        changed = place.stat().st_mtime_ns
+        known.changed = changed if time.time_ns() - changed > _COARSE_NS else 0
         there = {name for name in os.listdir(place) if name.endswith(".parquet") and not name.startswith(".")}
     except (FileNotFoundError, NotADirectoryError):
         there = set()

@@ -116,7 +116,8 @@ class Prepared:
     """Checked jobs: outcomes of those that ended before, and groups of the others.
 
     Attributes:
-        notes: lines to show the user before training: how the data were read, and what is forecast to fail.
+        notes: lines to show the user before training: how the data were read, whether code of the user's has
+            changed since, and what is forecast to fail.
     """
 
     ended: dict[int, Outcome]
@@ -193,7 +194,29 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
     groups = tuple(_group(tuple(members[key]), *samples[key]) for key in members)
     with doing("forecasting which runs fail"):
         warnings = _warnings(firsts.values(), data)
-    return Prepared(before, groups, (*data.notes, *warnings))
+    kept = _changed_code(jobs[index] for index, outcome in before.items() if outcome.status is not Status.FAILED)
+    return Prepared(before, groups, (*data.notes, *kept, *warnings))
+
+
+def _changed_code(ended: Iterable[Job]) -> list[str]:
+    """Return a line for each file of the user's code that has changed since some of these runs were trained with it."""
+    files: dict[str, Path | None] = {}
+    changed: dict[Path, int] = {}
+    for job in ended:
+        nodes = job.config.model, job.config.dataset, job.config.optimizer
+        for target in (str(node["_target_"]) for node in nodes):
+            if admission.is_ours(target):
+                continue
+            if target not in files:
+                files[target] = admission.file_of(target)
+            file = files[target]
+            if file is not None and file.stat().st_mtime > job.folder.written():
+                changed[file] = changed.get(file, 0) + 1
+    return [
+        f"{file.name} has changed since {count:,} of these runs ended; they stay as they are. If the change alters "
+        "results, choose another study=<name>, so that all runs have the new code."
+        for file, count in changed.items()
+    ]
 
 
 def _warnings(configs: Iterable[RunConfig], data: Data) -> list[str]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit
-from ssc_sweep.lines import tell
+from ssc_sweep.lines import counted, tell
 from ssc_sweep.progress import passing
 from ssc_sweep.study.cut import Part
 from ssc_sweep.study.job import Job, Status
@@ -45,13 +45,14 @@ def show(
         rows.append(TableRow(arm, [f"{count:,}" for count in counts]))
     console.print(TerminalTable("", "arm", [TableColumn(name) for name in COUNTED], [rows]))
     to_do = sum(len(group.jobs) for group in prepared.groups)
-    tell(f"{len(jobs)} runs: {to_do} to train, {len(prepared.ended)} have ended before")
+    tell(f"{counted(len(jobs), 'run')}: {to_do} to train, {len(prepared.ended)} have ended before")
     if not to_do:
         return
     sizes = sorted((len(part.jobs) for part in parts), reverse=True)
     who = "one stack at a time" if workers == 1 else f"{workers} workers"
     largest = max(part.bytes for part in parts) / 2**20
-    tell(f"{len(parts)} stacks of {_range(sizes)} runs on {device}, {who}; memory of the largest: {largest:.0f} MiB")
+    each = f"{sizes[-1]} to " * (sizes[0] > sizes[-1]) + counted(sizes[0], "run")
+    tell(f"{counted(len(parts), 'stack')} of {each} on {device}, {who}; memory of the largest: {largest:.0f} MiB")
     seconds = sum(training_seconds(jobs, group) for group in passing(prepared.groups, "kinds of runs timed"))
     time_left = _duration(seconds / workers)
     tell(f"about {time_left} of training (a few steps were timed), {_disk(jobs, prepared) / 2**20:.0f} MiB on disk")
@@ -64,13 +65,9 @@ def _files(jobs: Sequence[Job], prepared: Prepared, stacks: int, packs: bool) ->
     weights = sum(jobs[index].weights for group in prepared.groups for index in group.jobs)
     beside = f", and up to {weights:,} of weights" if weights else ""
     if packs:
-        return f"run_files=tables: {stacks:,} files, one a stack{beside}"
+        return f"run_files=tables: {counted(stacks, 'file')}, one a stack{beside}"
     runs = sum(len(group.jobs) for group in prepared.groups)
     return f"run_files=folders: {len(FILES) * runs:,} files, {len(FILES)} a run{beside}"
-
-
-def _range(sizes: Sequence[int]) -> str:
-    return str(sizes[0]) if sizes[0] == sizes[-1] else f"{sizes[-1]} to {sizes[0]}"
 
 
 def _duration(seconds: float) -> str:

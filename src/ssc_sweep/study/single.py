@@ -17,7 +17,7 @@ from ssc_sweep.lines import tell
 from ssc_sweep.progress import say
 from ssc_sweep.steering import Running
 from ssc_sweep.study.conduct import ThisMachine, conduct
-from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job
+from ssc_sweep.study.job import Job, Outcome, Status, describe, make_job, raise_failures
 from ssc_sweep.study.plan import check_settings, how_to_resume
 from ssc_sweep.study.prepare import Prepared
 from ssc_sweep.study.winner import with_best
@@ -57,6 +57,8 @@ def run_one(cfg: DictConfig, hydra: HydraConf) -> float:
     if outcome is None:  # dry_run=true
         return math.nan
     if outcome.error is not None:
+        if alone:
+            raise_failures([job], [outcome])
         raise RunsFailed(1, 1, outcome.error)
     if alone:
         for line in _lines(job, outcome):

@@ -75,7 +75,6 @@ class _Task:
 
     def outcomes(self) -> list[Outcome]:
         found = []
-        self.stack.jobs[0].study.look()
         for job in self.stack.jobs:
             outcome = ended(job)
             if outcome is None:

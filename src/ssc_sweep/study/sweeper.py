@@ -125,7 +125,6 @@ class HypothesisSweeper(Sweeper):
         settled = [f"save_weights={running.weights(len(jobs))}", f"run_files={running.files(len(jobs))}"]
         words = [[*job.overrides, *self.steering, *settled] for job in jobs]
         returns = self.launcher.launch(words, initial_job_idx=0)
-        jobs[0].study.look()
         return [_outcome(job, one) for job, one in zip(jobs, returns, strict=True)]
 
     def _until_decided(self, plan: Plan, folder: StudyFolder) -> None:

@@ -1,5 +1,6 @@
 """The one training loop. Models supply objectives; stacks of any size, R = 1 included, are trained here."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ssc_sweep.errors import IN_STEP
 from ssc_sweep.models.contract import Batch, Learner, Objective, Predictor, Solver
 from ssc_sweep.training.history import History
 from ssc_sweep.training.measure import Answers, ask, measuring, predict, seen_rmse, validation
@@ -77,6 +79,17 @@ def descend(objective: Objective, optimizer: Optimizer, batch: Batch, history: H
 def to_the_end(epoch: int, rmse: list[float | None]) -> bool:  # noqa: ARG001
     """Never stop early."""
     return True
+
+
+@contextmanager
+def noting_step(history: History) -> Iterator[None]:
+    """Add the step to an exception raised within: a traceback names lines of code, not steps."""
+    try:
+        yield
+    finally:
+        error = sys.exception()
+        if error is not None:
+            error.add_note(f"{IN_STEP}{history.step}")
 
 
 @contextmanager
@@ -160,17 +173,18 @@ def _learn(
         for o in objectives
     ]
     for epoch in range(1, schedule.epochs + 1):
-        for batch in batches.epoch():
-            history.begin_step()
-            model.before_step(batch)
-            for objective, optimizer in zip(objectives, optimizers, strict=True):
-                descend(objective, optimizer, batch, history)
-            model.after_step()
-            if schedule.probes and (history.wants_probes or batch.last):
-                with measuring(model):
-                    history.probe(model.probe(sample if batch.last else batch, *corners))
-                if history.wants_probes:
-                    history.probe(validation(predict(model, few), few, model.outcome_limit))
+        with noting_step(history):
+            for batch in batches.epoch():
+                history.begin_step()
+                model.before_step(batch)
+                for objective, optimizer in zip(objectives, optimizers, strict=True):
+                    descend(objective, optimizer, batch, history)
+                model.after_step()
+                if schedule.probes and (history.wants_probes or batch.last):
+                    with measuring(model):
+                        history.probe(model.probe(sample if batch.last else batch, *corners))
+                    if history.wants_probes:
+                        history.probe(validation(predict(model, few), few, model.outcome_limit))
         history.close_epoch(epoch)
         after_epoch()
         if history.all_bad:

@@ -141,7 +141,7 @@ def log_contrast(contrast: Contrast, rmse: Mapping[str, Runs]) -> Floats:
     Args:
         rmse: of each arm, by seed; above 0, NaN for a run that diverged.
 
-    By hand, as in docs/FACTORS.md. Log RMSE is 1 (control), 3 (b), 2 (a) and 7 (both). Then a is
+    By hand, as in docs/HYPOTHESES.md. Log RMSE is 1 (control), 3 (b), 2 (a) and 7 (both). Then a is
     ((2 - 1) + (7 - 3)) / 2, b is ((3 - 1) + (7 - 2)) / 2, and their interaction is (7 - 3) - (2 - 1).
 
     >>> a, b = ("a", "on"), ("b", "on")

@@ -139,7 +139,8 @@ def test_an_estimate_that_is_off_is_said_so(folder: StudyFolder, robust: str, no
 
 
 def test_report_and_terminal_show_them(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    study, verdicts, _ = build(folder)
+    found = build(folder)
+    study, verdicts = found.study, found.verdicts
     page = (folder.path / "report.html").read_text()
     for part in ("Effect of treatment", "Scores", "worst error, kg", "Published numbers beside ours", "other seeds"):
         assert part in page, part
@@ -164,7 +165,8 @@ def test_a_study_without_a_target(folder: StudyFolder, capsys: pytest.CaptureFix
     content = read_yaml(folder.study)
     content["rule"] |= {"target": None}
     write_yaml(folder.study, content)
-    study, verdicts, _ = build(folder)
+    found = build(folder)
+    study, verdicts = found.study, found.verdicts
     assert study.rule is not None and study.rule.threshold == 0.9
     judgement = verdicts[0].judgement
     assert judgement is not None and judgement.works.works == 0

@@ -78,7 +78,8 @@ def test_cell_means_by_hand(tmp_path: Path) -> None:
 
 def test_table_csv_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make(tmp_path / "s")
-    study, verdicts, _ = build(folder)
+    found = build(folder)
+    study, verdicts = found.study, found.verdicts
     print_study(study, verdicts)
     shown = capsys.readouterr().out
     line = next(line for line in shown.splitlines() if line.startswith("order=shuffled x batch=b64 "))

@@ -36,7 +36,8 @@ def planted(path: Path, named_by: list[str]) -> StudyFolder:
 def test_the_score_stands_on_terminal_and_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], named_by: list[str], sentence: str, lines: list[str]
 ) -> None:
-    study, verdicts, _ = build(planted(tmp_path, named_by))
+    found = build(planted(tmp_path, named_by))
+    study, verdicts = found.study, found.verdicts
     score = score_of(study, verdicts)
     assert score is not None and score.sentence == sentence and score_lines(score) == lines
     print_study(study, verdicts)
@@ -47,7 +48,8 @@ def test_the_score_stands_on_terminal_and_page(
 
 
 def test_a_study_without_faults_has_no_score(tmp_path: Path) -> None:
-    study, verdicts, _ = build(make_study(tmp_path / "study"))
+    found = build(make_study(tmp_path / "study"))
+    study, verdicts = found.study, found.verdicts
     assert score_of(study, verdicts) is None
     assert 'id="faults"' not in (study.folder.path / "report.html").read_text()
 
@@ -57,5 +59,6 @@ def test_an_entry_that_cannot_be_used_is_left_out(tmp_path: Path) -> None:
     content = read_yaml(folder.study)
     content["faults"] = {"control": {"name": "rate"}, "elsewhere": 3}
     write_yaml(folder.study, content)
-    study, verdicts, _ = build(folder)
+    found = build(folder)
+    study, verdicts = found.study, found.verdicts
     assert score_of(study, verdicts) is None and judge_arms(study)

@@ -301,7 +301,8 @@ def test_a_search_that_cannot_be_read_leaves_a_report_that_says_so(tmp_path: Pat
         plan = collect(folder).plan
         write_plan(folder, replace(plan, arms=(*plan.arms, Arm("trial=0000", "epochs=3", None, None, ("epochs=3",)))))
         finish(folder.run("trial=0000", 0), 9.0)
-    study, _, search = build(folder)
+    found = build(folder)
+    study, search = found.study, found.search
     page = (folder.path / "report.html").read_text()
     assert search is None and any(remark.startswith("search.db") for remark in study.remarks)
     assert "search.db cannot be read" in page if damage == "junk" else "search.db is not here" in page

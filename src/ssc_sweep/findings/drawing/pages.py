@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ssc_sweep.findings.drawing.plots import plain
+from ssc_sweep.lines import counted
 from ssc_sweep.study.search.space import label
 
 FINDINGS = Path(__file__).parents[1]
@@ -37,6 +38,7 @@ def environment() -> Environment:
     )
     made.filters |= {"p": _p, "number": number, "percent": lambda share: f"{share:.0%}", "overrides": label}
     made.filters["contents"] = contents
+    made.globals["counted"] = counted
     return made
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from ssc_sweep.errors import IN_STEP
 from ssc_sweep.findings.drawing.plots import plain, sparkline
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.findings.reading.run_files import RunYamls, Unreadable
@@ -207,12 +208,13 @@ def view_runs(study: Study) -> list[RunView]:
 
 
 def tracebacks(runs: Sequence[RunView]) -> list[tuple[str, list[RunView]]]:
-    """Return each distinct traceback once, with the runs that ended in it."""
+    """Return each distinct traceback once, with the runs that ended in it, whatever their step."""
     groups: dict[str, list[RunView]] = {}
     for run in runs:
         if run.status == Status.FAILED:
-            groups.setdefault(run.trace or NO_TRACE, []).append(run)
-    return list(groups.items())
+            place = "".join(line for line in run.trace.splitlines() if not line.startswith(IN_STEP))
+            groups.setdefault(place, []).append(run)
+    return [(failed[0].trace or NO_TRACE, failed) for failed in groups.values()]
 
 
 def base_config(runs: Sequence[RunView]) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import GridSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from ssc_sweep.lines import counted
 from ssc_sweep.progress import say
 from ssc_sweep.study.folder import TRIAL, of_search
 from ssc_sweep.study.search.candidate import BEST_FIRST, Candidate, Values, from_json, level_of
@@ -181,7 +182,7 @@ class Record:
         """Return where the search stands, in a few words."""
         ranked, done = self.ranked(), len(self.trials(*FINISHED))
         best = f"best {ranked[0].values[0]:.2f} ({of_search(TRIAL, ranked[0].number)})" if ranked else "no score yet"
-        return f"{done}/{n_trials} trials, {best}, {len(self.candidates())} candidates"
+        return f"{done}/{n_trials} trials, {best}, {counted(len(self.candidates()), 'candidate')}"
 
 
 def begin(study: optuna.Study, rule: Rule, confirm_seeds: int) -> Record:
