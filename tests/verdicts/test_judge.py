@@ -192,6 +192,7 @@ def test_other_validation_rows_leave_only_the_share() -> None:
     rmse, against = {"a": around(5, 30), "c": around(50, 30)}, {"a": ("a", "c")}
     found = judge_study(rmse, against, RULE, apart=["a"])["a"]
     assert found.matters.answer is Matters.APART
+    assert found.matters.n == 0 and math.isnan(found.matters.ratio), "numbers of pairs that are none"
     assert found.verdict is Verdict.MAKES_IT_WORK  # it works, and the control is shown not to
     fails = judge_study({"a": around(40, 30), "c": around(50, 30)}, against, RULE, apart=["a"])["a"]
     assert fails.verdict is Verdict.FAILS_APART

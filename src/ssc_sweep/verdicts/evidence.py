@@ -59,7 +59,7 @@ class Difference:
     """An arm against its control, seed by seed. Ratios are arm / control: below 1 is better.
 
     Attributes:
-        n: seeds at which both have a run that counts.
+        n: seeds at which both have a run that counts; 0 if they are not compared, for their rows differ.
         lost_alone, lost_alone_control: of these, seeds at which only the arm, or only the control, diverged.
         ratio: of a typical pair, exp of the centre of the log differences (fixed number of seeds: of their mean;
             seeds=auto: of their Hodges-Lehmann median); NaN without pairs.

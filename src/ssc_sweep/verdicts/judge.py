@@ -192,7 +192,8 @@ def judge_study(
     judged = {}
     for name, (arm, control) in against.items():
         level = rule.level(claims[control])
-        seen = difference(log_differences(known.get(arm, none), known.get(control, none)), level, rule)
+        pairs = (none, none) if name in apart else (known.get(arm, none), known.get(control, none))
+        seen = difference(log_differences(*pairs), level, rule)
         if name in apart:
             seen = replace(seen, answer=Matters.APART)
         judged[name] = _judgement(share(arm, level), share(control, level), seen, level, rule, most)

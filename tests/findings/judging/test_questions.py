@@ -287,6 +287,17 @@ def test_which_models_work_and_which_factors_move_the_result() -> None:
     assert "stats=all given to Flow: RMSE times 0.50 [0.50, 0.50], 6 pairs." in found.evidence
 
 
+def test_runs_on_other_rows_are_not_compared() -> None:
+    made = compared(
+        control=("Flow", BAD, ()), other=("Net", GOOD, ("model=net",)),
+        rows=("Flow", [value / 2 for value in BAD], ("split=shuffled",)),
+    )  # fmt: skip
+    made.runs["val_rows"] = ["b" if arm == "rows" else "a" for arm in made.runs["arm"]]
+    found = what_do_working_models_do(made)
+    assert "split=shuffled given to Flow: not compared, for the rows differ." in found.evidence
+    assert "What moves" not in found.answer and "RMSE times" not in " ".join(found.evidence)
+
+
 def test_a_model_that_loses_half_of_its_runs_does_not_work() -> None:
     nan = float("nan")
     found = what_do_working_models_do(

@@ -112,7 +112,7 @@ def draw_ratios(ax: Axes, rows: Sequence[tuple[str, Difference]], log_margin: fl
     ax.axvline(1, color="#444444", lw=1.2)
     for y, (label, one) in enumerate(rows):
         if one.answer is Matters.APART or not one.n:
-            note = "other rows" if one.n else "no pairs"
+            note = Matters.APART.value if one.answer is Matters.APART else "no pairs"
             ax.annotate(note, (1, y), va="center", ha="center", bbox={"fc": "white", "ec": "none", "pad": 1})
         else:
             ends = [min(max(end, math.exp(-reach)), math.exp(reach)) for end in (one.low, one.high)]

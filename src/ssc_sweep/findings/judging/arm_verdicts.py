@@ -113,12 +113,6 @@ def seen_in(study: Study, rule: Rule) -> dict[str, dict[int, Seen]]:
     return found
 
 
-def rmse_by_seed(study: Study) -> dict[str, dict[int, float]]:
-    """Return RMSE, scaled as the rule asks, by arm and seed of the runs that count; NaN for one that diverged."""
-    seen = seen_in(study, study.rule) if study.rule else {}
-    return {arm: {seed: one.rmse for seed, one in mine.items()} for arm, mine in seen.items()}
-
-
 def judge_arms(study: Study) -> list[ArmVerdict]:
     """Judge every arm of the study that has a control, all together."""
     labels = study.plan.labels

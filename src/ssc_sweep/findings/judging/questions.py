@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, rmse_by_seed, rmse_of, scaled_rmse_of
+from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, rmse_of, scaled_rmse_of, seen_in
 from ssc_sweep.findings.judging.diagnosis import (
     MOST_LINES,
     Answer,
@@ -18,6 +18,7 @@ from ssc_sweep.findings.judging.diagnosis import (
 from ssc_sweep.findings.judging.watched import watch
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.study.judged import apart
 from ssc_sweep.verdicts.evidence import Difference, difference, log_differences
 from ssc_sweep.verdicts.judge import Matters
 
@@ -92,12 +93,15 @@ def what_do_working_models_do(study: Study) -> Answer:
         return Answer(question, f"This study holds {held}: it cannot say.", ())
     working, evidence = _who_works(study, model)
     factors: dict[str, list[Difference]] = {}
-    runs = rmse_by_seed(study)
+    runs = seen_in(study, study.rule) if study.rule else {}
     for what, at, folder, other in _interventions(study, arms, model):
         if study.rule is None:
             continue
+        if apart({what: (folder, other)}, runs):
+            evidence.append(f"{what}: not compared, for the rows differ.")
+            continue
         # Each factor by itself, at 95%: this looks back over a study, and is none of its claims.
-        x = log_differences(runs.get(folder, {}), runs.get(other, {}))
+        x = log_differences(*({seed: run.rmse for seed, run in runs.get(arm, {}).items()} for arm in (folder, other)))
         seen = difference(x, study.rule.alpha, study.rule)
         if not seen.n:
             continue
