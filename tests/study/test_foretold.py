@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -38,3 +39,21 @@ def test_a_study_says_each_warning_once_and_reports_what_came_of_it(command: Com
     assert (runs.loc["control", "p_fail"] > 0.5).all() and (runs.loc["split/split=shuffled", "p_fail"] < 0.5).all()
     page = (study / "report.html").read_text()
     assert "Forecast and result" in page
+
+
+def test_columns_that_tell_the_outcome_are_named_before_anything_trains(command: Command) -> None:
+    """No verdict would show it: with such a column everything works."""
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"t": random.integers(0, 2, 80), "age": random.normal(size=80)})
+    table["before"] = random.normal(70, 10, 80)
+    table["y"] = table["t"] + random.normal(size=80)
+    table["after"] = table["before"] + table["y"]
+    table.to_csv(command.folder / "my.csv", index=False)
+    words = ["dataset=csv", "dataset.path=my.csv", "dataset.treatment=t", "dataset.outcome=y", *CODED[3:], "batch.size=10"]
+    ended = command("-m", *words, "seed=0,1")
+    lines = [line for line in ended.err.splitlines() if line.startswith("audit:")]
+    assert ended.code == 0 and len(lines) == 1, ended.err
+    assert lines[0].startswith("audit: after, before tell the outcome: R2 1.000. A result with these columns is arith")
+    assert lines[0].endswith("Leave them out: 'dataset.drop=[after,before]'")
+    assert "audit:" not in command("-m", *words, "seed=0,1", "dataset.drop=[after]", "study=t").err
+    assert "audit:" not in command("-m", *words, "seed=0,1").err, "nothing trains"

@@ -25,3 +25,12 @@ def test_two_configs_in_one_folder_are_refused(command: Command) -> None:
     assert ended.code == 2 and "would hold two different runs" in ended.err, ended.err
     assert ended.err.splitlines()[-1].startswith("error: ")
     assert command.done() == []
+
+
+def test_several_studies_in_one_command_of_hydras_basic_sweeper(command: Command) -> None:
+    words = [word for word in TINY if not word.startswith("study=")]
+    ended = command("-m", *words, "hydra/sweeper=basic", "study=a,b", "seed=0,1")
+    assert ended.code == 0, ended.err
+    outputs = command.folder / "outputs"
+    assert [len(list((outputs / study).rglob("DONE"))) for study in ("a", "b")] == [2, 2]
+    assert all((outputs / study / "study.yaml").is_file() for study in ("a", "b"))

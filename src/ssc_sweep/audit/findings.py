@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ssc_sweep.audit.characteristics import RUNS_WITH_ROWS, ColumnAudit, SplitMeasures
+from ssc_sweep.audit.characteristics import RUNS_WITH_ROWS, ColumnAudit, SplitMeasures, measure
 from ssc_sweep.audit.column_measures import FAR
-from ssc_sweep.audit.remedies import override
+from ssc_sweep.audit.remedies import ABOUT, override
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.salvage import Refusal
+from ssc_sweep.data.splitting import DataSplit
 
 # A difference between the sides counts only beyond this many standard errors; by chance one in 400 is.
 ERRORS = 3.0
@@ -87,6 +88,18 @@ def findings(
         helps = override(kind, config, beside, names, by_name)
         found.append(Finding(severity, kind, what, tuple(names), helps))
     return tuple(sorted(found, key=lambda one: RANK[one.severity]))
+
+
+def leak_lines(config: RunConfig, data: DataSplit) -> list[str]:
+    """Return a line for each leak of a split: no verdict of a study would show it."""
+    measured = measure(data, quick=True)
+    by_name = {column.name: column for column in measured.columns}
+    lines = []
+    for _, kind, what, names in _leaks(measured):
+        word = override(kind, config, {}, names, by_name)
+        some = ", ".join(names[:MOST_FAR]) + (f" and {len(names) - MOST_FAR} more" if len(names) > MOST_FAR else "")
+        lines.append(f"audit: {some} {what}. {ABOUT[kind].why}" + (f" Leave them out: {word}" if word else ""))
+    return lines
 
 
 def _error(a: float, b: float, n: float, m: float) -> float:

@@ -177,7 +177,12 @@ def run_overrides(arm: Arm, seed: int, study: StudyFolder) -> list[str]:
 
 def describe(jobs: Sequence[Job], rule: Rule, settings: dict[str, Any] | None = None) -> None:
     """Add this start to study.yaml, and arms and seeds that none of our sweepers has planned."""
-    study = jobs[0].study
+    # Hydra's basic sweeper takes several studies in one command.
+    for study in dict.fromkeys(job.study for job in jobs):
+        _describe(study, [job for job in jobs if job.study == study], rule, settings)
+
+
+def _describe(study: StudyFolder, jobs: Sequence[Job], rule: Rule, settings: dict[str, Any] | None) -> None:
     before = read_plan(study) if study.study.exists() else None
     known = {(arm.folder, seed) for arm in before.arms for seed in before.seeds} if before else set()
     new = {}

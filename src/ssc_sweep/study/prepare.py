@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssc_sweep import admission
+from ssc_sweep.audit.findings import leak_lines
 from ssc_sweep.audit.forecast import foretell, model_name
 from ssc_sweep.config import RunConfig, without_seed
 from ssc_sweep.data.cohort import HIDDEN
@@ -117,7 +118,7 @@ class Prepared:
 
     Attributes:
         notes: lines to show the user before training: how the data were read, whether code of the user's has
-            changed since, and what is forecast to fail.
+            changed since, columns that leak, and what is forecast to fail.
     """
 
     ended: dict[int, Outcome]
@@ -194,8 +195,10 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
     groups = tuple(_group(tuple(members[key]), *samples[key]) for key in members)
     with doing("forecasting which runs fail"):
         warnings = _warnings(firsts.values(), data)
+    first = next(iter(firsts.values()), None)
+    leaks = leak_lines(first, data.split(first)) if first else []
     kept = _changed_code(jobs[index] for index, outcome in before.items() if outcome.status is not Status.FAILED)
-    return Prepared(before, groups, (*data.notes, *kept, *warnings))
+    return Prepared(before, groups, (*data.notes, *kept, *leaks, *warnings))
 
 
 def _changed_code(ended: Iterable[Job]) -> list[str]:
