@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.processes import begin, of_session
+from tests.processes import Started, begin, of_session
 
 BASE = ("-m", "dataset_size=n100", "covariates=confounders", "model.width=16", "study=s")
 MANY = ("epochs=10", "seed=range(0,16)", "optimizer.lr=1e-4,1e-3")
@@ -32,6 +32,7 @@ TINY = (*BASE, *MANY, "workers=2", "save_weights=none")
 FEW = ("epochs=2", "seed=0,1", "optimizer.lr=1e-4,1e-3")
 TABLES = "run_files=tables"
 UNSTEADY = ["seconds", "stack", "overrides"]
+Start = Callable[..., Started]
 Run = Callable[..., tuple[int, str]]  # run(folder, *words): the exit code of a command, and what stood on stderr
 
 
@@ -59,24 +60,31 @@ def done_in_tables(folder: Path, done: Path) -> bytes:
 
 
 def kills(
-    folder: Path, times: int, draw: random.Random, *more: str, runs: Sequence[str] = MANY, run: Run = ended
+    folder: Path,
+    times: int,
+    draw: random.Random,
+    *more: str,
+    runs: Sequence[str] = MANY,
+    run: Run = ended,
+    start: Start = begin,
 ) -> None:
     """Kill the command or one of its workers `times` times; the study must come out as if nobody had.
 
     Args:
         run: runs the commands that nobody kills.
+        start: starts those that are killed.
     """
     words = (*BASE, *runs, "workers=2", "save_weights=none", *more)
     whole = folder / "whole"
     whole.mkdir()
-    start = time.monotonic()
+    before_it = time.monotonic()
     code, err = run(whole, *words)
     assert code == 0, err
-    length = time.monotonic() - start
+    length = time.monotonic() - before_it
     for i in range(times):
         place = folder / f"kill_{i}"
         place.mkdir()
-        process = begin(place, *words)
+        process = start(place, *words)
         while not list(place.glob("outputs/s/**/config.yaml")) and process.poll() is None:
             time.sleep(0.01)
         time.sleep(draw.uniform(0, length / 3))

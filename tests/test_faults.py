@@ -18,6 +18,7 @@ from ssc_sweep.findings.reading.collect import read
 from ssc_sweep.study.folder import StudyFolder
 from tests import faults
 from tests.command import TINY, Command, make_command, run_here
+from tests.processes import Forked
 
 command = pytest.fixture(make_command)
 LONG = int(os.environ.get("SSC_SWEEP_EXAMPLES", "0"))
@@ -31,7 +32,7 @@ FUZZ = settings(
 def test_killed_and_started_again_it_is_the_same_study(tmp_path: Path, times: int, more: tuple[str, ...]) -> None:
     """A worker, then the command itself."""
     runs = ("epochs=4", "seed=range(0,5)", "optimizer.lr=1e-4,1e-3", "report=false")
-    faults.kills(tmp_path, times, random.Random(7), *more, runs=runs, run=run_here)
+    faults.kills(tmp_path, times, random.Random(7), *more, runs=runs, run=run_here, start=Forked)
 
 
 def test_a_cut_file_is_noticed_or_made_again(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from ssc_sweep.study import slurm_and_ray
 from ssc_sweep.study.job import Stack
 from tests.command import TINY, Command, make_command
-from tests.processes import begin, python_path, wait_for
+from tests.processes import Forked, python_path, wait_for
 from tests.study.misbehaving import failing
 
 command = pytest.fixture(make_command)
@@ -155,7 +155,7 @@ def test_a_task_that_slurm_loses_is_sent_again(command: Command) -> None:
 
 @pytest.mark.usefixtures("slurm")
 def test_ctrl_c_takes_the_tasks_back(command: Command) -> None:
-    process = begin(command.folder, "-m", *TINY, "epochs=50", *failing("Sleeps"), "seed=range(0,4)", *SLURM)
+    process = Forked(command.folder, "-m", *TINY, "epochs=50", *failing("Sleeps"), "seed=range(0,4)", *SLURM)
     wait_for(process, command.folder, "outputs/s/.board-*/*.progress")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)

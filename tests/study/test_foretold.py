@@ -49,7 +49,14 @@ def test_columns_that_tell_the_outcome_are_named_before_anything_trains(command:
     table["y"] = table["t"] + random.normal(size=80)
     table["after"] = table["before"] + table["y"]
     table.to_csv(command.folder / "my.csv", index=False)
-    words = ["dataset=csv", "dataset.path=my.csv", "dataset.treatment=t", "dataset.outcome=y", *CODED[3:], "batch.size=10"]
+    words = [
+        "dataset=csv",
+        "dataset.path=my.csv",
+        "dataset.treatment=t",
+        "dataset.outcome=y",
+        *CODED[3:],
+        "batch.size=10",
+    ]
     ended = command("-m", *words, "seed=0,1")
     lines = [line for line in ended.err.splitlines() if line.startswith("audit:")]
     assert ended.code == 0 and len(lines) == 1, ended.err

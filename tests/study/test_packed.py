@@ -18,7 +18,7 @@ from ssc_sweep.study import execute as module
 from ssc_sweep.study import packed
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from tests.command import REPORTED, TINY, Command, Ended, make_command
-from tests.processes import begin, python_path
+from tests.processes import Forked, python_path
 from tests.study.misbehaving import failing
 
 command = pytest.fixture(make_command)
@@ -232,9 +232,9 @@ def test_a_packed_run_of_another_config_is_refused(command: Command) -> None:
 
 
 def test_two_commands_share_a_study_and_train_each_run_once(tmp_path: Path, command: Command) -> None:
-    words = ("-m", *TINY, "epochs=20", "dataset.rows=400", "workers=1", "seed=range(0,40)", "save_weights=none")
+    words = ("-m", *TINY, "epochs=20", "dataset.rows=400", "seed=range(0,40)", "save_weights=none")
     assert command(*words, f"outputs={tmp_path}/alone").code == 0
-    processes = [begin(tmp_path, *words, TABLES) for _ in range(2)]
+    processes = [Forked(tmp_path, *words, TABLES) for _ in range(2)]
     for process in processes:
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0 and "40 runs: 40 finished" in out, err
@@ -253,7 +253,7 @@ def test_a_run_that_was_packed_before_it_was_claimed_is_not_trained(
     train = module.run_stack
 
     def late(*given: Any) -> Any:
-        process = begin(command.folder, *grid())
+        process = Forked(command.folder, *grid())
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         monkeypatch.setattr(module, "train", None)
@@ -273,7 +273,7 @@ RAY = ("hydra/launcher=stack_ray", "hydra.launcher.tasks=2")
 def test_every_launcher_packs(tmp_path: Path, command: Command, words: tuple[str, ...]) -> None:
     kept = []
     for _ in range(2):
-        process = begin(tmp_path, *(word for word in grid() if word != "workers=0"), *words)
+        process = Forked(tmp_path, *(word for word in grid() if word != "workers=0"), *words)
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0 and "4 runs: 4 finished" in out, err
         assert sorted(runs(command)["seed"]) == [0, 1, 2, 3] and folders(command) == []
@@ -376,7 +376,7 @@ def test_a_run_that_is_packed_while_it_is_read_is_found(command: Command, moment
     study.look()
     run = study.run("control", 0)
     expected = run.read(run.metrics)
-    process = begin(command.folder, *grid(2))
+    process = Forked(command.folder, *grid(2))
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0 and not run.path.exists(), err
     if moment == "has":

@@ -16,7 +16,7 @@ from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Stack, Status, make_job
 from ssc_sweep.study.workers import Workers
 from tests.command import TINY, Command, make_command
-from tests.processes import begin, of_session, wait_for
+from tests.processes import Forked, begin, of_session, wait_for
 from tests.study.misbehaving import failing
 
 command = pytest.fixture(make_command)
@@ -51,7 +51,7 @@ def test_a_failure_costs_its_own_run_and_no_other(command: Command, name: str, s
 
 def test_a_worker_that_is_killed_from_outside_costs_nothing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSC_SWEEP_TEST_MARK", str(command.folder / "mark"))
-    process = begin(command.folder, *STUDY, *failing("KilledOnce"))
+    process = Forked(command.folder, *STUDY, *failing("KilledOnce"))
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert (command.folder / "mark").exists() and len(command.done()) == 4
@@ -59,7 +59,7 @@ def test_a_worker_that_is_killed_from_outside_costs_nothing(command: Command, mo
 
 def test_a_dead_worker_of_a_launcher_of_hydras_is_one_line(command: Command) -> None:
     words = ("-m", *TINY, *failing("Killed"), "seed=range(0,3)", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    process = begin(command.folder, *words)
+    process = Forked(command.folder, *words)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1 and "Traceback" not in err, err
     assert err.splitlines()[-1].startswith("error: a worker process was killed, or ran out of memory"), err
@@ -110,7 +110,7 @@ def test_a_stop_ends_every_process_and_the_same_command_goes_on(
     tmp_path: Path, command: Command, sent: signal.Signals, code: int, to_all: bool, many: bool
 ) -> None:
     words = (*TINY, "epochs=3", *failing("Sleeps"), *(("-m", "workers=2", "seed=range(0,4)") if many else ()))
-    process = begin(tmp_path, *words)
+    process = begin(tmp_path, *words) if many else Forked(tmp_path, *words)
     wait_for(process, tmp_path, "outputs/s/.board-*/*.progress" if many else "outputs/s/**/config.yaml")
     start = time.monotonic()
     os.killpg(process.pid, sent) if to_all else os.kill(process.pid, sent)
@@ -131,10 +131,10 @@ def test_a_stop_ends_every_process_and_the_same_command_goes_on(
 
 
 def test_two_processes_share_a_study_and_train_each_run_once(tmp_path: Path, command: Command) -> None:
-    words = ("-m", *TINY, "epochs=20", "dataset.rows=400", "workers=1", "seed=range(0,40)", "save_weights=none")
+    words = ("-m", *TINY, "epochs=20", "dataset.rows=400", "seed=range(0,40)", "save_weights=none")
     alone = command(*words, f"outputs={tmp_path}/alone")
     assert alone.code == 0, alone.err
-    processes = [begin(tmp_path, *words) for _ in range(2)]
+    processes = [Forked(tmp_path, *words) for _ in range(2)]
     for process in processes:
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0 and "40 runs: 40 finished" in out, err
@@ -150,7 +150,7 @@ def test_a_run_that_another_process_trains_is_waited_for(tmp_path: Path) -> None
     mine = RunFolder(tmp_path / "outputs/s/control/seed=0")
     lock = mine.claim()
     assert lock is not None
-    process = begin(tmp_path, "-m", *TINY, "workers=1", "seed=0,1")
+    process = Forked(tmp_path, "-m", *TINY, "seed=0,1")
     wait_for(process, tmp_path, "outputs/s/control/seed=1/DONE")
     time.sleep(0.5)
     assert process.poll() is None and not mine.done.exists()

@@ -16,14 +16,14 @@ from optuna.trial import TrialState
 
 from ssc_sweep.study.folder import read_yaml
 from tests.command import Command, make_command
-from tests.processes import begin
+from tests.processes import Forked
 from tests.study.search.small import EASY, IMPOSSIBLE, SMALL, load
 
 command = pytest.fixture(make_command)
 
 
-def start(folder: Path, *words: str, target: str = IMPOSSIBLE) -> subprocess.Popen[str]:
-    return begin(folder, *SMALL, target, *words)
+def start(folder: Path, *words: str, target: str = IMPOSSIBLE) -> Forked:
+    return Forked(folder, *SMALL, target, *words)
 
 
 def test_killed_and_started_again_it_goes_on(tmp_path: Path, command: Command) -> None:
