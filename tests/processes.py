@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,8 +42,8 @@ class Forked:
     def __init__(self, folder: Path, *words: str) -> None:
         forks = multiprocessing.get_context("forkserver")
         forks.set_forkserver_preload([*PRELOADED, "ssc_sweep.findings.report"])
-        self._said = tempfile.TemporaryDirectory()
-        self._process = forks.Process(target=_command, args=(folder, words, self._said.name, dict(os.environ)))
+        self._said = Path(tempfile.mkdtemp())
+        self._process = forks.Process(target=_command, args=(folder, words, self._said, dict(os.environ)))
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -61,20 +62,18 @@ class Forked:
         """Wait until it ends: what it wrote to stdout and stderr."""
         self._process.join(timeout)
         assert self._process.exitcode is not None, f"it still runs after {timeout} s"
-        return self._read("out"), self._read("err")
-
-    def _read(self, stream: str) -> str:
-        path = Path(self._said.name, stream)
-        return path.read_text() if path.exists() else ""
+        found = [path.read_text() if path.exists() else "" for path in (self._said / "out", self._said / "err")]
+        shutil.rmtree(self._said)
+        return found[0], found[1]
 
 
-def _command(folder: Path, words: tuple[str, ...], said: str, env: dict[str, str]) -> None:
+def _command(folder: Path, words: tuple[str, ...], said: Path, env: dict[str, str]) -> None:
     """Become the process that `python -m ssc_sweep <words>` would be."""
     os.setsid()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, stream in (("out", 1), ("err", 2)):
-        os.dup2(os.open(Path(said, name), os.O_WRONLY | os.O_CREAT, 0o600), stream)
+        os.dup2(os.open(said / name, os.O_WRONLY | os.O_CREAT, 0o600), stream)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"})

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ssc_sweep.study import execute as module
 from ssc_sweep.study import packed
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from tests.command import REPORTED, TINY, Command, Ended, make_command
-from tests.processes import Forked, python_path
+from tests.processes import Forked, Started, begin, python_path
 from tests.study.misbehaving import failing
 
 command = pytest.fixture(make_command)
@@ -232,13 +232,13 @@ def test_a_packed_run_of_another_config_is_refused(command: Command) -> None:
 
 
 def test_two_commands_share_a_study_and_train_each_run_once(tmp_path: Path, command: Command) -> None:
-    words = ("-m", *TINY, "epochs=20", "dataset.rows=400", "seed=range(0,40)", "save_weights=none")
+    words = ("-m", *TINY, "epochs=6", "dataset.rows=200", "seed=range(0,24)", "save_weights=none")
     assert command(*words, f"outputs={tmp_path}/alone").code == 0
     processes = [Forked(tmp_path, *words, TABLES) for _ in range(2)]
     for process in processes:
         out, err = process.communicate(timeout=240)
-        assert process.returncode == 0 and "40 runs: 40 finished" in out, err
-    assert sorted(runs(command)["seed"]) == list(range(40)) and folders(command) == []
+        assert process.returncode == 0 and "24 runs: 24 finished" in out, err
+    assert sorted(runs(command)["seed"]) == list(range(24)) and folders(command) == []
 
     def numbers(outputs: str) -> pd.DataFrame:
         return pd.read_csv(tmp_path / outputs / "s/summary.csv").drop(columns=["seconds", "stack", "overrides"])
@@ -269,11 +269,17 @@ LOCAL = ("hydra/launcher=stack_slurm", "hydra.launcher.tasks=2", "hydra.launcher
 RAY = ("hydra/launcher=stack_ray", "hydra.launcher.tasks=2")
 
 
-@pytest.mark.parametrize("words", [LOCAL, RAY, ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")])
-def test_every_launcher_packs(tmp_path: Path, command: Command, words: tuple[str, ...]) -> None:
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+
+# joblib starts no processes from one that is forked.
+@pytest.mark.parametrize(("words", "start"), [(LOCAL, Forked), (RAY, Forked), (JOBLIB, begin)])
+def test_every_launcher_packs(
+    tmp_path: Path, command: Command, words: tuple[str, ...], start: Callable[..., Started]
+) -> None:
     kept = []
     for _ in range(2):
-        process = Forked(tmp_path, *(word for word in grid() if word != "workers=0"), *words)
+        process = start(tmp_path, *(word for word in grid() if word != "workers=0"), *words)
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0 and "4 runs: 4 finished" in out, err
         assert sorted(runs(command)["seed"]) == [0, 1, 2, 3] and folders(command) == []

@@ -59,7 +59,7 @@ def test_a_worker_that_is_killed_from_outside_costs_nothing(command: Command, mo
 
 def test_a_dead_worker_of_a_launcher_of_hydras_is_one_line(command: Command) -> None:
     words = ("-m", *TINY, *failing("Killed"), "seed=range(0,3)", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    process = Forked(command.folder, *words)
+    process = begin(command.folder, *words)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1 and "Traceback" not in err, err
     assert err.splitlines()[-1].startswith("error: a worker process was killed, or ran out of memory"), err
@@ -116,7 +116,9 @@ def test_a_stop_ends_every_process_and_the_same_command_goes_on(
     os.killpg(process.pid, sent) if to_all else os.kill(process.pid, sent)
     _, err = process.communicate(timeout=30)
     assert process.returncode == code, err
-    assert time.monotonic() - start < 5 + 5 * (os.getloadavg()[0] > 3), "a stop within 5 s"
+    assert time.monotonic() - start < 5 * max(1, os.getloadavg()[0] / 2), (
+        "a stop within 5 s, where the machine is not busy"
+    )
     for _ in range(100):
         if not of_session(process.pid):
             break
@@ -131,13 +133,13 @@ def test_a_stop_ends_every_process_and_the_same_command_goes_on(
 
 
 def test_two_processes_share_a_study_and_train_each_run_once(tmp_path: Path, command: Command) -> None:
-    words = ("-m", *TINY, "epochs=20", "dataset.rows=400", "seed=range(0,40)", "save_weights=none")
+    words = ("-m", *TINY, "epochs=6", "dataset.rows=200", "seed=range(0,24)", "save_weights=none")
     alone = command(*words, f"outputs={tmp_path}/alone")
     assert alone.code == 0, alone.err
     processes = [Forked(tmp_path, *words) for _ in range(2)]
     for process in processes:
         out, err = process.communicate(timeout=240)
-        assert process.returncode == 0 and "40 runs: 40 finished" in out, err
+        assert process.returncode == 0 and "24 runs: 24 finished" in out, err
 
     def numbers(outputs: str) -> pd.DataFrame:
         return pd.read_csv(tmp_path / outputs / "s" / "summary.csv").drop(columns=["seconds", "stack", "overrides"])
