@@ -111,9 +111,15 @@ def test_a_report_is_made_again_only_where_what_it_shows_has_changed(
     shown = [command(*words, "seeds=2").out, command(*words, "seeds=2").out]
     assert shown[0] == shown[1] and len(drawn) == 1
     assert command(*words, "seeds=3").code == 0 and len(drawn) == 2
-    for removed in (page, page.with_name("verdicts.csv"), page.with_name("summary.csv")):
-        removed.unlink()
-        assert command(*words, "seeds=3").code == 0 and removed.is_file()
+    tables = {path: path.read_bytes() for path in (page.with_name("verdicts.csv"), page.with_name("summary.csv"))}
+    for path, content in tables.items():
+        path.write_bytes(content[:100])
+        assert command(*words, "seeds=3").code == 0 and path.read_bytes() == content
+    assert len(drawn) == 2
+    for damage in (page.unlink, lambda: os.truncate(page, 5000), lambda: shutil.rmtree(page.parent / "figures")):
+        damage()
+        assert command(*words, "seeds=3").code == 0
+        assert page.read_text().endswith("</html>") and (page.parent / "figures").is_dir()
     assert len(drawn) == 5
     (page.parent / "control/seed=0/history.csv").write_text("kind,ep")
     assert command(*words, "seeds=3").code == 1 and len(drawn) == 6, "a run that cannot be read is left out of it"

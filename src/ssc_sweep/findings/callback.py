@@ -69,10 +69,10 @@ def _show(folder: StudyFolder, with_report: bool) -> None:
     if found.search is None or found.study.plan.hypotheses:  # hypotheses tested on the winner of a search
         print_study(found.study.without_search(), found.verdicts)
     try:
-        if with_report and not found.are_written():
+        if with_report:
             with doing("writing the report"):
-                write(found)
-        elif not with_report:
+                write(found, again=False)
+        else:
             write_tables(found)
             (folder.path / "report.html").unlink(missing_ok=True)  # it would be that of an earlier command
     except (UserError, OSError) as error:

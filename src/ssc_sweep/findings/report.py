@@ -6,6 +6,7 @@ Everything in a study folder is untrusted text: the templates escape it, and CSV
 import hashlib
 import importlib.metadata
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,8 +61,8 @@ from ssc_sweep.study.hypothesis import Arm, folder_name
 from ssc_sweep.verdicts.scoring import Naming
 from ssc_sweep.writing import write_text
 
-REPORT, VERDICTS = "report.html", "verdicts.csv"
-HEAD = 4096  # characters of a page that hold its head
+REPORT = "report.html"
+MARK = 200  # bytes at the end of a page, which hold what it was made of
 MOST_CHAPTERS = 10  # sets of figures; each takes 2 s to draw and 0.5 MB of the page
 MOST_COLUMNS = 6  # scores and probes that a table shows at once: more do not fit a screen 1280 pixels wide
 MOST_LISTED = 200  # runs that are left out, a line each; summary.csv has all
@@ -330,16 +331,16 @@ class Findings:
         begun = {key: value for key, value in study.provenance.items() if key != "later"}
         return hashlib.sha256(f"{study.plan}\n{begun}\n{self.summary}\n{version}".encode()).hexdigest()
 
-    def are_written(self) -> bool:
-        """Return whether the tables and the report in the study's folder are those of these findings."""
-        folder, made_of = self.study.folder, self.made_of
+    def are_shown(self) -> bool:
+        """Return whether the report in the study's folder, and its figures, show these findings."""
+        folder = self.study.folder.path
         try:
-            with (folder.path / REPORT).open(encoding="utf-8", errors="replace") as file:
-                there = made_of and f'content="{made_of}"' in file.read(HEAD)
+            with (folder / REPORT).open("rb") as file:
+                file.seek(-MARK, os.SEEK_END)
+                there = bool(self.made_of) and self.made_of.encode() in file.read()  # at the end: the page is whole
         except OSError:
             return False
-        beside = folder.summary, folder.path / VERDICTS, folder.path / "figures"
-        return bool(there) and all(path.exists() for path in beside)
+        return there and (folder / "figures").is_dir()
 
 
 def examine(folder: StudyFolder) -> Findings:
@@ -361,19 +362,24 @@ def write_tables(found: Findings) -> None:
     study, verdicts = found.study, found.verdicts
     write_text(study.folder.summary, found.summary)
     table = pd.DataFrame([v.row() for v in verdicts], columns=None if verdicts else list(NAMES))
-    write_text(study.folder.path / VERDICTS, as_csv(table))
+    write_text(study.folder.path / "verdicts.csv", as_csv(table))
     contrasts = contrasts_csv(factorials_of(study))
     if len(contrasts):
         write_text(study.folder.path / "contrasts.csv", as_csv(contrasts))
 
 
-def write(found: Findings) -> None:
+def write(found: Findings, again: bool = True) -> None:
     """Write the tables, figures/ and report.html.
+
+    Args:
+        again: also draw the figures and the page if those that lie there show the same.
 
     Raises:
         UserError: one of them cannot be written.
     """
     write_tables(found)
+    if not again and found.are_shown():
+        return
     study, verdicts, search = found.study, found.verdicts, found.search
     # The trials of a search are too many to draw one by one.
     drawn = [] if search and not verdicts else draw(study.without_search() if search else study)
@@ -382,15 +388,7 @@ def write(found: Findings) -> None:
 
 
 def build(folder: StudyFolder, again: bool = True) -> Findings:
-    """Read a study and write its findings.
-
-    Args:
-        again: also if the report that lies there shows the same runs.
-
-    Raises:
-        UserError: they cannot be written.
-    """
+    """Read a study and write its findings; see `write`."""
     found = examine(folder)
-    if again or not found.are_written():
-        write(found)
+    write(found, again)
     return found
