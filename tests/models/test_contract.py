@@ -222,6 +222,7 @@ def test_repeated_stacked_and_without_probes_it_is_the_same_run(
 EFFECT = [
     *("dataset=synthetic", "dataset.rows=2000", "dataset.d_x=4", "dataset.wave_columns=0", "dataset.confounding=0"),
     *("dataset.noise=1", "dataset.effect=3", "split=shuffled", "epochs=20", "batch.size=50", "optimizer.lr=2e-3"),
+    "probes=false",
 ]
 
 

@@ -117,7 +117,7 @@ class Circuit(nn.Module):
         numpy_state = np.random.get_state()  # noqa: NPY002
         try:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(int(draw.integers(2**31)))
+                torch.default_generator.manual_seed(int(draw.integers(2**31)))
                 np.random.seed(int(draw.integers(2**31)))  # noqa: NPY002
                 self._build(components, pairs, min(depth, int(math.log2(d_x))), repetitions, regions, leaves)
         finally:

@@ -20,14 +20,18 @@ ROWS_AT_ONCE = 256
 
 @contextmanager
 def measuring(model: Predictor) -> Iterator[None]:
-    """Enter eval mode without gradients; then restore the modes and torch's global generator.
+    """Enter eval mode without gradients; then restore the modes and the global generator of the model's device.
 
     Modules that draw while they predict draw the same numbers each time.
     """
     # Each module's own mode: a user may have frozen a part of a model in eval mode.
     modes = [(module, module.training) for module in model.modules()]
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.device.type == "cuda"}
+    with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        # torch.manual_seed would note the call stack for each kind of device, which takes longer than a step.
+        torch.default_generator.manual_seed(0)
+        for device in devices:
+            torch.cuda.default_generators[device.index].manual_seed(0)
         model.eval()
         try:
             yield
