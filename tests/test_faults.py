@@ -50,7 +50,7 @@ def test_starts_and_stops_leave_nothing(tmp_path: Path) -> None:
 
 ROOM = """
 import resource, psutil
-import ssc_sweep.findings.print_study, ssc_sweep.study.execute
+import ssc_sweep.findings.print_study, ssc_sweep.findings.report, ssc_sweep.study.execute
 from ssc_sweep.__main__ import main
 resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + 400 * 2**20,) * 2)
 main()

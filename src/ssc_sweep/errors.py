@@ -57,9 +57,9 @@ class RunsFailed(Unsuccessful):
 
     def __init__(self, failed: int, total: int, first: str, ending: str = "") -> None:
         super().__init__(
-            f"{failed} of {total} runs failed, the first with {first}. The file FAILED in each one's folder has the "
-            f"traceback.{ending} To try them again: the same command with retry=failed, and with study=<name of its "
-            "folder> if it had none."
+            f"{failed} of {total} runs failed, the first with {first.rstrip('.')}. The file FAILED in each one's "
+            f"folder has the traceback.{ending} To try them again: the same command with retry=failed, and with "
+            "study=<name of its folder> if it had none."
         )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ssc_sweep.audit import column_measures as by_column
 from ssc_sweep.audit import distance
-from ssc_sweep.audit.arrays import MOST_ROWS, some_rows
+from ssc_sweep.audit.arrays import LARGEST, MOST_ROWS, some_rows
 from ssc_sweep.audit.column_measures import FAR, ColumnReach
 from ssc_sweep.audit.leaks import Leak, Side, leaks
 from ssc_sweep.audit.values import Small, small_columns, suspected_codes
@@ -84,6 +84,12 @@ def characteristics(data: DataSplit, quick: bool = False) -> dict[str, float]:
         quick: leave out those that are not quick (the domain classifier), and draw fewer rows for the distances.
     """
     return measure(data, quick).characteristics
+
+
+def measurable(data: DataSplit) -> bool:
+    """Return whether the squares of all values are finite."""
+    values = (array for rows in (data.train, data.val) for array in (rows.x, rows.y))
+    return all(np.abs(array).max(initial=0.0) <= LARGEST for array in values)
 
 
 def only(data: DataSplit, names: Collection[str]) -> dict[str, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ssc_sweep.audit.characteristics import RUNS_WITH_ROWS, ColumnAudit, SplitMeasures, measure
+from ssc_sweep.audit.characteristics import RUNS_WITH_ROWS, ColumnAudit, SplitMeasures, measurable, measure
 from ssc_sweep.audit.column_measures import FAR
 from ssc_sweep.audit.remedies import ABOUT, override
 from ssc_sweep.config import RunConfig
@@ -92,6 +92,8 @@ def findings(
 
 def leak_lines(config: RunConfig, data: DataSplit) -> list[str]:
     """Return a line for each leak of a split: no verdict of a study would show it."""
+    if not measurable(data):
+        return []
     measured = measure(data, quick=True)
     by_name = {column.name: column for column in measured.columns}
     lines = []

@@ -25,11 +25,10 @@ import numpy as np
 import yaml
 from pydantic import Field
 
-from ssc_sweep.audit.arrays import LARGEST
-from ssc_sweep.audit.characteristics import only
+from ssc_sweep.audit.characteristics import measurable, only
 from ssc_sweep.audit.definitions import BY_NAME
 from ssc_sweep.config import RunConfig
-from ssc_sweep.data.splitting import DataSplit, Rows
+from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.schema import Section
 
 SCALES: dict[str, Callable[[Any], Any]] = {"identity": np.asarray, "log1p": np.log1p, "log": np.log}
@@ -127,14 +126,10 @@ def foretell(config: RunConfig, data: DataSplit) -> Forecast | None:
     """Return the forecast for a run on its rows; None if the model has no coefficients or squares are not finite."""
     name = model_name(config.model)
     model = _known().get(name)
-    if model is None or _extreme(data.train) or _extreme(data.val):
+    if model is None or not measurable(data):
         return None
     needed = [term.characteristic for term in model.terms]
     return Forecast(name, *forecast(only(data, needed), model))
-
-
-def _extreme(rows: Rows) -> bool:
-    return any(np.abs(values).max(initial=0.0) > LARGEST for values in (rows.x, rows.y))
 
 
 @dataclass(frozen=True)

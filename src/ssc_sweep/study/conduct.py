@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ssc_sweep import admission
-from ssc_sweep.progress import passing, progress_bar
+from ssc_sweep.progress import passing, progress_bar, say
 from ssc_sweep.steering import Running
 from ssc_sweep.study import packed
 from ssc_sweep.study.cut import cut
@@ -94,6 +94,7 @@ def conduct(
     arms = [str(job.folder.path.parent) for job in jobs]
     parts = cut(prepared.groups, arms, workers, int(budget / workers), device, decide is not None)
     if running.dry_run:
+        say(prepared.notes)
         show(jobs, prepared, parts, workers, device, packs)
         site.show(len(parts))
         return [None] * len(jobs)

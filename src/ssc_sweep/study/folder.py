@@ -172,13 +172,15 @@ class RunFolder:
         return "the folder of that run" if row is None else f"{row.table}, the table of its stack"
 
     def written(self) -> float:
-        """Return when a finished run was written, in seconds since 1970.
+        """Return when a run that finished or failed was written, in seconds since 1970.
 
         Raises:
             OSError: it cannot be told.
         """
         row = packed.find(self.path)
-        return (self.done if row is None else row.table).stat().st_mtime
+        if row is not None:
+            return row.table.stat().st_mtime
+        return (self.done if self.done.exists() else self.failed).stat().st_mtime
 
     def unpack(self) -> None:
         """Write the folder of a run that lies in a table, DONE last. The table still counts.

@@ -17,6 +17,7 @@ from ssc_sweep.data.cohort import HIDDEN
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.errors import DoesNotFit, UserError
+from ssc_sweep.lines import counted
 from ssc_sweep.models.choice import choose
 from ssc_sweep.models.contract import Sizes
 from ssc_sweep.progress import doing, passing
@@ -197,15 +198,15 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
         warnings = _warnings(firsts.values(), data)
     first = next(iter(firsts.values()), None)
     leaks = leak_lines(first, data.split(first)) if first else []
-    kept = _changed_code(jobs[index] for index, outcome in before.items() if outcome.status is not Status.FAILED)
+    kept = _changed_code((jobs[index], outcome) for index, outcome in before.items())
     return Prepared(before, groups, (*data.notes, *kept, *leaks, *warnings))
 
 
-def _changed_code(ended: Iterable[Job]) -> list[str]:
+def _changed_code(ended: Iterable[tuple[Job, Outcome]]) -> list[str]:
     """Return a line for each file of the user's code that has changed since some of these runs were trained with it."""
     files: dict[str, Path | None] = {}
-    changed: dict[Path, int] = {}
-    for job in ended:
+    changed: dict[tuple[Path, bool], int] = {}
+    for job, outcome in ended:
         nodes = job.config.model, job.config.dataset, job.config.optimizer
         for target in (str(node["_target_"]) for node in nodes):
             if admission.is_ours(target):
@@ -214,11 +215,16 @@ def _changed_code(ended: Iterable[Job]) -> list[str]:
                 files[target] = admission.file_of(target)
             file = files[target]
             if file is not None and file.stat().st_mtime > job.folder.written():
-                changed[file] = changed.get(file, 0) + 1
+                kind = file, outcome.status is Status.FAILED
+                changed[kind] = changed.get(kind, 0) + 1
+    then = {
+        True: "failed: retry=failed tries them again.",
+        False: "ended; they stay as they are. If the change alters results, choose another study=<name>, so that all "
+        "runs have the new code.",
+    }
     return [
-        f"{file.name} has changed since {count:,} of these runs ended; they stay as they are. If the change alters "
-        "results, choose another study=<name>, so that all runs have the new code."
-        for file, count in changed.items()
+        f"{file.name} has changed since {counted(count, 'run')} of these {then[failed]}"
+        for (file, failed), count in changed.items()
     ]
 
 

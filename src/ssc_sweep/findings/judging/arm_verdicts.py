@@ -162,7 +162,7 @@ def _no_verdict(study: Study, arm: Arm, runs: Runs) -> str:
         folder = arm.folder if whose == "its" else arm.control
         ended = study.ended[study.ended["arm"] == folder]
         if not found and len(ended):
-            return f"No verdict: {whose} runs failed ({len(ended)} of {len(ended)}), which says nothing of the model."
+            return f"No verdict: {whose} runs failed ({len(ended)} of {len(ended)}), and a failed run has no result."
     return "No verdict: no seed at which both the arm and its control have ended."
 
 

@@ -50,10 +50,9 @@ def which_hyperparameters_matter(study: Study, verdicts: Sequence[ArmVerdict]) -
             continue
         seen = judgement.matters
         groups.setdefault(seen.answer, []).append(verdict.arm.label)
-        evidence.append(
-            f"{verdict.arm.label}: {verdict.sentence} RMSE times {seen.ratio:.2f} [{seen.low:.2f}, {seen.high:.2f}], "
-            f"works in {judgement.works.works} of {judgement.works.n}."
-        )
+        times = f" RMSE times {seen.ratio:.2f} [{seen.low:.2f}, {seen.high:.2f}]," if seen.n else ""
+        works = f"works in {judgement.works.works} of {judgement.works.n}."
+        evidence.append(f"{verdict.arm.label}: {verdict.sentence}{times} {works}")
     if not groups:
         instead = ": it is a search, whose importances stand above" if study.is_search else ""
         return Answer(question, f"This study tests no hypothesis{instead}.", ())
