@@ -17,7 +17,6 @@ from ssc_sweep.data.cohort import HIDDEN
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.errors import DoesNotFit, UserError
-from ssc_sweep.lines import counted
 from ssc_sweep.models.choice import choose
 from ssc_sweep.models.contract import Sizes
 from ssc_sweep.progress import doing, passing
@@ -223,7 +222,7 @@ def _changed_code(ended: Iterable[tuple[Job, Outcome]]) -> list[str]:
         "runs have the new code.",
     }
     return [
-        f"{file.name} has changed since {counted(count, 'run')} of these {then[failed]}"
+        f"{file.name} has changed since {count:,} of these runs {then[failed]}"
         for (file, failed), count in changed.items()
     ]
 
