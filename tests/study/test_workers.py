@@ -116,9 +116,7 @@ def test_a_stop_ends_every_process_and_the_same_command_goes_on(
     os.killpg(process.pid, sent) if to_all else os.kill(process.pid, sent)
     _, err = process.communicate(timeout=30)
     assert process.returncode == code, err
-    assert time.monotonic() - start < 5 * max(1, os.getloadavg()[0] / 2), (
-        "a stop within 5 s, where the machine is not busy"
-    )
+    assert time.monotonic() - start < 5 + 5 * (os.getloadavg()[0] > 3), "a stop within 5 s"
     for _ in range(100):
         if not of_session(process.pid):
             break

@@ -26,6 +26,7 @@ LEAK_R2, LEAK_AUC = 0.99, 0.95  # no covariate measured beforehand is known to p
 ROWS_PER_COLUMN, TOO_FEW_PER_COLUMN = 10, 2
 FEWEST_IN_ARM = 10
 APART_AUC, APART_P = 0.7, 0.01
+LEAKS = OUTCOME_LEAK, TREATMENT_LEAK = "outcome leak", "treatment leak"  # kinds
 MOST_FAR = 8  # columns that are named if all of them contribute
 
 
@@ -94,14 +95,14 @@ def leak_lines(config: RunConfig, data: DataSplit) -> list[str]:
     """Return a line for each leak of a split: no verdict of a study would show it."""
     if not measurable(data):
         return []
-    measured = measure(data, quick=True)
-    by_name = {column.name: column for column in measured.columns}
-    lines = []
-    for _, kind, what, names in _leaks(measured):
-        word = override(kind, config, {}, names, by_name)
-        some = ", ".join(names[:MOST_FAR]) + (f" and {len(names) - MOST_FAR} more" if len(names) > MOST_FAR else "")
-        lines.append(f"audit: {some} {what}. {ABOUT[kind].why}" + (f" Leave them out: {word}" if word else ""))
-    return lines
+    found = findings(measure(data, quick=True), config)
+    return [_leak_line(one) for one in found if one.kind in LEAKS]
+
+
+def _leak_line(leak: Finding) -> str:
+    more = f" and {len(leak.columns) - MOST_FAR} more" if len(leak.columns) > MOST_FAR else ""
+    helps = f" Leave them out: {leak.override}" if leak.override else ""
+    return f"audit: {', '.join(leak.columns[:MOST_FAR])}{more} {leak.what}. {ABOUT[leak.kind].why}{helps}"
 
 
 def _error(a: float, b: float, n: float, m: float) -> float:
@@ -185,10 +186,10 @@ def _leaks(measured: SplitMeasures) -> Iterator[Found]:
     c = measured.characteristics
     if c["outcome_r2"] >= LEAK_R2:
         what = f"tell the outcome: R2 {c['outcome_r2']:.3f}"
-        yield Severity.SEVERE, "outcome leak", what, measured.outcome_leak
+        yield Severity.SEVERE, OUTCOME_LEAK, what, measured.outcome_leak
     if c["treatment_auc"] >= LEAK_AUC:
         what = f"tell the treatment: AUC {c['treatment_auc']:.3f}"
-        yield Severity.SEVERE, "treatment leak", what, measured.treatment_leak
+        yield Severity.SEVERE, TREATMENT_LEAK, what, measured.treatment_leak
 
 
 def _size(c: Mapping[str, float]) -> Iterator[Found]:

@@ -12,6 +12,7 @@ from ssc_sweep.audit.findings import Finding, findings
 from ssc_sweep.audit.rows import look
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.splitting import DataSplit
+from ssc_sweep.lines import counted
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def title(audited: Audit, config: RunConfig) -> str:
         order = "rows drawn at random"
     return (
         f"{audited.data.cohort.name}, {order}: {c['rows_train']:,.0f} rows train, "
-        f"{c['rows_validation']:,.0f} validate, {c['columns']:,.0f} column{'' if c['columns'] == 1 else 's'}"
+        f"{c['rows_validation']:,.0f} validate, {counted(int(c['columns']), 'column')}"
     )
 
 

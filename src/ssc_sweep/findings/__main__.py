@@ -65,7 +65,7 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
     with doing("loading the statistics"):
         from ssc_sweep.findings.drawing.pages import environment
         from ssc_sweep.findings.judging.answer import headline, lowest
-        from ssc_sweep.findings.report import REPORT, build
+        from ssc_sweep.findings.report import build
         from ssc_sweep.findings.searched.search_results import answer_of
 
     parent = Path(os.path.commonpath([folder.path.parent for folder in folders]))
@@ -76,12 +76,12 @@ def rebuild(folders: Sequence[StudyFolder]) -> tuple[list[Path], list[str]]:
         with doing(f"reading {folder.path.name}, {number} of {len(folders)}, and writing its report"):
             built.append(build(folder, again=len(folders) == 1))
     unusable = [f"{one.study.folder.path.name}: {one.study.unusable}" for one in built if one.study.unusable]
-    pages = [folder.path / REPORT for folder in folders]
+    pages = [folder.report for folder in folders]
     if len(folders) > 1:
         studies = [
             {
                 "name": one.study.folder.path.relative_to(parent).as_posix(),
-                "href": "./" + quote(f"{one.study.folder.path.relative_to(parent).as_posix()}/{REPORT}", safe="/=,+"),
+                "href": "./" + quote(one.study.folder.report.relative_to(parent).as_posix(), safe="/=,+"),
                 "study": one.study,
                 "answer": headline(one.verdicts) or (answer_of(one.search) if one.search else lowest(one.study)),
             }

@@ -74,7 +74,7 @@ def _show(folder: StudyFolder, with_report: bool) -> None:
                 write(found, again=False)
         else:
             write_tables(found)
-            (folder.path / "report.html").unlink(missing_ok=True)  # it would be that of an earlier command
+            folder.report.unlink(missing_ok=True)  # it would be that of an earlier command
     except (UserError, OSError) as error:
         raise FindingsFailed(
             f"the runs are there, their report is not: {error} Then: python -m ssc_sweep.findings {folder.path}"

@@ -118,7 +118,7 @@ def make_console() -> Console:
 def print_places(study: Study, with_report: bool) -> None:
     """Print where the study and its report lie, or how to make one."""
     console, place = make_console(), study.folder.path
-    report = f"report: {place / 'report.html'}" if with_report else f"no report: python -m ssc_sweep.findings {place}"
+    report = f"report: {study.folder.report}" if with_report else f"no report: python -m ssc_sweep.findings {place}"
     for line in (f"study folder: {place}", report):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -61,7 +62,6 @@ from ssc_sweep.study.hypothesis import Arm, folder_name
 from ssc_sweep.verdicts.scoring import Naming
 from ssc_sweep.writing import write_text
 
-REPORT = "report.html"
 MARK = 200  # bytes at the end of a page, which hold what it was made of
 MOST_CHAPTERS = 10  # sets of figures; each takes 2 s to draw and 0.5 MB of the page
 MOST_COLUMNS = 6  # scores and probes that a table shows at once: more do not fit a screen 1280 pixels wide
@@ -319,7 +319,7 @@ class Findings:
     verdicts: list[ArmVerdict]
     search: Search | None
 
-    @property
+    @cached_property
     def made_of(self) -> str:
         """Return a hash of all that the report depends on: the plan, how each run ended, the version of this program.
 
@@ -333,14 +333,14 @@ class Findings:
 
     def are_shown(self) -> bool:
         """Return whether the report in the study's folder, and its figures, show these findings."""
-        folder = self.study.folder.path
+        folder = self.study.folder
         try:
-            with (folder / REPORT).open("rb") as file:
+            with folder.report.open("rb") as file:
                 file.seek(-MARK, os.SEEK_END)
                 there = bool(self.made_of) and self.made_of.encode() in file.read()  # at the end: the page is whole
         except OSError:
             return False
-        return there and (folder / "figures").is_dir()
+        return there and (folder.path / "figures").is_dir()
 
 
 def examine(folder: StudyFolder) -> Findings:
@@ -384,7 +384,7 @@ def write(found: Findings, again: bool = True) -> None:
     # The trials of a search are too many to draw one by one.
     drawn = [] if search and not verdicts else draw(study.without_search() if search else study)
     page = render(study, verdicts, drawn, answer_all(study, verdicts), search, found.made_of)
-    write_text(study.folder.path / REPORT, page)
+    write_text(study.folder.report, page)
 
 
 def build(folder: StudyFolder, again: bool = True) -> Findings:

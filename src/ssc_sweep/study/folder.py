@@ -314,6 +314,10 @@ class StudyFolder:
         return self.path / "summary.csv"
 
     @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def effects(self) -> Path:
         return self.path / "effects.csv"
 

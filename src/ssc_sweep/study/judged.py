@@ -89,6 +89,11 @@ def compared(arms: Sequence[Arm]) -> dict[str, tuple[str, str]]:
     }
 
 
+def rmse_in(runs: Runs) -> dict[str, dict[int, float]]:
+    """Return RMSE, scaled as the rule asks, by folder of the arm and seed."""
+    return {folder: {seed: one.rmse for seed, one in mine.items()} for folder, mine in runs.items()}
+
+
 def judge_arms(arms: Sequence[Arm], runs: Runs, rule: Rule, most: int | None = None) -> dict[str, Judgement]:
     """Judge every arm that has a control; keyed by `comparison`.
 
@@ -99,7 +104,7 @@ def judge_arms(arms: Sequence[Arm], runs: Runs, rule: Rule, most: int | None = N
         UserError: an RMSE is 0 or negative.
     """
     against = compared(arms)
-    rmse = {folder: {seed: one.rmse for seed, one in mine.items()} for folder, mine in runs.items()}
+    rmse = rmse_in(runs)
     return judge_study(rmse, against, rule, apart(against, runs), claims_in(arms, rule), most)
 
 
@@ -137,7 +142,7 @@ def judge_contrasts(
         claims: by control, how many share alpha with its contrasts.
         most: seeds that the study may have at most.
     """
-    rmse = {folder: {seed: one.rmse for seed, one in mine.items()} for folder, mine in runs.items()}
+    rmse = rmse_in(runs)
     over_mean = {
         folder: {seed: one.over_mean for seed, one in mine.items() if _lost(one) or not math.isnan(one.over_mean)}
         for folder, mine in runs.items()

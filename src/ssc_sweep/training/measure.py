@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -26,7 +27,8 @@ def measuring(model: Predictor) -> Iterator[None]:
     """
     # Each module's own mode: a user may have frozen a part of a model in eval mode.
     modes = [(module, module.training) for module in model.modules()]
-    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.device.type == "cuda"}
+    first = next(chain(model.parameters(), model.buffers()), None)  # a model lies on one device
+    devices = [first.device] if first is not None and first.device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
         # torch.manual_seed would note the call stack for each kind of device, which takes longer than a step.
         torch.default_generator.manual_seed(0)

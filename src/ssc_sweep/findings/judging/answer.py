@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ssc_sweep.findings.judging.arm_verdicts import UNKNOWN_UNIT, ArmVerdict, unit_of
 from ssc_sweep.findings.reading.collect import Study
+from ssc_sweep.lines import counted
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Works
 from ssc_sweep.verdicts.scoring import NamingScore, PlantedStudy
@@ -63,7 +64,7 @@ def lowest(study: Study) -> str:
     label = next((arm.label for arm in study.plan.arms if arm.folder == best), best)
     unit, count = unit_of(study), int((known["arm"] == best).sum())
     number = f"{medians[best]:.3g}" + ("" if unit == UNKNOWN_UNIT else f" {unit}")
-    runs = f"{count} run{'' if count == 1 else 's'}"
+    runs = counted(count, "run")
     which = (
         f"Of {len(medians)} arms, {label} has the lowest median RMSE"
         if len(medians) > 1

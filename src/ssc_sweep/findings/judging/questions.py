@@ -18,7 +18,7 @@ from ssc_sweep.findings.judging.diagnosis import (
 from ssc_sweep.findings.judging.watched import watch
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.study.hypothesis import Arm
-from ssc_sweep.study.judged import apart
+from ssc_sweep.study.judged import apart, rmse_in
 from ssc_sweep.verdicts.evidence import Difference, difference, log_differences
 from ssc_sweep.verdicts.judge import Matters
 
@@ -93,6 +93,7 @@ def what_do_working_models_do(study: Study) -> Answer:
     working, evidence = _who_works(study, model)
     factors: dict[str, list[Difference]] = {}
     runs = seen_in(study, study.rule) if study.rule else {}
+    rmse = rmse_in(runs)
     for what, at, folder, other in _interventions(study, arms, model):
         if study.rule is None:
             continue
@@ -100,7 +101,7 @@ def what_do_working_models_do(study: Study) -> Answer:
             evidence.append(f"{what}: not compared, for the rows differ.")
             continue
         # Each factor by itself, at 95%: this looks back over a study, and is none of its claims.
-        x = log_differences(*({seed: run.rmse for seed, run in runs.get(arm, {}).items()} for arm in (folder, other)))
+        x = log_differences(rmse.get(folder, {}), rmse.get(other, {}))
         seen = difference(x, study.rule.alpha, study.rule)
         if not seen.n:
             continue
