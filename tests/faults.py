@@ -1,4 +1,4 @@
-"""What kills, full disks, damaged files and hostile input do: python -m tests.faults [minutes], or make faults.
+"""What kills, full disks, damaged files and hostile input do: python -m tests.faults [minutes [part]], or make faults.
 
     kills      SIGKILL of the command or of a worker at random moments, then the same command: the summary is that of
                an undisturbed study to the last bit, in both precisions; nothing is trained twice; no leftover but logs
@@ -59,6 +59,9 @@ def done_in_tables(folder: Path, done: Path) -> bytes:
     return bytes(found)
 
 
+KILLS = 5  # of one study
+
+
 def kills(
     folder: Path,
     times: int,
@@ -68,7 +71,9 @@ def kills(
     run: Run = ended,
     start: Start = begin,
 ) -> None:
-    """Kill the command or one of its workers `times` times; the study must come out as if nobody had.
+    """Kill `times` times; each study must come out as if nobody had.
+
+    The last of a study's kills hits a worker, after which the command goes on; the others hit the command.
 
     Args:
         run: runs the commands that nobody kills.
@@ -81,31 +86,47 @@ def kills(
     code, err = run(whole, *words)
     assert code == 0, err
     length = time.monotonic() - before_it
-    for i in range(times):
-        place = folder / f"kill_{i}"
+    for left in range(times, 0, -KILLS):
+        place = folder / f"killed_{left}"
         place.mkdir()
-        process = start(place, *words)
-        while not list(place.glob("outputs/s/**/config.yaml")) and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(draw.uniform(0, length / 3))
-        workers = [p for p in of_session(process.pid) if p.pid != process.pid and "forkserver" in " ".join(p.cmdline())]
-        victim = process.pid if i % 2 or not workers else draw.choice(workers).pid
-        with suppress(ProcessLookupError):  # it was quicker
-            os.kill(victim, signal.SIGKILL)
-        process.communicate()
-        kept = [*place.glob("outputs/s/**/DONE"), *place.glob("outputs/s/tables/*.parquet")]
-        before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in kept}
+        done: dict[Path, tuple[int, bytes]] = {}
+        for still in range(min(KILLS, left), 0, -1):
+            kill(start(place, *words), place, draw.uniform(0, length / 3), draw if still == 1 else None)
+            check_done(place, done, words)
         code, err = run(place, *words)
         assert code == 0, err
-        for path, (changed, content) in before.items():
-            if path.exists():
-                assert path.stat().st_mtime_ns == changed, "trained twice"
-            else:  # a run that lay in a folder may lie in a table now; its DONE holds the time when it ended
-                assert TABLES in words and done_in_tables(place, path) == content, "trained twice"
+        check_done(place, done, words)
         pd.testing.assert_frame_equal(summary(place), summary(whole), check_exact=True)
         assert leftovers(place) == [], leftovers(place)
         shutil.rmtree(place)
     shutil.rmtree(whole)
+
+
+def kill(process: Started, place: Path, after: float, draw: random.Random | None) -> None:
+    """Kill a command these seconds after its study has begun or gone on; with `draw`, one of its workers instead."""
+    study = place / "outputs/s/study.yaml"
+    before = study.stat().st_mtime_ns if study.exists() else 0
+    while process.poll() is None and not (study.exists() and study.stat().st_mtime_ns != before):
+        time.sleep(0.01)
+    time.sleep(after)
+    victim = process.pid
+    workers = [p for p in of_session(process.pid) if p.pid != victim and "forkserver" in " ".join(p.cmdline())]
+    if draw is not None and workers:
+        victim = draw.choice(workers).pid
+    with suppress(ProcessLookupError):  # it was quicker
+        os.kill(victim, signal.SIGKILL)
+    process.communicate()
+
+
+def check_done(place: Path, done: dict[Path, tuple[int, bytes]], words: Sequence[str]) -> None:
+    """Check that what had ended before a command is as it was; note what has ended since."""
+    for path, (changed, content) in done.items():
+        if path.exists():
+            assert path.stat().st_mtime_ns == changed, "trained twice"
+        else:  # a run that lay in a folder may lie in a table now; its DONE holds the time when it ended
+            assert TABLES in words and done_in_tables(place, path) == content, "trained twice"
+    kept = [*place.glob("outputs/s/**/DONE"), *place.glob("outputs/s/tables/*.parquet")]
+    done |= {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in kept}
 
 
 def disks(folder: Path, *more: str, run: Run = ended) -> None:
@@ -191,7 +212,11 @@ def main() -> None:
         f"starts, {4 * share}": lambda place: starts(place, 4 * share, draw),
     }
     broken = False
-    for name, part in parts.items():
+    wanted = sys.argv[2] if len(sys.argv) > 2 else ""
+    chosen = {name: part for name, part in parts.items() if wanted in name}
+    if not chosen:
+        sys.exit(f"no part is called {wanted}: allowed are {', '.join(parts)}")
+    for name, part in chosen.items():
         begin = time.monotonic()
         with tempfile.TemporaryDirectory() as place:
             try:

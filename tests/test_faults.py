@@ -30,7 +30,7 @@ FUZZ = settings(
 
 @pytest.mark.parametrize(("times", "more"), [(2, ()), (1, (faults.TABLES,))], ids=["folders", "tables"])
 def test_killed_and_started_again_it_is_the_same_study(tmp_path: Path, times: int, more: tuple[str, ...]) -> None:
-    """A worker, then the command itself."""
+    """The command itself, then a worker; of the study in tables a worker."""
     runs = ("epochs=4", "seed=range(0,5)", "optimizer.lr=1e-4,1e-3", "report=false")
     faults.kills(tmp_path, times, random.Random(7), *more, runs=runs, run=run_here, start=Forked)
 

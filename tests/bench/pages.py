@@ -1,0 +1,34 @@
+"""Workers with memory pages of 2 MB against pages of 4 KB: python -m tests.bench.pages [rounds], some minutes.
+
+A study of 60 runs, in turn with the one and with the other. Where Linux gives huge pages to every process, or to none
+(/sys/kernel/mm/transparent_hugepage/enabled), both are the same.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from ssc_sweep.study.workers import HUGE_PAGES
+from tests.bench.workers import STUDY, run
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    print(f"Linux gives huge pages: {Path('/sys/kernel/mm/transparent_hugepage/enabled').read_text().strip()}")
+    name, _ = HUGE_PAGES
+    ratios = []
+    with tempfile.TemporaryDirectory() as place:
+        for i in range(rounds):
+            os.environ.pop(name, None)
+            huge = run(Path(place), (*STUDY, f"study=huge_{i}"))
+            os.environ[name] = "glibc.malloc.hugetlb=0"
+            small = run(Path(place), (*STUDY, f"study=small_{i}"))
+            ratios.append(huge / small)
+            print(f"2 MB {huge:6.1f} s, 4 KB {small:6.1f} s", flush=True)
+    print(f"ratio {statistics.median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()
