@@ -49,6 +49,22 @@ except stop.Stopped as stopped:
     assert (process.returncode, out, err) == (0, "ended with 143\n", "")
 
 
+def test_an_alarm_that_is_still_set_at_the_end_does_no_harm(tmp_path: Path) -> None:
+    """A signal during an import is answered after it; a command that ends sooner must not be killed by the alarm."""
+    (tmp_path / "slow.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    code = """
+say('ready')
+with stop.Command():
+    import slow
+stop.listen_no_more()
+time.sleep(4 * stop.AGAIN_S)
+say('ended')
+"""
+    process = start(tmp_path, COMMAND + code)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, "ended\n", "")
+
+
 def test_an_import_is_not_broken_off(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\nprint('ready', flush=True)\ntime.sleep(0.5)\nprint('imported')\n")
     code = """

@@ -62,8 +62,8 @@ class Command:
 
 
 def listen_no_more() -> None:
-    """Block the signals: the process is about to end, and can no longer handle them."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    """Block the signals: the process is about to end, and can no longer handle them. An alarm may still be set."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, signal.SIGALRM))
 
 
 def _answer(number: int, frame: FrameType | None) -> None:
