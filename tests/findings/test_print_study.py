@@ -50,7 +50,7 @@ def test_table_by_hand(folder: StudyFolder) -> None:
     console.print(arm_table(study, judge_arms(study)))
     text = console.export_text()
     control = next(line for line in text.splitlines() if line.startswith("control"))
-    assert control.split() == ["control", "3", "50.0", "10.0", "50.0", "0.750", "0/3", "-"]
+    assert control.split() == ["control", "3", "50.0", "10.0", "50.0", "0.750", "0/3", "no", "-"]
     arm = next(line for line in text.splitlines() if line.startswith("optimizer.lr"))
     # log(10/40), log(20/60), and the lost run as the larger of the two: exp of the mean is 0.69, no interval.
     works = ["optimizer.lr=1e-4", "2", "15.0", "7.1", "15.0", "0.750", "1/3", "open", "0.69", "[?]"]
@@ -84,7 +84,7 @@ def test_nothing_is_folded_or_cut(tmp_path: Path, width: int) -> None:
         (at,) = (i for i, line in enumerate(lines) if line.startswith(label.split(",")[0]))
         assert label in "".join(lines[at : at + 3])
         row = next(line for line in lines[at:] if ratio_text(judgement) in line)
-        assert share_text(judgement) in row
+        assert share_text(judgement.works) in row
     assert (" sd" in lines[1]) == (width == 120)
 
 

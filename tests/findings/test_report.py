@@ -87,6 +87,7 @@ def test_verdicts_come_first_and_in_sentences(whole: StudyFolder) -> None:
     assert "8 of 8 runs work (RMSE below 15 kg; share 52% to 100%); of the control 0 of 8." in text
     assert "Rule: a run works if its RMSE is below 15 kg; an arm if more than 80% of its runs do" in text
     assert "Predicting the training rows' mean for every row has an RMSE of 8 kg: a model with a larger RMSE" in text
+    assert "Predicting the mean meets the target too: its RMSE is 8.00 at most. target=null counts" in text
     assert "Does the loss diverge, and when?" in text and "NaN or Inf: 0 of 24 runs" in text
     assert "What went wrong" not in text
 
@@ -178,6 +179,7 @@ def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder
     # runs, in its panel, and at the end of its log.
     assert flat.count("boom") == 1 + 2 + 2 * 3
     assert flat.index("2 runs failed: RuntimeError: <b>boom</b> & more Traceback") < flat.index("Claim: ")
+    assert f"control seed 7, {FAST} seed 7 in step 9" in flat
     assert "NaN or Inf at step 7: fit.loss" in flat
     assert "2 failed, 2 left out, 1 unfinished, 1 diverged, 17 finished" in flat
     for reason in ("history.csv is cut off", "metrics.json cannot be read", "no DONE", f"{SLOW}: seed 0"):
@@ -189,6 +191,17 @@ def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder
     # Failed runs say nothing of the model and count nowhere; the diverged one does.
     assert (fast.works.n, fast.matters.n, fast.matters.lost_alone) == (4, 4, 0)
     assert (slow.works.n, slow.matters.n, slow.matters.lost_alone) == (7, 6, 1)
+
+
+def test_seeds_that_were_added_after_a_look_are_told(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "outputs" / "looked")
+    warning = "Each look at the verdicts before seeds were added"
+    content = yaml.safe_load(folder.study.read_text())
+    for later, told in (([], False), (["-m x seeds=8 retry=failed"], False), (["-m x seeds=9", "-m x seeds=8"], True)):
+        commands = [{"command": words} for words in later]
+        write_yaml(folder.study, content | {"command": "-m x seeds=8", "later": commands})
+        build(folder)
+        assert (warning in " ".join(page(folder).text.split())) == told
 
 
 def test_nothing_in_a_folder_becomes_code_or_a_formula(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def with_ratio(low: float, ratio: float, high: float, answer: Matters = Matters.
 
 
 def test_texts() -> None:
-    assert share_text(BASE) == "0/9 no"
+    assert share_text(BASE.works) == "0/9 no"
     assert ratio_text(with_ratio(0.21, 0.333, 12.4)) == "0.33 [0.21, 12]"
     assert ratio_text(with_ratio(0.0, 0.5, math.inf)) == "0.50 [?]"
     assert ratio_text(with_ratio(0.5, 2.0, math.inf)) == "2.00 [0.50, ∞]"

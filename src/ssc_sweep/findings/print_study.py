@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from ssc_sweep.findings.judging.answer import conclusions_of, headline, score_lines, score_of
+from ssc_sweep.findings.judging.answer import beside, conclusions_of, headline, score_lines, score_of, trivial
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
 from ssc_sweep.findings.judging.comparison import Cell, effects, finite, published, score_table
 from ssc_sweep.findings.judging.factors import contrast_table, factorials_of
@@ -18,7 +18,7 @@ from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.judged import comparison
 from ssc_sweep.terminal_table import TableColumn, TableRow, TerminalTable
-from ssc_sweep.verdicts.judge import Judgement
+from ssc_sweep.verdicts.evidence import Share
 from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.verdicts.scoring import Naming, NamingScore
 from ssc_sweep.verdicts.shown import TITLE, forest, ratio_text, share_text
@@ -34,6 +34,7 @@ def arm_table(study: Study, verdicts: Sequence[ArmVerdict]) -> TerminalTable:
     """Build the table. RMSE in the outcome's unit, over the runs that have one; ratios and answers as judged."""
     runs, plan = study.runs, study.plan
     judged = {(v.arm.folder, v.arm.control): v.judgement for v in verdicts}
+    controls = {v.arm.control: v.judgement.control for v in verdicts if v.judgement}
     in_pairs = any(arm.control for arm in plan.arms)
     names = ("n", "mean", "sd", "median", *(() if in_pairs else ("range",)), "acc.")
     rank = {name: max(0, place - 1) for place, name in enumerate(NEEDS)}
@@ -49,7 +50,8 @@ def arm_table(study: Study, verdicts: Sequence[ArmVerdict]) -> TerminalTable:
         for arm in arms:
             judgement = judged.get((arm.folder, arm.control))
             against = [ratio_text(judgement), pictures[comparison(arm)]] if judgement else ["-", ""]
-            rows.append(TableRow(arm.label, [*_cells(study, arm, judgement, in_pairs), *(against if in_pairs else [])]))
+            share = judgement.works if judgement else controls.get(arm.folder)
+            rows.append(TableRow(arm.label, [*_cells(study, arm, share, in_pairs), *(against if in_pairs else [])]))
         sections.append(rows)
     # One number per split: arms share the splits of their seeds.
     baseline = runs.drop_duplicates(["seed", "mean_predictor_rmse"])["mean_predictor_rmse"].dropna()
@@ -75,13 +77,13 @@ def _works(scaled: pd.Series, runs: int, rule: Rule | None) -> str:
     return f"{int((scaled < rule.threshold).sum())}/{runs}" if rule else "-"
 
 
-def _cells(study: Study, arm: Arm, judgement: Judgement | None, in_pairs: bool) -> list[str]:
+def _cells(study: Study, arm: Arm, share: Share | None, in_pairs: bool) -> list[str]:
     runs = study.runs
     mine = runs[runs["arm"] == arm.folder]
     rmse = rmse_of(study, arm.folder).dropna()
     accuracy = f"{mine['accuracy'].mean():.3f}" if mine["accuracy"].notna().any() else "-"
     scaled = scaled_rmse_of(study, arm.folder)
-    works = share_text(judgement) if judgement else _works(scaled, len(scaled), study.rule)
+    works = share_text(share) if share else _works(scaled, len(scaled), study.rule)
     return [*_numbers(rmse, in_pairs), accuracy, works]
 
 
@@ -95,7 +97,9 @@ def _endings(runs: pd.DataFrame) -> str:
 
 def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     """Return a line for each hypothesis, then one for each arm, then what the intervals are."""
-    lines = [f"{one.name}: {one.cause.value}" for one in conclusions_of(verdicts)]
+    found = conclusions_of(verdicts)
+    lines = [f"{one.name}: {one.cause.value}" for one in found]
+    lines += [line for line in (beside(found), *trivial(study)) if line]
     for verdict in verdicts:
         advice = verdict.judgement.advice if verdict.judgement else ""
         lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.sentence} {advice}".strip())

@@ -36,7 +36,7 @@ from ssc_sweep.findings.drawing.views import (
     tracebacks,
     view_runs,
 )
-from ssc_sweep.findings.judging.answer import conclusions_of, headline, lowest, score_lines, score_of
+from ssc_sweep.findings.judging.answer import beside, conclusions_of, headline, lowest, score_lines, score_of, trivial
 from ssc_sweep.findings.judging.arm_verdicts import (
     NAMES,
     UNKNOWN_UNIT,
@@ -267,7 +267,9 @@ def render(
         "score": score,
         "score_lines": score_lines(score) if score else [],
         "namings": list(Naming),
-        "conclusions": conclusions_of(verdicts),
+        "conclusions": (concluded := conclusions_of(verdicts)),
+        "beside": beside(concluded),
+        "trivial": trivial(study),
         "lead": first_forest or (drawn[0] if drawn else None),
         "whole_forest": whole_forest,
         "factorials": [(one, pictures_of_factors(compared, one)) for one in factorials],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ssc_sweep.lines import counted
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause, conclude
 from ssc_sweep.verdicts.contrasts import (
@@ -19,6 +20,7 @@ from ssc_sweep.verdicts.contrasts import (
 )
 from ssc_sweep.verdicts.judge import Judgement, claims_of, judge_study
 from ssc_sweep.verdicts.paired import EQUAL
+from ssc_sweep.verdicts.paired import fewest as fewest_pairs
 from ssc_sweep.verdicts.rule import Rule
 
 
@@ -114,6 +116,20 @@ def claims_in(arms: Sequence[Arm], rule: Rule) -> dict[str, int]:
     for (_, control), found in contrasts_in(arms).items():
         contrasts[control] += len(found)
     return claims_of(compared(arms), rule, contrasts)
+
+
+def too_few_seeds(arms: Sequence[Arm], rule: Rule, seeds: int) -> list[str]:
+    """Return a line if this fixed number of seeds cannot show whether an arm matters, whatever comes out."""
+    if rule.sequential or not compared(arms):
+        return []
+    most = max(claims_in(arms, rule).values())
+    fewest = fewest_pairs(rule.level(most))
+    if seeds >= fewest:
+        return []
+    return [
+        f"{counted(seeds, 'seed')} cannot show whether a change matters: with {counted(len(compared(arms)), 'arm')} at "
+        f"rule.alpha={rule.alpha:g} that takes {fewest} at least. seeds=auto takes as many as the answers need."
+    ]
 
 
 def cells_in(arms: Sequence[Arm]) -> dict[Test, dict[Cell, str]]:

@@ -15,11 +15,11 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from ssc_sweep.errors import RunFailed, UserError
+from ssc_sweep.errors import RunFailed, UserError, type_and_message
 from ssc_sweep.progress import STARTING, doing
 from ssc_sweep.steering import Running
 from ssc_sweep.study.folder import RunFolder
-from ssc_sweep.study.job import GoOn, Job, Outcome, Tally, describe, make_job
+from ssc_sweep.study.job import GoOn, Job, Outcome, Status, Tally, describe, ended, make_job
 from ssc_sweep.study.workers import start_server
 from ssc_sweep.verdicts.rule import read_rule
 
@@ -126,3 +126,18 @@ def _job_return(job: Job, outcome: Outcome | None) -> JobReturn:
         status=JobStatus.COMPLETED if error is None else JobStatus.FAILED,
         _return_value=error if outcome is None or error is not None else outcome.value,
     )
+
+
+def outcome_of(job: Job, returned: JobReturn) -> Outcome:
+    """Return how a job ended under one of Hydra's launchers, which store what the job raised.
+
+    Raises:
+        UserError: the job raised it.
+    """
+    error = returned._return_value
+    if isinstance(error, UserError):
+        raise error
+    found = ended(job)
+    if found is None:
+        return Outcome(Status.FAILED, {}, type_and_message(error))
+    return found

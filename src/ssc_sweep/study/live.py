@@ -66,7 +66,7 @@ def table(arms: Sequence[Arm], progress: Progress, max_seeds: int, most: int) ->
         if one is not None:
             state = "open" if arm.folder in progress.open else "out of reach" if one.hopeless else ""
             cells = (
-                str(one.works.n), share_text(one), one.matters.answer.value, ratio_text(one),
+                str(one.works.n), share_text(one.works), one.matters.answer.value, ratio_text(one),
                 pictures[comparison(arm)], state,
             )  # fmt: skip
             rows.append(TableRow(arm.label, cells))

@@ -23,7 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import RunConfig, check, one_choice_each, shared_settings
-from ssc_sweep.errors import UserError, type_and_message
+from ssc_sweep.errors import UserError
 from ssc_sweep.lines import tell
 from ssc_sweep.progress import doing, passing, say
 from ssc_sweep.schema import checked
@@ -31,8 +31,8 @@ from ssc_sweep.steering import AUTO, ONE_FOR_ALL, Limits, Running, Seeds
 from ssc_sweep.study.fault import Fault, note, read_fault
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, check_cells, read_hypothesis
-from ssc_sweep.study.job import Job, Outcome, Status, ended, own_scores, raise_failures, run_overrides
-from ssc_sweep.study.launcher import StackLauncher
+from ssc_sweep.study.job import Job, Outcome, ended, own_scores, raise_failures, run_overrides
+from ssc_sweep.study.launcher import StackLauncher, outcome_of
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, last_words, named_seeds, points_of, too_many, values_of
 from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan, write_plan
@@ -108,7 +108,10 @@ class HypothesisSweeper(Sweeper):
             self._until_decided(plan, folder)
             return []
         jobs = self.jobs(plan, folder)
-        raise_failures(jobs, self._train(jobs, lambda prepared: self.begin(plan, folder, prepared)))
+        outcomes = self._train(jobs, lambda prepared: self.begin(plan, folder, prepared))
+        if Running.of(self.config).dry_run:
+            say(_too_few_seeds(plan, folder))
+        raise_failures(jobs, outcomes)
         return []
 
     def _train(self, jobs: Sequence[Job], begin: "Callable[[Prepared], None]") -> Sequence[Outcome | None]:
@@ -125,7 +128,7 @@ class HypothesisSweeper(Sweeper):
         settled = [f"save_weights={running.weights(len(jobs))}", f"run_files={running.files(len(jobs))}"]
         words = [[*job.overrides, *self.steering, *settled] for job in jobs]
         returns = self.launcher.launch(words, initial_job_idx=0)
-        return [_outcome(job, one) for job, one in zip(jobs, returns, strict=True)]
+        return [outcome_of(job, one) for job, one in zip(jobs, returns, strict=True)]
 
     def _until_decided(self, plan: Plan, folder: StudyFolder) -> None:
         """Add seeds in rounds until every arm has its answers.
@@ -189,7 +192,7 @@ class HypothesisSweeper(Sweeper):
         if estimates is not None:
             write_text(folder.effects, estimates)
         if first:
-            say([*prepared.notes, *how_to_resume(folder)])
+            say([*prepared.notes, *_too_few_seeds(plan, folder), *how_to_resume(folder)])
 
     def _take_over(self, brought: Sequence[Override]) -> None:
         """Apply an experiment's settings for the whole study as if given on the command line."""
@@ -381,16 +384,11 @@ class HypothesisSweeper(Sweeper):
         return tuple(merged)
 
 
-def _outcome(job: Job, returned: JobReturn) -> Outcome:
-    """Return how a job ended under one of Hydra's launchers, which store what the job raised.
+def _too_few_seeds(plan: Plan, folder: StudyFolder) -> list[str]:
+    # Imported here, so that --help and wrong overrides need not wait a second for statistics.
+    from ssc_sweep.study.judged import too_few_seeds
 
-    Raises:
-        UserError: the job raised it.
-    """
-    error = returned._return_value
-    if isinstance(error, UserError):
-        raise error
-    found = ended(job)
-    if found is None:
-        return Outcome(Status.FAILED, {}, type_and_message(error))
-    return found
+    assert plan.rule is not None
+    plans = [plan, *([read_plan(folder)] if folder.study.exists() else [])]
+    seeds = {seed for one in plans for seed in one.seeds}
+    return too_few_seeds([arm for one in plans for arm in one.arms], plan.rule, len(seeds))

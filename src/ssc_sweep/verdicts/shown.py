@@ -3,16 +3,16 @@
 import math
 from collections.abc import Mapping
 
-from ssc_sweep.verdicts.evidence import Difference
+from ssc_sweep.verdicts.evidence import Difference, Share
 from ssc_sweep.verdicts.judge import Judgement, Matters
 
 WIDTH = 23  # characters of a forest plot; odd, so that no difference has its own place
 TITLE = "better | worse".center(WIDTH)
 
 
-def share_text(judgement: Judgement) -> str:
+def share_text(share: Share) -> str:
     """Return how many runs work, and the answer: "3/12 no"."""
-    return f"{judgement.works.works}/{judgement.works.n} {judgement.works.answer.value}"
+    return f"{share.works}/{share.n} {share.answer.value}"
 
 
 def ratio_text(judgement: Judgement) -> str:

@@ -88,8 +88,12 @@ def test_curves_are_medians_over_seeds() -> None:
 
 
 def test_gradients_have_a_panel_for_each_module() -> None:
-    titles = [ax.get_title(loc="left") for ax in gradient_norms(ARMS).axes]
-    assert titles == ["fit, all modules", "fit, net"]
+    def titles(arms: list[ArmRuns]) -> list[str]:
+        return [ax.get_title(loc="left") for ax in gradient_norms(arms).axes]
+
+    assert titles(ARMS) == ["fit, all modules"], "the norm of the one module is that of all"
+    history = ARMS[0].history.assign(**{"fit.gradient_norm.head": 1.0})
+    assert titles([ArmRuns("two", ARMS[0].rmse, history)]) == ["fit, all modules", "fit, net", "fit, head"]
 
 
 def test_statistics_name_what_was_not_recorded() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ssc_sweep.findings.judging.answer import conclusions_of, headline
+from ssc_sweep.findings.judging.answer import Conclusion, beside, conclusions_of, headline
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause
@@ -14,7 +14,8 @@ from tests.verdicts.alone import judge
 
 
 def verdict(name: str, cause: Cause, works: Works = Works.NO) -> ArmVerdict:
-    judged = judge(dict.fromkeys(range(9), 40.0), dict.fromkeys(range(9), 50.0), Rule(target=15))
+    rmse = 50.0 if cause is Cause.VOID else 40.0
+    judged = judge(dict.fromkeys(range(9), rmse), dict.fromkeys(range(9), 50.0), Rule(target=15))
     judged = replace(judged, works=replace(judged.works, answer=works))
     arm = Arm(f"{name}/x", f"{name}=1", name, "control", ())
     return ArmVerdict(arm, name[0].upper(), f"{name}.", "improves", "control", judged, cause, "", 40.0, 50.0, 8.0)
@@ -49,8 +50,9 @@ def test_the_plans_suspects_end_in_a_sentence() -> None:
         ([verdict("lr", Cause.PART), verdict("codes", Cause.VOID)],
          "A part of the cause: L lr. None is the whole of it. Not tested, since the change changes nothing here: "
          "C codes. Nothing works."),
-        ([verdict("codes", Cause.VOID)],
-         "Not tested, since the change changes nothing here: C codes. Nothing works."),
+        # An arm that changes nothing works if its control does, and is no answer.
+        ([verdict("codes", Cause.VOID, Works.YES)],
+         "Not tested, since the change changes nothing here: C codes."),
         ([verdict("lr", Cause.NOT_ALONE)],
          "L lr is not the cause by itself; whether changing it helps is open. Nothing works."),
         # An arm whose runs all crashed may work.
@@ -68,6 +70,16 @@ def test_the_plans_suspects_end_in_a_sentence() -> None:
 )  # fmt: skip
 def test_headlines(found: list[ArmVerdict], said: str) -> None:
     assert headline(found) == said
+
+
+def test_who_was_tested_beside_a_cause() -> None:
+    split, lr, ema = (Conclusion(name, "", Cause.CAUSE) for name in ("G split", "B lr", "D ema"))
+    assert beside([split, lr]) == "", "both are causes"
+    lr, ema = replace(lr, cause=Cause.NEITHER), replace(ema, cause=Cause.NOT_ALONE)
+    assert beside([lr, ema]) == "", "there is no cause"
+    end = "tested beside a cause, which may hide an effect: test again with it removed."
+    assert beside([split, lr]) == f"B lr was {end}"
+    assert beside([split, lr, ema]) == f"B lr, D ema were {end}"
 
 
 def test_arms_of_several_changes_are_told_apart() -> None:

@@ -279,12 +279,18 @@ def training_curves(arms: Sequence[ArmRuns], unit: str) -> Figure:
 
 
 def gradient_norms(arms: Sequence[ArmRuns]) -> Figure:
-    """Draw gradient norms before clipping by epoch, in total and by module."""
-    panels = {}
+    """Draw gradient norms before clipping by epoch, in total and by module; of a single module once."""
+    found: dict[str, list[tuple[str, str]]] = {}
     for name in _columns(arms):
         objective, norm, module = name.partition(".gradient_norm")
         if norm:
-            panels[name] = f"{objective}, {module.removeprefix('.') or 'all modules'}"
+            found.setdefault(objective, []).append((name, module.removeprefix(".")))
+    panels = {
+        name: f"{objective}, {module or 'all modules'}"
+        for objective, norms in found.items()
+        for name, module in norms
+        if not module or len(norms) != 2  # the total and the one module
+    }
     return _bands(panels, arms)
 
 

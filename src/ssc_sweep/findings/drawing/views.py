@@ -1,5 +1,6 @@
 """A study's runs as the report shows them: curves, differences from the control, log, traceback."""
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,12 @@ class RunView:
         return self.reason or (
             f"NaN or Inf at step {self.first_bad_step:.0f}: {self.first_bad}" if self.first_bad else ""
         )
+
+    @property
+    def step(self) -> str:
+        """Return the step in which the run failed; "" if it did not, or outside of one."""
+        found = re.search(rf"^{IN_STEP}(\d+)", self.trace, re.MULTILINE)
+        return found[1] if found else ""
 
 
 def titled(probe: Probe) -> str:

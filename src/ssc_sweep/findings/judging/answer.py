@@ -73,6 +73,17 @@ def lowest(study: Study) -> str:
     return f"{which}: {number} over {runs}. No arm has a control, so nothing is judged."
 
 
+def trivial(study: Study) -> list[str]:
+    """Return a line if predicting the mean meets the target at every seed."""
+    rule, means = study.rule, study.ended["mean_predictor_rmse"].dropna()
+    if rule is None or rule.target is None or means.empty or means.max() >= rule.target:
+        return []
+    return [
+        f"Predicting the mean meets the target too: its RMSE is {means.max():.2f} at most. target=null counts a run as "
+        f"working only if it beats that by {rule.beats_mean:.0%}."
+    ]
+
+
 def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> NamingScore | None:
     """Return how well the verdicts name the planted faults; None if the study has none."""
     named: dict[str, set[str]] = {control: set() for control in study.plan.faults}
@@ -133,7 +144,21 @@ def _causes(found: Sequence[Conclusion]) -> str:
     return "None of the suspects is the cause." if len(found) > 1 else f"{found[0].name} is not the cause."
 
 
+def beside(found: Sequence[Conclusion]) -> str:
+    """Say which suspects were tested only beside a cause; "" if there are none."""
+    causes = {Cause.CAUSE, Cause.PART, Cause.AT_LEAST_A_PART}
+    cleared = [one.name for one in found if one.cause in (Cause.NEITHER, Cause.NOT_ALONE)]
+    if not cleared or not causes.intersection(one.cause for one in found):
+        return ""
+    were = "was" if len(cleared) == 1 else "were"
+    return f"{_listed(cleared)} {were} tested beside a cause, which may hide an effect: test again with it removed."
+
+
 def _working(verdicts: Sequence[ArmVerdict]) -> str:
+    """Say which changes work; an arm whose change changes nothing is none."""
+    verdicts = [v for v in verdicts if v.judgement is None or not v.judgement.changes_nothing]
+    if not verdicts:
+        return ""
     works = [v.arm.label for v in verdicts if v.judgement and v.judgement.works.answer is Works.YES]
     if works:
         return f"What works: {_listed(works)}."

@@ -6,6 +6,7 @@ no numbers: its status is "unfinished" or "left out", and the column left_out sa
 
 import importlib.metadata
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -92,6 +93,12 @@ class Study:
         A run that failed - raised, ran out of memory or was killed - tells nothing about the model.
         """
         return self.ended[self.ended["status"] != Status.FAILED]
+
+    @property
+    def added_seeds(self) -> bool:
+        """Return whether its commands named different seeds: verdicts may have been looked at in between."""
+        commands = [str(start.get("command")) for start in (self.provenance, *self.provenance["later"])]
+        return len({tuple(re.findall(r"\b(?:first_)?seeds?=\S+", command)) for command in commands}) > 1
 
     @property
     def is_search(self) -> bool:
