@@ -50,6 +50,15 @@ def arguments(group: str, node: dict[str, Any]) -> type[BaseModel]:
     return signature(admission.find(f"{group}._target_", node["_target_"], admission.INSIDE[group]), GIVEN)
 
 
+def others(known: list[str], values: dict[str, Any]) -> Iterator[str]:
+    """A row for each key of config.yaml that has a comment and is in no table: code reads it word by word."""
+    text = (conf_dir() / "config.yaml").read_text(encoding="utf-8")
+    for key, said in re.findall(r"^(\w+):[^#\n]*# *(.*)$", text, re.MULTILINE):
+        if key not in RunConfig.model_fields and not any(row.startswith(f"| `{key}` |") for row in known):
+            default = "none" if "${" in str(values[key]) else shown(values[key])
+            yield f"| `{key}` | {default} | | {said} |"
+
+
 def page() -> str:
     """All tables."""
     with initialize_config_dir(str(conf_dir())):
@@ -57,7 +66,8 @@ def page() -> str:
     assert isinstance(plain, dict)
     values = {str(key): value for key, value in plain.items()}
     parts = ["### A run\n\n" + table(rows(RunConfig, values))]
-    parts.append("### A study\n\n" + table(rows(Limits, values)) + "".join(f"{row}\n" for row in rows(Running, values)))
+    of_study = [*rows(Limits, values), *rows(Running, values)]
+    parts.append("### A study\n\n" + table(iter([*others(of_study, values), *of_study])))
     defaults = Settings().model_dump(mode="json")
     parts.append("### A search\n\n" + table(rows(Settings, defaults, "hydra.sweeper.")))
     parts.append("### The rule\n\n" + table(rows(Rule, values["rule"], "rule.")))

@@ -328,6 +328,10 @@ def test_codes_that_may_be_gaps_are_kept_and_declared() -> None:
     assert made.x[:, 1].tolist() == [0, 1, 2, 2, 0] and asked.codes == (2.0,) and asked.kind is Kind.NUMBER
     assert town.levels == ("?", "x", "z") and town.codes == (0.0,)
     assert "dataset.codes.asked: no cell holds 7. Is it the right code?" in made.notes
+    assert (
+        "declared codes, and rows that hold one: asked 2, town 1. They are read as numbers, with "
+        "scaling.codes=missing as gaps" in made.notes
+    )
     assert "dataset.codes.town: no cell holds w. Is it the right code?" in made.notes
     read = made.codes_as_gaps()
     np.testing.assert_array_equal(read.x[:, 1], [0, 1, NAN, NAN, 0])

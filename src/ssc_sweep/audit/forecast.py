@@ -112,7 +112,8 @@ class Forecast:
             return ""
         why = "; ".join(self.reasons[:2])
         return (
-            f"forecast: {self.model} fails on these rows with probability {self.p_fail:.2f}: {why}. "
+            f"forecast: with probability {self.p_fail:.2f} the RMSE of {self.model} is over {FAILS_ABOVE:g} times that "
+            f"of predicting the mean on these rows: {why}. "
             "`python -m ssc_sweep.audit` with the same words names the columns."
         )
 

@@ -41,6 +41,11 @@ def describe(
             f"columns that grow from row to row, as row numbers do: {_some(counting)}. Leave row numbers out: "
             f"dataset.drop=[{','.join(counting)}]"
         )
+    if held := [f"{c.name} {_holding(cohort, j):,}" for j, c in enumerate(cohort.columns) if c.codes]:
+        notes.append(
+            f"declared codes, and rows that hold one: {_some(held)}. They are read as numbers, with "
+            "scaling.codes=missing as gaps"
+        )
     names = cohort.treatments
     coded = ", ".join(f"{code} is {treatment}" for code, treatment in enumerate(names))
     notes.append(f"treatments: {coded}. An effect is that of {names[-1]} against {names[0]}")
@@ -54,6 +59,10 @@ def _rows(cohort: Cohort, rows: int) -> str:
     if hidden := int((cohort.t == HIDDEN).sum()):
         line += f", {hidden:,} with an unknown treatment"
     return line
+
+
+def _holding(cohort: Cohort, j: int) -> int:
+    return int(np.isin(cohort.x[:, j], cohort.columns[j].codes).sum())
 
 
 def _kinds(cohort: Cohort, read_as: Mapping[str, Covariate]) -> str:
