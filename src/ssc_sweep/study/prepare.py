@@ -202,7 +202,7 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
 
 
 def _changed_code(ended: Iterable[tuple[Job, Outcome]]) -> list[str]:
-    """Return a line for each file of the user's code that has changed since some of these runs were trained with it."""
+    """Return a line for each file of the user's code that was written after some of these runs had ended."""
     files: dict[str, Path | None] = {}
     changed: dict[tuple[Path, bool], int] = {}
     for job, outcome in ended:
@@ -218,11 +218,11 @@ def _changed_code(ended: Iterable[tuple[Job, Outcome]]) -> list[str]:
                 changed[kind] = changed.get(kind, 0) + 1
     then = {
         True: "failed: retry=failed tries them again.",
-        False: "ended; they stay as they are. If the change alters results, choose another study=<name>, so that all "
+        False: "ended; they stay as they are. If a change alters results, choose another study=<name>, so that all "
         "runs have the new code.",
     }
     return [
-        f"{file.name} has changed since {count:,} of these runs {then[failed]}"
+        f"{file.name} was written after {count:,} of these runs {then[failed]}"
         for (file, failed), count in changed.items()
     ]
 

@@ -90,6 +90,7 @@ def test_runs_of_which_nothing_is_known_are_counted_apart() -> None:
     known = replace(made, history=made.history[made.history["seed"] == 1])
     found = does_the_loss_diverge(known, watch(known))
     assert "NaN or Inf: 0 of 1 runs of the study that trained." in found.evidence
+    assert "Of 1 more run nothing is known." in found.answer
     assert "runs of which nothing is known, failed, unfinished or left out: 1." in found.evidence
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from ssc_sweep.findings.drawing.views import titled
 from ssc_sweep.findings.judging.watched import TRAINED, Watched, ends, epochs
 from ssc_sweep.findings.reading.collect import Study
+from ssc_sweep.lines import counted
 from ssc_sweep.probe import Tells
 from ssc_sweep.study.job import Status
 
@@ -86,6 +87,8 @@ def does_the_loss_diverge(study: Study, watched: Watched) -> Answer:
         text = f"No {who} met NaN or Inf; with one epoch there is no more to compare."
     else:
         text = f"No: the training loss of every {who} is finite, and in no epoch above that of the first."
+    if watched.unknown:
+        text += f" Of {counted(watched.unknown, f'more {who}')} nothing is known."
     return Answer(question, text + _where_it_fails(study, watched), tuple(evidence))
 
 
