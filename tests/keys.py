@@ -19,6 +19,7 @@ from ssc_sweep.verdicts.rule import Rule
 PAGE = Path(__file__).parents[1] / "docs" / "CONFIG.md"
 BEGIN, END = "<!-- python -m tests.keys writes what follows -->\n", "<!-- to here -->\n"
 GIVEN = ("sizes", "seeds", "stats", "params")  # what a model or an optimiser is given beside its YAML
+INTERPOLATED = {"target": "the data set's", "study": "time and six letters"}
 DERIVED = ("rule.target", "rule.sequential")
 
 
@@ -51,12 +52,13 @@ def arguments(group: str, node: dict[str, Any]) -> type[BaseModel]:
 
 
 def others(known: list[str], values: dict[str, Any]) -> Iterator[str]:
-    """A row for each key of config.yaml that has a comment and is in no table: code reads it word by word."""
+    """A row for each commented key of config.yaml that no schema declares."""
     text = (conf_dir() / "config.yaml").read_text(encoding="utf-8")
     for key, said in re.findall(r"^(\w+):[^#\n]*# *(.*)$", text, re.MULTILINE):
         if key not in RunConfig.model_fields and not any(row.startswith(f"| `{key}` |") for row in known):
-            default = "none" if "${" in str(values[key]) else shown(values[key])
-            yield f"| `{key}` | {default} | | {said} |"
+            default = INTERPOLATED.get(key) or shown(values[key])
+            meaning = said.replace("|", "\\|")
+            yield f"| `{key}` | {default} | | {meaning} |"
 
 
 def page() -> str:

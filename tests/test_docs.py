@@ -114,16 +114,17 @@ def test_code_that_has_changed_since_a_run_ended_is_named(mine: Command) -> None
 def test_a_single_run_that_fails_names_its_folder_and_its_step(mine: Command) -> None:
     path = mine.folder / "my_models.py"
     path.write_text(path.read_text() + "\n\nclass Late(TwoNets):\n    def loss(self, *rows):\n        " + LATE)
+    last = next(n for n, line in enumerate(path.read_text().splitlines(), 1) if "too late" in line)
     ended = mine(*SMALL, "model._target_=my_models.Late", "admit=my_models", "study=s", "arm=late")
     assert ended.code == 1
     said = ended.err.replace(f"{mine.folder}/", "")
-    assert "failed: outputs/s/late/seed=0: RuntimeError: too late" in said, said
+    assert f"failed: outputs/s/late/seed=0: RuntimeError: too late (my_models.py, line {last})" in said, said
     path.write_text(path.read_text().replace("== 2", "== 2000"))
     os.utime(path, (time.time() + 60, time.time() + 60))
     words = [*SMALL, "model._target_=my_models.Late", "admit=my_models", "study=s", "arm=late"]
     assert "my_models.py was written after 1 of these runs failed: retry=failed" in mine(*words, "dry_run=true").err
     trace = (mine.folder / "outputs/s/late/seed=0/FAILED").read_text().splitlines()
-    assert trace[-1] == "RuntimeError: too late" and "raised in step 2" in trace, trace
+    assert trace[-1] == f"RuntimeError: too late (my_models.py, line {last})" and "raised in step 2" in trace, trace
 
 
 def test_a_yaml_cannot_admit(mine: Command) -> None:

@@ -54,10 +54,11 @@ def test_an_alarm_that_is_still_set_at_the_end_does_no_harm(tmp_path: Path) -> N
     (tmp_path / "slow.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     code = """
 say('ready')
+stop.AGAIN_S = 0.5
 with stop.Command():
     import slow
 stop.listen_no_more()
-time.sleep(4 * stop.AGAIN_S)
+time.sleep(2 * stop.AGAIN_S)
 say('ended')
 """
     process = start(tmp_path, COMMAND + code)

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -142,6 +143,14 @@ def find(key: str, name: object, inside: str | None) -> Any:
     return found
 
 
+def place_in(error: BaseException) -> str:
+    """Return where code of the user's raised an error, as " (mine.py, line 9)"; "" if none of it did."""
+    libraries = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    others = ("<", str(Path(__file__).parent), *libraries)  # Python's import system, this package, installed ones
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(others)]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+
+
 @contextmanager
 def explained(what: str, kind: type[UserError] = UserError) -> Iterator[None]:
     """Turn an exception in the user's own code into one line.
@@ -155,11 +164,8 @@ def explained(what: str, kind: type[UserError] = UserError) -> Iterator[None]:
     try:
         yield
     except USERS_FAULTS as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
         text = message(error) or "no message"
-        # Exceptions of the import system itself are in no file of the user's.
-        where = f" ({Path(frame.filename).name}, line {frame.lineno})" if not frame.filename.startswith("<") else ""
-        raise kind(f"{what} cannot be used: {type(error).__name__}: {text}{where}.") from error
+        raise kind(f"{what} cannot be used: {type(error).__name__}: {text}{place_in(error)}.") from error
 
 
 def calling(named: str, kind: type[UserError] = UserError) -> AbstractContextManager[None]:

@@ -98,7 +98,7 @@ class Scaling(Section):
     fit_on: Literal["train", "all"] = Field(description="rows that encode columns; all: validation rows too (a leak)")
     rare_share: float = Field(ge=0, lt=1, description="levels of a category with a smaller share of rows are pooled")
     codes: Literal["value", "missing"] = Field(
-        default="value", description="how declared codes for a missing value are read: as numbers, or as gaps"
+        default="value", description="how declared codes for a missing value are read: as values, or as gaps"
     )
     clip: Literal["range"] | Positive | None = Field(
         default=None,

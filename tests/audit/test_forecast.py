@@ -63,8 +63,8 @@ def test_what_fails(rmse: float | None, mean: float, failed: bool) -> None:
 
 def test_a_warning_is_one_line_and_only_where_failure_is_likely() -> None:
     likely = Forecast("flow_ssc", 0.97, ("max_z 25: far", "constant_columns 2: so", "third"))
-    assert likely.warning.startswith("forecast: with probability 0.97 the RMSE of flow_ssc is over 1.9 times that of ")
-    assert " on these rows: max_z 25: far; constant_columns 2: so. " in likely.warning
+    assert likely.warning.startswith("forecast: flow_ssc fails on these rows with probability 0.97 (it diverges, or")
+    assert "predicting the mean): max_z 25: far; constant_columns 2: so. " in likely.warning
     assert "\n" not in likely.warning and "third" not in likely.warning
     assert Forecast("flow_ssc", 0.5, ()).warning == ""
 

@@ -21,13 +21,13 @@ def main() -> None:
     ratios = []
     with tempfile.TemporaryDirectory() as place:
         for i in range(rounds):
-            os.environ.pop(name, None)
-            huge = run(Path(place), (*STUDY, f"study=huge_{i}"))
-            os.environ[name] = "glibc.malloc.hugetlb=0"
-            small = run(Path(place), (*STUDY, f"study=small_{i}"))
-            ratios.append(huge / small)
-            print(f"2 MB {huge:6.1f} s, 4 KB {small:6.1f} s", flush=True)
-    print(f"ratio {statistics.median(ratios):.2f}")
+            took = {}
+            for value in (1, 0) if i % 2 else (0, 1):
+                os.environ[name] = f"glibc.malloc.hugetlb={value}"
+                took[value] = run(Path(place), (*STUDY, f"study=pages_{i}_{value}"))
+            ratios.append(took[1] / took[0])
+            print(f"2 MB {took[1]:6.1f} s, 4 KB {took[0]:6.1f} s", flush=True)
+    print(f"2 MB / 4 KB {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
 
 
 if __name__ == "__main__":

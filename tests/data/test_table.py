@@ -329,8 +329,8 @@ def test_codes_that_may_be_gaps_are_kept_and_declared() -> None:
     assert town.levels == ("?", "x", "z") and town.codes == (0.0,)
     assert "dataset.codes.asked: no cell holds 7. Is it the right code?" in made.notes
     assert (
-        "declared codes, and rows that hold one: asked 2, town 1. They are read as numbers, with "
-        "scaling.codes=missing as gaps" in made.notes
+        "rows that hold a declared code: asked 2, town 1. scaling.codes=value keeps codes as values, "
+        "scaling.codes=missing makes them gaps" in made.notes
     )
     assert "dataset.codes.town: no cell holds w. Is it the right code?" in made.notes
     read = made.codes_as_gaps()

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from ssc_sweep.config import UNNAMED_STUDY
 from ssc_sweep.errors import IN_STEP
 from ssc_sweep.findings import report
 from ssc_sweep.findings.__main__ import main
@@ -25,7 +26,7 @@ from ssc_sweep.findings.reading.collect import collect
 from ssc_sweep.findings.report import build, judge_arms, render, snippet
 from ssc_sweep.study.folder import StudyFolder, read_yaml, write_yaml
 from ssc_sweep.study.hypothesis import Arm
-from ssc_sweep.study.plan import write_plan
+from ssc_sweep.study.plan import read_plan, write_plan
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Verdict
 from tests.findings.studies import FAST, SLOW, TRACE, fail, finish, make_study
@@ -87,7 +88,7 @@ def test_verdicts_come_first_and_in_sentences(whole: StudyFolder) -> None:
     assert "8 of 8 runs work (RMSE below 15 kg; share 52% to 100%); of the control 0 of 8." in text
     assert "Rule: a run works if its RMSE is below 15 kg; an arm if more than 80% of its runs do" in text
     assert "Predicting the training rows' mean for every row has an RMSE of 8 kg: a model with a larger RMSE" in text
-    assert "Predicting the mean meets the target too: its RMSE is 8.00 at most. target=null counts" in text
+    assert "Predicting the mean meets the target too, with an RMSE of 8 kg at most. target=null counts a run" in text
     assert "Does the loss diverge, and when?" in text and "NaN or Inf: 0 of 24 runs" in text
     assert "What went wrong" not in text
 
@@ -193,13 +194,13 @@ def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder
     assert (slow.works.n, slow.matters.n, slow.matters.lost_alone) == (7, 6, 1)
 
 
-def test_seeds_that_were_added_after_a_look_are_told(tmp_path: Path) -> None:
+def test_seeds_that_were_added_after_a_look_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_study(tmp_path / "outputs" / "looked")
     warning = "Each look at the verdicts before seeds were added"
-    content = yaml.safe_load(folder.study.read_text())
-    for later, told in (([], False), (["-m x seeds=8 retry=failed"], False), (["-m x seeds=9", "-m x seeds=8"], True)):
-        commands = [{"command": words} for words in later]
-        write_yaml(folder.study, content | {"command": "-m x seeds=8", "later": commands})
+    plan = replace(read_plan(folder), seeds=(0, 1, 2))
+    for name, seeds, told in (("retried", (0, 1, 2), False), ("added", (2, 8), True), ("again", (8,), True)):
+        monkeypatch.setenv(UNNAMED_STUDY, name)  # another command
+        write_plan(folder, replace(plan, seeds=seeds))
         build(folder)
         assert (warning in " ".join(page(folder).text.split())) == told
 

@@ -106,7 +106,7 @@ def test_only_the_guilty_run_fails(job: MakeJob, raising: str) -> None:
     guilty = jobs[1].folder
     assert "RuntimeError: planted failure" in guilty.failed.read_text() and "Traceback" in guilty.failed.read_text()
     assert not guilty.metrics.exists() and not guilty.predictions.exists()
-    assert outcomes[1].error == "RuntimeError: planted failure"
+    assert outcomes[1].error == "RuntimeError: planted failure (test_execute.py, line 51)"
 
 
 def test_a_failed_run_stays_failed_until_it_is_to_be_tried_again(
@@ -117,7 +117,8 @@ def test_a_failed_run_stays_failed_until_it_is_to_be_tried_again(
     assert mine.folder.failed.exists()
     monkeypatch.setattr(flow_ssc, "Raising", flow_ssc.FlowSSC)
     (outcome,) = execute([mine])
-    assert (outcome.status, outcome.error) == (Status.FAILED, "RuntimeError: planted failure")
+    assert outcome.status is Status.FAILED
+    assert outcome.error == "RuntimeError: planted failure (test_execute.py, line 51)"
     (outcome,) = execute([mine], retry="failed")
     assert outcome.status is Status.FINISHED
     assert mine.folder.done.exists() and not mine.folder.failed.exists()

@@ -108,14 +108,21 @@ def test_enough_failures_end_a_study_that_adds_seeds(command: Command) -> None:
 )
 @pytest.mark.parametrize("many", [True, False], ids=["study", "single run"])
 def test_a_stop_ends_every_process_and_the_same_command_goes_on(
-    tmp_path: Path, command: Command, sent: signal.Signals, code: int, to_all: bool, many: bool
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: signal.Signals,
+    code: int,
+    to_all: bool,
+    many: bool,
 ) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=4")
     words = (*TINY, "epochs=3", *failing("Sleeps"), *(("-m", "workers=2", "seed=range(0,4)") if many else ()))
     process = begin(tmp_path, *words) if many else Forked(tmp_path, *words)
     wait_for(process, tmp_path, "outputs/s/.board-*/*.progress" if many else "outputs/s/**/config.yaml")
     if many and platform.libc_ver()[0] == "glibc":
         workers = [one for one in of_session(process.pid) if "multiprocessing.forkserver" in " ".join(one.cmdline())]
-        assert workers and all(one.environ()["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1" for one in workers)
+        assert workers and all(one.environ()["GLIBC_TUNABLES"].endswith("=4:glibc.malloc.hugetlb=1") for one in workers)
     start = time.monotonic()
     os.killpg(process.pid, sent) if to_all else os.kill(process.pid, sent)
     _, err = process.communicate(timeout=30)

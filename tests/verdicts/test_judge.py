@@ -295,7 +295,9 @@ def test_advice() -> None:
     found = judged([10.0, 12.0, 60.0, 13.0, 5.0, 65.0], [50.0] * 6)
     assert found.advice.startswith("Seeds to tell whether it works: about ")
     assert found.advice.endswith("(80% power; a rough guess).")
-    assert judged([5.0], [50.0]).advice == "", "nothing is known of the spread"
+    assert judged([5.0], [50.0]).advice == "", "too few runs for a guess"
+    wild = judged([5e-9, 5e11] * 3, [50.0] * 6)
+    assert "whether it matters: cannot be said" in wild.advice, "beyond 100,000 seeds"
     assert judged(around(5, 40), around(50, 40)).advice == ""
 
 

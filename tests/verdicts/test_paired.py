@@ -95,6 +95,10 @@ def test_thousands_of_pairs_need_little_memory() -> None:
 def test_fewest_seeds_for_a_claim() -> None:
     # 2 / 2^5 = 0.0625, 2 / 2^6 = 0.03125; 2 / 2^8 = 0.0078, 2 / 2^9 = 0.0039 against 0.05 / 8 = 0.00625.
     assert (fewest(0.05), fewest(0.05 / 8), fewest(0.0625)) == (6, 9, 6)
+    # With more pairs a part of the sign patterns is drawn: the smallest p is 2 / 2^15.
+    assert fewest(2 / 2**15) is None and fewest(2.1 / 2**15) == 15
+    assert sign_flip(np.arange(1.0, 41.0), 2 / 2**15)[1] == -np.inf
+    assert sign_flip(np.arange(1.0, 41.0), 4.1 / 2**15)[1] > 0
 
 
 # Simulated coverage

@@ -80,6 +80,7 @@ def model_name(node: Mapping[str, Any]) -> str:
 
 # A run fails if its RMSE is above this multiple of that of predicting the mean: the plan's 15 kg in relative terms.
 FAILS_ABOVE = 1.9
+FAILING = f"it diverges, or its RMSE is over {FAILS_ABOVE:g} times that of predicting the mean"
 # From this probability on, a warning is printed.
 LIKELY = 0.5
 # A characteristic is a reason if it adds more than this to the log-odds.
@@ -112,9 +113,8 @@ class Forecast:
             return ""
         why = "; ".join(self.reasons[:2])
         return (
-            f"forecast: with probability {self.p_fail:.2f} the RMSE of {self.model} is over {FAILS_ABOVE:g} times that "
-            f"of predicting the mean on these rows: {why}. "
-            "`python -m ssc_sweep.audit` with the same words names the columns."
+            f"forecast: {self.model} fails on these rows with probability {self.p_fail:.2f} ({FAILING}): {why}. "
+            "`python -m ssc_sweep.audit` with the same overrides names the columns."
         )
 
 

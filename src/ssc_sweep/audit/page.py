@@ -13,6 +13,7 @@ from ssc_sweep.audit.arrays import some_rows
 from ssc_sweep.audit.characteristics import ColumnAudit
 from ssc_sweep.audit.definitions import CHARACTERISTICS
 from ssc_sweep.audit.findings import RANK, Severity
+from ssc_sweep.audit.forecast import FAILING
 from ssc_sweep.audit.remedies import ABOUT
 from ssc_sweep.audit.split_audit import Audit
 from ssc_sweep.data.cohort import Floats
@@ -68,6 +69,7 @@ def render(audited: Audit, heading: str, words: Sequence[str]) -> str:
         audit=audited,
         counts={severity: sum(one.severity is severity for one in audited.findings) for severity in Severity},
         about=ABOUT,
+        failing=FAILING,
         pictures=_pictures(audited, ranked[:MOST_PICTURES]),
         undrawn=len(ranked[MOST_PICTURES:]),
         definitions=[one for one in CHARACTERISTICS if one.name in audited.characteristics],

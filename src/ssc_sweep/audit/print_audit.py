@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ssc_sweep.audit.findings import Finding, Severity
-from ssc_sweep.audit.forecast import FAILS_ABOVE
+from ssc_sweep.audit.forecast import FAILING
 from ssc_sweep.audit.split_audit import Audit
 
 GAP = INDENT = 2
@@ -43,7 +43,7 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
         told = f"forecast: {audited.model} fails with probability {audited.p_fail:.2f}"
         lines += [
             Text(),
-            Text.assemble((told, "bold"), f" (an RMSE over {FAILS_ABOVE:g} times that of predicting the mean)"),
+            Text.assemble((told, "bold"), f" ({FAILING})"),
         ]
         lines += [Padding(Text(reason), (0, 0, 0, INDENT)) for reason in audited.reasons]
     return Group(*lines)

@@ -41,10 +41,11 @@ def describe(
             f"columns that grow from row to row, as row numbers do: {_some(counting)}. Leave row numbers out: "
             f"dataset.drop=[{','.join(counting)}]"
         )
-    if held := [f"{c.name} {_holding(cohort, j):,}" for j, c in enumerate(cohort.columns) if c.codes]:
+    holding = cohort.holds_code().sum(axis=0)
+    if held := [f"{c.name} {holding[j]:,}" for j, c in enumerate(cohort.columns) if c.codes]:
         notes.append(
-            f"declared codes, and rows that hold one: {_some(held)}. They are read as numbers, with "
-            "scaling.codes=missing as gaps"
+            f"rows that hold a declared code: {_some(held)}. scaling.codes=value keeps codes as values, "
+            "scaling.codes=missing makes them gaps"
         )
     names = cohort.treatments
     coded = ", ".join(f"{code} is {treatment}" for code, treatment in enumerate(names))
@@ -59,10 +60,6 @@ def _rows(cohort: Cohort, rows: int) -> str:
     if hidden := int((cohort.t == HIDDEN).sum()):
         line += f", {hidden:,} with an unknown treatment"
     return line
-
-
-def _holding(cohort: Cohort, j: int) -> int:
-    return int(np.isin(cohort.x[:, j], cohort.columns[j].codes).sum())
 
 
 def _kinds(cohort: Cohort, read_as: Mapping[str, Covariate]) -> str:

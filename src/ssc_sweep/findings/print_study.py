@@ -8,7 +8,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from ssc_sweep.findings.judging.answer import beside, conclusions_of, headline, score_lines, score_of, trivial
+from ssc_sweep.findings.judging.answer import (
+    cleared_beside_a_cause,
+    conclusions_of,
+    headline,
+    score_lines,
+    score_of,
+    trivial,
+)
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
 from ssc_sweep.findings.judging.comparison import Cell, effects, finite, published, score_table
 from ssc_sweep.findings.judging.factors import contrast_table, factorials_of
@@ -99,16 +106,18 @@ def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     """Return a line for each hypothesis, then one for each arm, then what the intervals are."""
     found = conclusions_of(verdicts)
     lines = [f"{one.name}: {one.cause.value}" for one in found]
-    lines += [line for line in (beside(found), *trivial(study)) if line]
+    lines += [*cleared_beside_a_cause(found), *trivial(study)]
     for verdict in verdicts:
         advice = verdict.judgement.advice if verdict.judgement else ""
         lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.sentence} {advice}".strip())
     judged = next((verdict.judgement for verdict in verdicts if verdict.judgement), None)
     if judged is not None and study.rule is not None:
         looks = " however often one looks" if study.rule.sequential else ""
+        added = study.added_seeds and not study.rule.sequential
         lines.append(
-            f"All intervals of {study.rule.together} hold together with {1 - study.rule.alpha:.0%}{looks}. An arm "
-            f"works if more than {study.rule.works_share:.0%} of its runs do."
+            f"All intervals of {study.rule.together} hold together with {1 - study.rule.alpha:.0%}{looks}"
+            f"{', if nobody looked before seeds were added' if added else ''}. An arm works if more than "
+            f"{study.rule.works_share:.0%} of its runs do."
         )
     return lines
 

@@ -36,7 +36,7 @@ from ssc_sweep.findings.drawing.views import (
     tracebacks,
     view_runs,
 )
-from ssc_sweep.findings.judging.answer import beside, conclusions_of, headline, lowest, score_lines, score_of, trivial
+from ssc_sweep.findings.judging import answer
 from ssc_sweep.findings.judging.arm_verdicts import (
     NAMES,
     UNKNOWN_UNIT,
@@ -124,7 +124,7 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
     marks = ", ".join(f"{name} {plain(value)}" for name, value in lines.items() if math.isfinite(value)) or "no lines"
     band = (
         "Median over seeds by epoch; the band holds the middle half. A run leaves at the epoch where it becomes NaN or "
-        "Inf. Overlapping curves mean similar arms."
+        "Inf. Where curves overlap, arms are similar or the same."
     )
     found = [
         (
@@ -248,9 +248,9 @@ def render(
     compared = study.without_search() if search else study
     probe_arms, probe_rows = probe_table(compared)
     factorials = factorials_of(compared)
-    score = score_of(study, verdicts)
+    score = answer.score_of(study, verdicts)
     first_forest, whole_forest = pictures_of_verdicts(compared, verdicts)
-    traces = tracebacks(runs)
+    traces, conclusions = tracebacks(runs), answer.conclusions_of(verdicts)
     base = base_config(runs)
     searched = draw_search(search) if search else []
     drawn = [*searched, *(one for chapter in chapters for one in chapter.pictures)]
@@ -262,14 +262,14 @@ def render(
         "groups": groups,
         "verdicts": verdicts,
         "mean_predictor": tuple(dict.fromkeys(number(value) for value in (known.min(), known.max()) if len(known))),
-        "headline": score.sentence if score else headline(verdicts),
-        "lowest": "" if verdicts or search else lowest(study),
+        "headline": score.sentence if score else answer.headline(verdicts),
+        "lowest": "" if verdicts or search else answer.lowest(study),
         "score": score,
-        "score_lines": score_lines(score) if score else [],
+        "score_lines": answer.score_lines(score) if score else [],
         "namings": list(Naming),
-        "conclusions": (concluded := conclusions_of(verdicts)),
-        "beside": beside(concluded),
-        "trivial": trivial(study),
+        "conclusions": conclusions,
+        "cleared_beside_a_cause": [] if score else answer.cleared_beside_a_cause(conclusions),
+        "trivial": answer.trivial(study),
         "lead": first_forest or (drawn[0] if drawn else None),
         "whole_forest": whole_forest,
         "factorials": [(one, pictures_of_factors(compared, one)) for one in factorials],

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ssc_sweep.admission import also_admitting
+from ssc_sweep.admission import also_admitting, place_in
 from ssc_sweep.audit.forecast import Forecast, fails, foretell, model_name
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import HIDDEN, Floats
@@ -116,7 +116,7 @@ def _attempt(work: Callable[[], T]) -> T | _Failure:
     except CannotWrite:
         raise
     except (Exception, SystemExit) as error:
-        trace, reason = traceback.format_exc(), type_and_message(error)
+        trace, reason = traceback.format_exc(), type_and_message(error) + place_in(error)
         # The last line of FAILED says what went wrong, also where the message has several lines, or notes follow it.
         return _Failure(reason, trace if trace.rstrip().endswith(reason) else f"{trace}\n{reason}\n")
 

@@ -19,8 +19,7 @@ from ssc_sweep.verdicts.contrasts import (
     judge_contrast,
 )
 from ssc_sweep.verdicts.judge import Judgement, claims_of, judge_study
-from ssc_sweep.verdicts.paired import EQUAL
-from ssc_sweep.verdicts.paired import fewest as fewest_pairs
+from ssc_sweep.verdicts.paired import EQUAL, fewest
 from ssc_sweep.verdicts.rule import Rule
 
 
@@ -118,17 +117,28 @@ def claims_in(arms: Sequence[Arm], rule: Rule) -> dict[str, int]:
     return claims_of(compared(arms), rule, contrasts)
 
 
-def too_few_seeds(arms: Sequence[Arm], rule: Rule, seeds: int) -> list[str]:
-    """Return a line if this fixed number of seeds cannot show whether an arm matters, whatever comes out."""
-    if rule.sequential or not compared(arms):
+def too_few_seeds(arms: Sequence[Arm], seeds: Mapping[str, int], rule: Rule) -> list[str]:
+    """Return a line if no change of a study with planned seeds can be shown to matter, whatever comes out.
+
+    Args:
+        arms: of the study.
+        seeds: how many seeds an arm will have, by folder; arms that are not trained now are left out.
+    """
+    against = [pair for pair in compared(arms).values() if pair[0] in seeds]
+    if rule.sequential or not against:
         return []
-    most = max(claims_in(arms, rule).values())
-    fewest = fewest_pairs(rule.level(most))
-    if seeds >= fewest:
+    claims = claims_in(arms, rule)
+    needed = {arm: fewest(rule.level(claims[control])) for arm, control in against}
+    if any(n is not None and n <= seeds[arm] for arm, n in needed.items()):
         return []
+    shared = f"rule.alpha={rule.alpha:g} is shared by {max(claims.values()):,} claims"
+    least = min((n for n in needed.values() if n is not None), default=None)
+    if least is None:
+        return [f"No planned number of seeds can show that a change matters: {shared}. seeds=auto can."]
+    most = max(seeds[arm] for arm, _ in against)
     return [
-        f"{counted(seeds, 'seed')} cannot show whether a change matters: with {counted(len(compared(arms)), 'arm')} at "
-        f"rule.alpha={rule.alpha:g} that takes {fewest} at least. seeds=auto takes as many as the answers need."
+        f"{counted(most, 'seed')} cannot show that a change matters: {shared}, which takes {least} seeds at least. "
+        "seeds=auto adds seeds until it is shown, or max_seeds are spent."
     ]
 
 

@@ -128,7 +128,7 @@ def _job_return(job: Job, outcome: Outcome | None) -> JobReturn:
     )
 
 
-def outcome_of(job: Job, returned: JobReturn) -> Outcome:
+def outcome_returned(job: Job, returned: JobReturn) -> Outcome:
     """Return how a job ended under one of Hydra's launchers, which store what the job raised.
 
     Raises:

@@ -138,14 +138,17 @@ def begun_here(folder: StudyFolder) -> bool:
     return os.path.realpath(folder.path) in _begun
 
 
-def check_rule(folder: StudyFolder, rule: Rule) -> None:
+def check_rule(folder: StudyFolder, rule: Rule, compares: bool = False) -> None:
     """Check that a study which is started again has the same rule as before.
+
+    Args:
+        compares: whether this command compares arms.
 
     Raises:
         UserError: it was started under another rule.
     """
     if folder.study.exists():
-        _same_rule(folder, read_plan(folder), rule, compares=False)
+        _same_rule(folder, read_plan(folder), rule, compares)
 
 
 def check_settings(folder: StudyFolder, settings: dict[str, Any] | None, varied: Sequence[str] = ()) -> None:
@@ -188,10 +191,20 @@ def _same_rule(folder: StudyFolder, before: Plan, rule: Rule, compares: bool) ->
     if had is not None and not (before.compares and compares):
         had = had.model_copy(update={"sequential": rule.sequential})
     if had != rule:
+        was, now = ({} if one is None else one.model_dump() for one in (had, rule))
+        apart = [name for name in now if was.get(name, "none") != now[name]]
+        told = ("; ".join(_of_rule(name, values.get(name)) for name in apart) for values in (was, now))
         raise UserError(
-            f"{folder.path} was started under another rule: {before.rule}, now {rule}. A rule is fixed before "
-            "the first run: choose another study=<name>, or give the rule as it was."
+            f"{folder.path} was started under another rule: {' and now '.join(told)}. A rule is fixed before the first "
+            "run: choose another study=<name>, or give the rule as it was."
         )
+
+
+def _of_rule(name: str, value: object) -> str:
+    """Return a part of the rule as the command line has it."""
+    if name == "sequential":
+        return "seeds=auto" if value else "a planned number of seeds"
+    return f"{'target' if name == 'target' else f'rule.{name}'}={shown(value)}"
 
 
 def _write_plan(folder: StudyFolder, plan: Plan) -> None:
@@ -211,11 +224,12 @@ def _write_plan(folder: StudyFolder, plan: Plan) -> None:
         varied = tuple(dict.fromkeys((*before.varied, *varied)))
         known = {(arm.folder, arm.label, arm.hypothesis) for arm in before.arms}
         arms = [*before.arms, *(a for a in arms if (a.folder, a.label, a.hypothesis) not in known)]
+        added = sorted(seeds - set(before.seeds))
         seeds |= set(before.seeds)
         hypotheses = before.hypotheses | hypotheses
         faults = before.faults | faults
         if not _names_this_command(origin):
-            origin["later"].append(_start())
+            origin["later"].append(_start() | {"added_seeds": added})
     else:
         origin = provenance()
     content = origin | {

@@ -198,7 +198,19 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
     first = next(iter(firsts.values()), None)
     leaks = leak_lines(first, data.split(first)) if first else []
     kept = _changed_code((jobs[index], outcome) for index, outcome in before.items())
-    return Prepared(before, groups, (*data.notes, *kept, *leaks, *warnings))
+    useless = _without_codes(firsts.values(), data)
+    return Prepared(before, groups, (*data.notes, *useless, *kept, *leaks, *warnings))
+
+
+def _without_codes(configs: Iterable[RunConfig], data: Data) -> list[str]:
+    """Return a line if runs read codes as gaps where no row holds one: they are the runs that read them as values."""
+    reading_gaps = [config for config in configs if config.scaling.codes == "missing"]
+    if all(any(column.codes for column in data.split(config).cohort.columns) for config in reading_gaps):
+        return []
+    return [
+        "scaling.codes=missing changes nothing where no row holds a declared code. Declare what the audit suspects: "
+        "dataset.codes.<column>=[<code>]"
+    ]
 
 
 def _changed_code(ended: Iterable[tuple[Job, Outcome]]) -> list[str]:

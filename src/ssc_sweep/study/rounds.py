@@ -96,8 +96,7 @@ def check_limits(arms: Sequence[Arm], rule: Rule, limits: Limits) -> None:
     if limits.max_seeds < fewest:
         raise UserError(
             f"max_seeds={limits.max_seeds} is too few for seeds=auto: {len(compared(arms))} arms at "
-            f"rule.alpha={rule.alpha:g} take at least {fewest} seeds to decide. Allow that many, or name a number: "
-            f"seeds={limits.max_seeds}."
+            f"rule.alpha={rule.alpha:g} take at least {fewest} seeds to decide. Allow that many."
         )
 
 

@@ -32,10 +32,10 @@ from ssc_sweep.study.fault import Fault, note, read_fault
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, check_cells, read_hypothesis
 from ssc_sweep.study.job import Job, Outcome, ended, own_scores, raise_failures, run_overrides
-from ssc_sweep.study.launcher import StackLauncher, outcome_of
+from ssc_sweep.study.launcher import StackLauncher, outcome_returned
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, last_words, named_seeds, points_of, too_many, values_of
-from ssc_sweep.study.plan import Plan, check_settings, how_to_resume, read_plan, write_plan
+from ssc_sweep.study.plan import Plan, check_rule, check_settings, how_to_resume, read_plan, write_plan
 from ssc_sweep.study.winner import with_best
 from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
@@ -104,6 +104,7 @@ class HypothesisSweeper(Sweeper):
         folder = study_folder(self.config.outputs, self.config.study)
         check_settings(folder, plan.settings, plan.varied)
         assert plan.rule is not None
+        check_rule(folder, plan.rule, plan.compares)
         if plan.rule.sequential:
             self._until_decided(plan, folder)
             return []
@@ -122,13 +123,15 @@ class HypothesisSweeper(Sweeper):
         # Imported here, so that --help and wrong overrides need not wait a second for torch.
         from ssc_sweep.study.prepare import prepare
 
+        running = Running.of(self.config)
+        if running.dry_run:
+            raise UserError("dry_run=true needs a launcher of ssc_sweep: leave hydra/launcher=<name of Hydra's> out.")
         begin(prepare(jobs))
         # A launcher that is not ours trains each run as a command of its own: say what depends on how many there are.
-        running = Running.of(self.config)
         settled = [f"save_weights={running.weights(len(jobs))}", f"run_files={running.files(len(jobs))}"]
         words = [[*job.overrides, *self.steering, *settled] for job in jobs]
         returns = self.launcher.launch(words, initial_job_idx=0)
-        return [outcome_of(job, one) for job, one in zip(jobs, returns, strict=True)]
+        return [outcome_returned(job, one) for job, one in zip(jobs, returns, strict=True)]
 
     def _until_decided(self, plan: Plan, folder: StudyFolder) -> None:
         """Add seeds in rounds until every arm has its answers.
@@ -389,6 +392,8 @@ def _too_few_seeds(plan: Plan, folder: StudyFolder) -> list[str]:
     from ssc_sweep.study.judged import too_few_seeds
 
     assert plan.rule is not None
-    plans = [plan, *([read_plan(folder)] if folder.study.exists() else [])]
-    seeds = {seed for one in plans for seed in one.seeds}
-    return too_few_seeds([arm for one in plans for arm in one.arms], plan.rule, len(seeds))
+    before = read_plan(folder) if folder.study.exists() else plan
+    known = {arm.folder for arm in before.arms}
+    both = set(plan.seeds) | set(before.seeds)
+    seeds = {arm.folder: len(both if arm.folder in known else plan.seeds) for arm in plan.arms}
+    return too_few_seeds([*before.arms, *plan.arms], seeds, plan.rule)

@@ -92,15 +92,19 @@ def _spared() -> Iterator[None]:
 @contextmanager
 def _huge_pages() -> Iterator[None]:
     """Make processes started inside use huge pages where Linux gives them to who asks; the user's word counts more."""
-    name, value = HUGE_PAGES
-    if name in os.environ:
+    name, (key, value) = HUGE_PAGES[0], HUGE_PAGES[1].split("=")
+    before = os.environ.get(name)
+    if key in (before or ""):
         yield
         return
-    os.environ[name] = value
+    os.environ[name] = ":".join(filter(None, [before, f"{key}={value}"]))
     try:
         yield
     finally:
-        del os.environ[name]
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def start_server() -> None:

@@ -30,6 +30,7 @@ from ssc_sweep.verdicts.evidence import (
     share_working,
 )
 from ssc_sweep.verdicts.planning import (
+    FEWEST_FOR_A_GUESS,
     FEWEST_FOR_AN_ESTIMATE,
     out_of_reach,
     seeds_for_difference,
@@ -115,12 +116,15 @@ class Judgement:
 
     @property
     def advice(self) -> str:
-        """Return how many seeds an open answer takes and how reliable that is, in a sentence; "" if unknown."""
-        open_ones = (
-            (self.works.answer is Works.OPEN, self.seeds_work, "whether it works"),
-            (self.matters.answer is Matters.OPEN, self.seeds_matter, "whether it matters"),
-        )
-        told = [f"{what}: about {seeds:,}" for is_open, seeds, what in open_ones if is_open and seeds is not None]
+        """Return how many seeds an open answer takes and how reliable that is, in a sentence.
+
+        "" if there is none, or with fewer runs than any guess takes.
+        """
+        told = []
+        if self.works.answer is Works.OPEN and self.works.n >= FEWEST_FOR_A_GUESS:
+            told.append(_about(self.seeds_work, "whether it works"))
+        if self.matters.answer is Matters.OPEN and self.matters.n >= FEWEST_FOR_A_GUESS:
+            told.append(_about(self.seeds_matter, "whether it matters"))
         if not told:
             return ""
         rough = "; a rough guess" if self.matters.n < FEWEST_FOR_AN_ESTIMATE else ""
@@ -140,6 +144,10 @@ class Judgement:
             "seeds_work": self.seeds_work,
             "seeds_matter": self.seeds_matter,
         }
+
+
+def _about(seeds: int | None, what: str) -> str:
+    return f"{what}: cannot be said" if seeds is None else f"{what}: about {seeds:,}"
 
 
 def claims_of(

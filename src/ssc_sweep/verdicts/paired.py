@@ -139,6 +139,9 @@ def _patterns(n: int) -> Iterator[NDArray[np.uint8]]:
         yield drawn[drawn.any(axis=1)]
 
 
-def fewest(level: float) -> int:
-    """Return the smallest n at which a two-sided sign-flip p can fall below the level: 2 / 2^n < level."""
-    return math.floor(math.log2(2 / level)) + 1
+def fewest(level: float) -> int | None:
+    """Return the smallest n at which a two-sided sign-flip p can fall below the level: 2 / 2^n < level.
+
+    None if none does: of more than PATTERNS sign patterns only so many are drawn, and p is never below 2 / PATTERNS.
+    """
+    return None if level <= 2 / PATTERNS else math.floor(math.log2(2 / level)) + 1

@@ -91,8 +91,10 @@ def seeds_for_share(seen: Share, level: float, rule: Rule, hopeful: bool = False
 
 def _smallest(enough: Callable[[int], bool], level: float) -> int | None:
     """Return the smallest sufficient number of pairs, by bisection: power grows with it."""
-    low = fewest(level) - 1
-    high = low + 1
+    first = fewest(level)
+    if first is None:
+        return None
+    low, high = first - 1, first
     while not enough(high):
         low, high = high, 2 * high
         if low > MOST_SEEDS:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ssc_sweep.findings.judging.answer import Conclusion, beside, conclusions_of, headline
+from ssc_sweep.findings.judging.answer import Conclusion, cleared_beside_a_cause, conclusions_of, headline
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause
@@ -19,6 +19,13 @@ def verdict(name: str, cause: Cause, works: Works = Works.NO) -> ArmVerdict:
     judged = replace(judged, works=replace(judged.works, answer=works))
     arm = Arm(f"{name}/x", f"{name}=1", name, "control", ())
     return ArmVerdict(arm, name[0].upper(), f"{name}.", "improves", "control", judged, cause, "", 40.0, 50.0, 8.0)
+
+
+def working(one: ArmVerdict) -> ArmVerdict:
+    """The same against a control that works."""
+    assert one.judgement is not None
+    control = replace(one.judgement.control, answer=Works.YES)
+    return replace(one, judgement=replace(one.judgement, control=control))
 
 
 def crashed(name: str) -> ArmVerdict:
@@ -53,6 +60,9 @@ def test_the_plans_suspects_end_in_a_sentence() -> None:
         # An arm that changes nothing works if its control does, and is no answer.
         ([verdict("codes", Cause.VOID, Works.YES)],
          "Not tested, since the change changes nothing here: C codes."),
+        # The control works: so does an arm that changes nothing, and a change that fails is no news of the study.
+        ([working(verdict("lr", Cause.HARMS)), working(verdict("codes", Cause.VOID, Works.YES))],
+         "As claimed: L lr. Not tested, since the change changes nothing here: C codes. No change works."),
         ([verdict("lr", Cause.NOT_ALONE)],
          "L lr is not the cause by itself; whether changing it helps is open. Nothing works."),
         # An arm whose runs all crashed may work.
@@ -72,14 +82,18 @@ def test_headlines(found: list[ArmVerdict], said: str) -> None:
     assert headline(found) == said
 
 
-def test_who_was_tested_beside_a_cause() -> None:
-    split, lr, ema = (Conclusion(name, "", Cause.CAUSE) for name in ("G split", "B lr", "D ema"))
-    assert beside([split, lr]) == "", "both are causes"
+def test_who_was_cleared_beside_a_cause() -> None:
+    split, lr, ema = (Conclusion(name, "", Cause.CAUSE, "control") for name in ("G split", "B lr", "D ema"))
+    assert cleared_beside_a_cause([split, lr]) == [], "both are causes"
     lr, ema = replace(lr, cause=Cause.NEITHER), replace(ema, cause=Cause.NOT_ALONE)
-    assert beside([lr, ema]) == "", "there is no cause"
-    end = "tested beside a cause, which may hide an effect: test again with it removed."
-    assert beside([split, lr]) == f"B lr was {end}"
-    assert beside([split, lr, ema]) == f"B lr, D ema were {end}"
+    assert cleared_beside_a_cause([lr, ema]) == [], "there is no cause"
+    elsewhere = replace(split, control="at another point")
+    assert cleared_beside_a_cause([elsewhere, lr]) == [], "the cause was found against another control"
+    said = (
+        "Tested with G split as in the control, which may hide an effect: {}. Test again on top of a change that helps."
+    )
+    assert cleared_beside_a_cause([split, lr]) == [said.format("B lr")]
+    assert cleared_beside_a_cause([split, lr, ema, elsewhere]) == [said.format("B lr and D ema")]
 
 
 def test_arms_of_several_changes_are_told_apart() -> None:

@@ -279,19 +279,21 @@ def training_curves(arms: Sequence[ArmRuns], unit: str) -> Figure:
 
 
 def gradient_norms(arms: Sequence[ArmRuns]) -> Figure:
-    """Draw gradient norms before clipping by epoch, in total and by module; of a single module once."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    """Draw gradient norms before clipping by epoch, in total and, if a model has several modules, by module."""
+    panels = {}
     for name in _columns(arms):
         objective, norm, module = name.partition(".gradient_norm")
-        if norm:
-            found.setdefault(objective, []).append((name, module.removeprefix(".")))
-    panels = {
-        name: f"{objective}, {module or 'all modules'}"
-        for objective, norms in found.items()
-        for name, module in norms
-        if not module or len(norms) != 2  # the total and the one module
-    }
+        if norm and not module:
+            panels[name] = f"{objective}, all modules"
+        elif norm and any(_modules(arm, objective) > 1 for arm in arms if name in arm.history):
+            panels[name] = f"{objective}, {module.removeprefix('.')}"
     return _bands(panels, arms)
+
+
+def _modules(arm: ArmRuns, objective: str) -> int:
+    """Return how many modules of the arm's model have a gradient norm."""
+    known = arm.history.notna().any()
+    return sum(str(name).startswith(f"{objective}.gradient_norm.") for name in known[known].index)
 
 
 def statistics(arms: Sequence[ArmRuns], panels: Mapping[str, str]) -> Figure:

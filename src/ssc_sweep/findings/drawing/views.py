@@ -215,11 +215,14 @@ def view_runs(study: Study) -> list[RunView]:
 
 
 def tracebacks(runs: Sequence[RunView]) -> list[tuple[str, list[RunView]]]:
-    """Return each distinct traceback once, with the runs that ended in it, whatever their step."""
-    groups: dict[str, list[RunView]] = {}
+    """Return one traceback for each place and type of error, with the runs that ended there, whatever their step."""
+    groups: dict[tuple[str, ...], list[RunView]] = {}
     for run in runs:
         if run.status == Status.FAILED:
-            place = "".join(line for line in run.trace.splitlines() if not line.startswith(IN_STEP))
+            lines = run.trace.splitlines()
+            frames = [line for line in lines if line.startswith("  File ")]
+            # The message may hold a number that differs from run to run.
+            place = (*frames, lines[-1].partition(":")[0]) if frames else tuple(lines)
             groups.setdefault(place, []).append(run)
     return [(failed[0].trace or NO_TRACE, failed) for failed in groups.values()]
 

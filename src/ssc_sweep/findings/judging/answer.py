@@ -19,11 +19,13 @@ class Conclusion:
 
     Attributes:
         name: with its letter, and its grid point if there are several.
+        control: folder of the control that it was tested against.
     """
 
     name: str
     claim: str
     cause: Cause
+    control: str
 
 
 def conclusions_of(verdicts: Sequence[ArmVerdict]) -> list[Conclusion]:
@@ -34,7 +36,8 @@ def conclusions_of(verdicts: Sequence[ArmVerdict]) -> list[Conclusion]:
         at = f" against {v.control_label}" if len(points) > 1 else ""
         if v.cause is not None:
             name = f"{v.letter} {v.arm.hypothesis}".strip() + at
-            found.setdefault((v.arm.hypothesis or "", v.arm.control or ""), Conclusion(name, v.claim, v.cause))
+            control = v.arm.control or ""
+            found.setdefault((v.arm.hypothesis or "", control), Conclusion(name, v.claim, v.cause, control))
     return list(found.values())
 
 
@@ -54,6 +57,11 @@ def headline(verdicts: Sequence[ArmVerdict]) -> str:
     return " ".join(part for part in told if part)
 
 
+def _with_unit(value: float, study: Study) -> str:
+    unit = unit_of(study)
+    return f"{value:.3g}" + ("" if unit == UNKNOWN_UNIT else f" {unit}")
+
+
 def lowest(study: Study) -> str:
     """Return the answer of a study without a control: its arm with the lowest median RMSE; "" if no run has one."""
     known = study.runs.dropna(subset=["rmse"])
@@ -62,9 +70,8 @@ def lowest(study: Study) -> str:
         return ""
     best = min(medians, key=lambda arm: medians[arm])
     label = next((arm.label for arm in study.plan.arms if arm.folder == best), best)
-    unit, count = unit_of(study), int((known["arm"] == best).sum())
-    number = f"{medians[best]:.3g}" + ("" if unit == UNKNOWN_UNIT else f" {unit}")
-    runs = counted(count, "run")
+    number = _with_unit(medians[best], study)
+    runs = counted(int((known["arm"] == best).sum()), "run")
     which = (
         f"Of {len(medians)} arms, {label} has the lowest median RMSE"
         if len(medians) > 1
@@ -79,8 +86,8 @@ def trivial(study: Study) -> list[str]:
     if rule is None or rule.target is None or means.empty or means.max() >= rule.target:
         return []
     return [
-        f"Predicting the mean meets the target too: its RMSE is {means.max():.2f} at most. target=null counts a run as "
-        f"working only if it beats that by {rule.beats_mean:.0%}."
+        f"Predicting the mean meets the target too, with an RMSE of {_with_unit(means.max(), study)} at most. "
+        f"target=null counts a run as working only if it beats that by {rule.beats_mean:.0%}."
     ]
 
 
@@ -144,14 +151,19 @@ def _causes(found: Sequence[Conclusion]) -> str:
     return "None of the suspects is the cause." if len(found) > 1 else f"{found[0].name} is not the cause."
 
 
-def beside(found: Sequence[Conclusion]) -> str:
-    """Say which suspects were tested only beside a cause; "" if there are none."""
-    causes = {Cause.CAUSE, Cause.PART, Cause.AT_LEAST_A_PART}
-    cleared = [one.name for one in found if one.cause in (Cause.NEITHER, Cause.NOT_ALONE)]
-    if not cleared or not causes.intersection(one.cause for one in found):
-        return ""
-    were = "was" if len(cleared) == 1 else "were"
-    return f"{_listed(cleared)} {were} tested beside a cause, which may hide an effect: test again with it removed."
+def cleared_beside_a_cause(found: Sequence[Conclusion]) -> list[str]:
+    """Return a line for each control with a cause that names the suspects cleared beside it."""
+    lines = []
+    for control in dict.fromkeys(one.control for one in found):
+        here = [one for one in found if one.control == control]
+        causes = [one.name for one in here if one.cause in (Cause.CAUSE, Cause.PART, Cause.AT_LEAST_A_PART)]
+        cleared = [one.name for one in here if one.cause in (Cause.NEITHER, Cause.NOT_ALONE)]
+        if causes and cleared:
+            lines.append(
+                f"Tested with {_listed(causes, 'and')} as in the control, which may hide an effect: "
+                f"{_listed(cleared, 'and')}. Test again on top of a change that helps."
+            )
+    return lines
 
 
 def _working(verdicts: Sequence[ArmVerdict]) -> str:
@@ -170,7 +182,10 @@ def _working(verdicts: Sequence[ArmVerdict]) -> str:
     ]
     if len(set(maybe)) > MOST_NAMED:
         return f"Whether any of {len(set(maybe))} arms works is open."
-    return f"Whether {_listed(maybe, 'or')} works is open." if maybe else "Nothing works."
+    if maybe:
+        return f"Whether {_listed(maybe, 'or')} works is open."
+    control_works = any(v.judgement and v.judgement.control.answer is Works.YES for v in verdicts)
+    return "No change works." if control_works else "Nothing works."
 
 
 def _listed(names: Iterable[str], last: str = "", most: int = MOST_NAMED) -> str:

@@ -6,7 +6,6 @@ no numbers: its status is "unfinished" or "left out", and the column left_out sa
 
 import importlib.metadata
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -96,9 +95,8 @@ class Study:
 
     @property
     def added_seeds(self) -> bool:
-        """Return whether its commands named different seeds: verdicts may have been looked at in between."""
-        commands = [str(start.get("command")) for start in (self.provenance, *self.provenance["later"])]
-        return len({tuple(re.findall(r"\b(?:first_)?seeds?=\S+", command)) for command in commands}) > 1
+        """Return whether a later command brought further seeds: verdicts may have been looked at before."""
+        return any(start.get("added_seeds") for start in self.provenance["later"])
 
     @property
     def is_search(self) -> bool:
