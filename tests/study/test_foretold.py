@@ -58,6 +58,9 @@ def test_columns_that_tell_the_outcome_are_named_before_anything_trains(command:
         "batch.size=10",
     ]
     ended = command("-m", *words, "seed=0,1")
+    assert "scaling.codes=missing changes nothing" not in ended.err
+    useless = command("-m", *words, "seed=0,1", "scaling.codes=missing", "study=codes", "dry_run=true").err
+    assert "scaling.codes=missing changes nothing where no row holds a declared code." in useless
     lines = [line for line in ended.err.splitlines() if line.startswith("audit:")]
     assert ended.code == 0 and len(lines) == 1, ended.err
     assert lines[0].startswith("audit: after, before tell the outcome: R2 1.000. A result with these columns is arith")

@@ -167,5 +167,9 @@ def test_a_study_ends_decided_goes_on_and_keeps_its_rule(command: Command) -> No
     assert (again.code, command.done()) == (0, first)
     more = command("-m", *SMALL, "max_seeds=16", "rule.margin=0.5")
     assert more.code == 0 and set(first) <= set(command.done())
-    fixed = command("-m", *SMALL, "seeds=16", "rule.margin=0.5")
-    assert fixed.code == 2 and "was started under another rule" in fixed.err
+    for dry in ("false", "true"):
+        fixed = command("-m", *SMALL, "seeds=16", "rule.margin=0.4", f"dry_run={dry}")
+        said = (
+            "under another rule: rule.margin=0.5; seeds=auto and now rule.margin=0.4; a planned number of seeds. A rule"
+        )
+        assert fixed.code == 2 and said in fixed.err, fixed.err

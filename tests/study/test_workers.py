@@ -191,6 +191,9 @@ def test_a_dry_run_writes_and_trains_nothing(command: Command) -> None:
     before = command.files()
     ended = command("-m", *TINY, "hypothesis=lr", "seeds=4", "dry_run=true")
     assert "12 runs: 6 to train, 6 have ended before" in ended.out and command.files() == before
+    assert "4 seeds cannot show that a change matters: rule.alpha=0.05 is shared by 5 claims" in ended.out + ended.err
+    foreign = command("-m", *TINY, "hypothesis=lr", "seeds=4", "dry_run=true", "hydra/launcher=basic")
+    assert foreign.code == 2 and "dry_run=true needs a launcher of ssc_sweep" in foreign.err
     ended = command(*TINY, "study=alone", "dry_run=true")
     assert ended.code == 0 and "1 run: 1 to train" in ended.out, ended.out
     assert command("-m", "experiment=search", *TINY, "dry_run=true").code == 2
