@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ssc_sweep import output
 from ssc_sweep.admission import admitting
 from ssc_sweep.command_line import at_home, check_options, own_choices, readable_help
-from ssc_sweep.config import HYDRA_TARGETS, UNNAMED_STUDY, conf_dir
+from ssc_sweep.config import HYDRA_TARGETS, UNNAMED_STUDY, conf_dir, one_choice_each
 from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import GO_ON, FindingsFailed, Unsuccessful, UserError, message
 from ssc_sweep.explain import OF_HYDRA, explain, is_bug
@@ -133,6 +133,7 @@ def main() -> None:
         with stop.Command():
             check_options(sys.argv[1:])
             sys.argv[1:] = at_home(own_choices(sys.argv[1:]))
+            one_choice_each(sys.argv[1:])
             spare_plain_keys()
             try:
                 with admitting(sys.argv[1:]), readable_help(sys.argv[1:]):

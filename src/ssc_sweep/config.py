@@ -7,6 +7,7 @@ signature of that target is their schema.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -193,16 +194,23 @@ OPEN_COLUMNS = OmegaConf.create({key: DictConfig({}, flags={"struct": False}) fo
 ConfigStore.instance().store(name="open_columns", node=OPEN_COLUMNS, provider="ssc_sweep")
 
 
+@cache
+def _list_of_choices() -> re.Pattern[str]:
+    groups = "|".join(sorted(path.name for path in conf_dir().iterdir() if path.is_dir()))
+    return re.compile(rf"\+*({groups}|hydra/[\w/]+)=\s*\[(.*)\]\s*", re.DOTALL)
+
+
 def one_choice_each(overrides: Iterable[str]) -> None:
-    """Check that no override gives a group a list: Hydra would merge the choices.
+    """Check that no override gives a group a list: Hydra would merge the choices, and breaks at one that is no text.
 
     Raises:
         UserError: one does.
     """
     for text in overrides:
-        if found := re.fullmatch(rf"\+*({'|'.join(GROUPS)})=\[(.*)\]", text):
+        if found := _list_of_choices().fullmatch(text):
             several = re.sub(r"['\"\s]", "", found[2])
-            raise UserError(f"{text}: a run takes one {found[1]}. To compare several: -m {found[1]}={several}.")
+            compare = "" if found[1].startswith("hydra/") else f" To compare several: -m {found[1]}={several}."
+            raise UserError(f"{text}: a run takes one {found[1]}.{compare}")
 
 
 def check(cfg: DictConfig) -> RunConfig:
