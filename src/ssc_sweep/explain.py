@@ -4,6 +4,7 @@ import re
 import shlex
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import yaml
 from hydra.core import plugins
@@ -12,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssc_sweep.admission import INSIDE
 from ssc_sweep.config import BY_COLUMN, conf_dir
-from ssc_sweep.errors import message
+from ssc_sweep.errors import message, type_and_message
 from ssc_sweep.schema import did_you_mean
 
 # Exceptions that Hydra also raises for wrong input.
@@ -24,6 +25,9 @@ CHOOSE_PLUGIN = "choose one with hydra/sweeper=<name> or hydra/launcher=<name>. 
 MEANINGS = {
     r"add --multirun": "several values need -m, as in 'python -m ssc_sweep -m {words}'.",
     r"Parent traversal .* is not supported \('(.*?)'\)": "{1} is no choice of a group. See --help.",
+    r"deletion (?:value must be|does not support) .*? input_line='(.*?)'": (
+        "{1}: the value after ~<group>= is the name of the choice that it takes away. Leave that word out."
+    ),
     r"Only one of --run": "{words}: --multirun, --cfg, --info and --shell_completion exclude each other: keep one.",
     r"Additional config directory '(.*?)' not found": (
         "{1} is no folder that is there: give one that holds config groups, such as {1}/hypothesis/mine.yaml."
@@ -98,9 +102,15 @@ def _swaps_plugins(error: Exception) -> bool:
 
 def is_bug(error: Exception) -> bool:
     """Return whether the program caused this error, and not the input."""
-    if type(error) not in PLAIN or _swaps_plugins(error) or _place(error) is not None:
+    if type(error) not in PLAIN or _swaps_plugins(error) or _place(error) is not None or _while_composing(error):
         return False
     return not any(re.search(pattern, _text(error)) for pattern in (*MEANINGS, NO_CHOICE.pattern, UNREADABLE.pattern))
+
+
+def _while_composing(error: Exception) -> bool:
+    """Return whether Hydra's own code raised it over the words of the command line or the YAML files they name."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).parts[-3:-1] == ("hydra", "_internal")
 
 
 def _choices(group: str) -> list[str]:
@@ -209,4 +219,6 @@ def explain(error: Exception, words: Sequence[str], command: str = "config") -> 
         return f"{group}={name} is unknown: allowed is {' | '.join(options)}. {hint}"
     if isinstance(error, yaml.YAMLError) or isinstance(error.__cause__, yaml.YAMLError):
         return f"a YAML file cannot be read: {text}. Mend it there."
+    if type(error) in PLAIN and _while_composing(error):
+        return f"Hydra cannot compose {shlex.join(words)}: {type_and_message(error)}. See --help."
     return text

@@ -61,12 +61,13 @@ def locked(path: Path) -> Iterator[None]:
         CannotWrite: its folder cannot be written.
     """
     lock = FileLock(path)
-    with writing(path):
-        lock.acquire()
     try:
+        with writing(path):
+            lock.acquire()
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is held: waiting processes check again
+        if lock.is_locked:
+            path.unlink(missing_ok=True)  # while it is held: waiting processes check again
         lock.release()
 
 
