@@ -6,6 +6,7 @@ Any sweeper - hypotheses, a grid, Optuna - gains the speed without changes.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from omegaconf import DictConfig
 from ssc_sweep.errors import RunFailed, UserError, type_and_message
 from ssc_sweep.progress import STARTING, doing
 from ssc_sweep.steering import Running
+from ssc_sweep.study.composing import Composer
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import GoOn, Job, Outcome, Status, Tally, describe, ended, make_job
 from ssc_sweep.study.workers import start_server
@@ -83,14 +85,17 @@ class StackLauncher(Launcher):
 
         return conduct(jobs, running, ThisMachine(), begin, self.go_on, self.tally)
 
+    @cached_property
+    def _composer(self) -> Composer:
+        assert self.config is not None and self.hydra_context is not None
+        return Composer(self.config, self.hydra_context)
+
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         """Compose a job's config. The seeds of an arm share one composition, which is slow."""
-        assert self.config is not None and self.hydra_context is not None
         seeds = [text for text in overrides if SEED.fullmatch(text)]
         shared = tuple(text for text in overrides if text not in seeds)
         if shared not in self._composed:
-            loader = self.hydra_context.config_loader
-            self._composed[shared] = loader.load_sweep_config(self.config, list(shared))
+            self._composed[shared] = self._composer(shared)
         cfg = self._composed[shared]
         if seeds:
             cfg.seed = int(seeds[-1].removeprefix("seed="))

@@ -10,6 +10,7 @@ Arms whose configs are equal are trained once. Every job is composed and checked
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
@@ -28,6 +29,7 @@ from ssc_sweep.lines import tell
 from ssc_sweep.progress import doing, passing, say
 from ssc_sweep.schema import checked
 from ssc_sweep.steering import AUTO, ONE_FOR_ALL, Limits, Running, Seeds
+from ssc_sweep.study.composing import Composer
 from ssc_sweep.study.fault import Fault, note, read_fault
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.study.hypothesis import CONTROL, Arm, HypothesisConf, arms_at, check_cells, read_hypothesis
@@ -51,8 +53,7 @@ OWN_KEYS = ("hypothesis", "seeds", "seed", "arm", "study", "outputs", *Limits.mo
 class HypothesisSweeperConf:
     """Config of `hydra/sweeper=hypothesis`.
 
-    `params` are overrides placed before those of the command line. `grids` are several grids; the study has the points
-    of all. A key given on the command line is left out of each.
+    `params`: overrides before those of the command line. `grids`: the study has the points of all, without keys of it.
     """
 
     _target_: str = "ssc_sweep.study.sweeper.HypothesisSweeper"
@@ -351,9 +352,10 @@ class HypothesisSweeper(Sweeper):
             return tuple(range(first, first + count))
         return (int(self.config.seed),)
 
-    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+    @cached_property
+    def _compose(self) -> Composer:
         assert self.config is not None and self.hydra_context is not None
-        return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        return Composer(self.config, self.hydra_context)
 
     def _read(self, name: str) -> HypothesisConf:
         assert self.config is not None
@@ -393,7 +395,6 @@ def _too_few_seeds(plan: Plan, folder: StudyFolder) -> list[str]:
 
     assert plan.rule is not None
     before = read_plan(folder) if folder.study.exists() else plan
-    known = {arm.folder for arm in before.arms}
-    both = set(plan.seeds) | set(before.seeds)
+    known, both = {arm.folder for arm in before.arms}, {*plan.seeds, *before.seeds}
     seeds = {arm.folder: len(both if arm.folder in known else plan.seeds) for arm in plan.arms}
     return too_few_seeds([*before.arms, *plan.arms], seeds, plan.rule)

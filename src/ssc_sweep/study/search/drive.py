@@ -20,7 +20,7 @@ from typing import Any
 import optuna
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ssc_sweep.config import RunConfig, check
@@ -28,6 +28,7 @@ from ssc_sweep.data.source import Data, load
 from ssc_sweep.errors import DoesNotFit, TargetMissed, TrialsFailed, UserError
 from ssc_sweep.progress import say
 from ssc_sweep.steering import Limits, Running
+from ssc_sweep.study.composing import Composer
 from ssc_sweep.study.folder import TRIAL, locked, of_search, write_yaml
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.naming import study_folder
@@ -156,9 +157,10 @@ class SearchDriver(OptunaSweeperImpl):
         self.space.fixed["target"] = target
         say([f"target={target:g}: {self.rule.beats_mean:.0%} below predicting the mean, {floor:.4g}"])
 
-    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+    @functools.cached_property
+    def _compose(self) -> Composer:
         assert self.config is not None and self.hydra_context is not None
-        return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        return Composer(self.config, self.hydra_context)
 
     def _prepare_grid(self) -> None:
         """Give GridSampler its grid, and limit trials to the number of points."""
