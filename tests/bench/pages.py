@@ -10,20 +10,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ssc_sweep.study.workers import HUGE_PAGES
+from ssc_sweep.study.workers import HUGE_PAGES, TUNABLES
 from tests.bench.workers import STUDY, run
 
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     print(f"Linux gives huge pages: {Path('/sys/kernel/mm/transparent_hugepage/enabled').read_text().strip()}")
-    name, _ = HUGE_PAGES
     ratios = []
     with tempfile.TemporaryDirectory() as place:
         for i in range(rounds):
             took = {}
             for value in (1, 0) if i % 2 else (0, 1):
-                os.environ[name] = f"glibc.malloc.hugetlb={value}"
+                os.environ[TUNABLES] = f"{HUGE_PAGES}={value}"
                 took[value] = run(Path(place), (*STUDY, f"study=pages_{i}_{value}"))
             ratios.append(took[1] / took[0])
             print(f"2 MB {took[1]:6.1f} s, 4 KB {took[0]:6.1f} s", flush=True)

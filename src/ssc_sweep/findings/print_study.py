@@ -113,10 +113,9 @@ def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     judged = next((verdict.judgement for verdict in verdicts if verdict.judgement), None)
     if judged is not None and study.rule is not None:
         looks = " however often one looks" if study.rule.sequential else ""
-        added = study.added_seeds and not study.rule.sequential
         lines.append(
             f"All intervals of {study.rule.together} hold together with {1 - study.rule.alpha:.0%}{looks}"
-            f"{', if nobody looked before seeds were added' if added else ''}. An arm works if more than "
+            f"{', if nobody looked before seeds were added' if study.added_seeds else ''}. An arm works if more than "
             f"{study.rule.works_share:.0%} of its runs do."
         )
     return lines

@@ -3,7 +3,6 @@
 Any sweeper - hypotheses, a grid, Optuna - gains the speed without changes.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,8 +35,6 @@ class StackLauncherConf:
     _target_: str = "ssc_sweep.study.launcher.StackLauncher"
 
 
-SEED = re.compile(r"seed=\d+")
-
 ConfigStore.instance().store(group="hydra/launcher", name="stack", node=StackLauncherConf, provider="ssc_sweep")
 
 
@@ -49,7 +46,6 @@ class StackLauncher(Launcher):
         self.hydra_context: HydraContext | None = None
         self.go_on: GoOn | None = None  # a search sets it, to stop unpromising trials between two epochs
         self.tally = Tally()
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
         self.config, self.hydra_context = config, hydra_context
@@ -86,20 +82,9 @@ class StackLauncher(Launcher):
         return conduct(jobs, running, ThisMachine(), begin, self.go_on, self.tally)
 
     @cached_property
-    def _composer(self) -> Composer:
+    def _compose(self) -> Composer:
         assert self.config is not None and self.hydra_context is not None
         return Composer(self.config, self.hydra_context)
-
-    def _compose(self, overrides: Sequence[str]) -> DictConfig:
-        """Compose a job's config. The seeds of an arm share one composition, which is slow."""
-        seeds = [text for text in overrides if SEED.fullmatch(text)]
-        shared = tuple(text for text in overrides if text not in seeds)
-        if shared not in self._composed:
-            self._composed[shared] = self._composer(shared)
-        cfg = self._composed[shared]
-        if seeds:
-            cfg.seed = int(seeds[-1].removeprefix("seed="))
-        return cfg
 
 
 def _distinct(jobs: Sequence[Job]) -> list[Job]:

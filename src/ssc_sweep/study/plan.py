@@ -138,27 +138,37 @@ def begun_here(folder: StudyFolder) -> bool:
     return os.path.realpath(folder.path) in _begun
 
 
-def check_rule(folder: StudyFolder, rule: Rule, compares: bool = False) -> None:
-    """Check that a study which is started again has the same rule as before.
+def check_plan(folder: StudyFolder, plan: Plan) -> None:
+    """Check that a study which is started again has the same rule and settings as before, except what a grid varies.
 
-    Args:
-        compares: whether this command compares arms.
+    Raises:
+        UserError: it was started under another rule, or with other settings.
+    """
+    assert plan.rule is not None
+    if folder.study.exists():
+        content = _read(folder)
+        _same_settings(folder, content, plan.settings, plan.varied)
+        _same_rule(folder, _plan(folder, content), plan.rule, plan.compares)
+
+
+def check_rule(folder: StudyFolder, rule: Rule) -> None:
+    """Check that a study which is started again has the same rule as before.
 
     Raises:
         UserError: it was started under another rule.
     """
     if folder.study.exists():
-        _same_rule(folder, read_plan(folder), rule, compares)
+        _same_rule(folder, read_plan(folder), rule, compares=False)
 
 
-def check_settings(folder: StudyFolder, settings: dict[str, Any] | None, varied: Sequence[str] = ()) -> None:
-    """Check that a study which is started again has the same settings as before, except what a grid varies.
+def check_settings(folder: StudyFolder, settings: dict[str, Any] | None) -> None:
+    """Check that a study which is started again has the same settings as before.
 
     Raises:
         UserError: settings differ; two different commands must not share a name.
     """
     if folder.study.exists():
-        _same_settings(folder, _read(folder), settings, varied)
+        _same_settings(folder, _read(folder), settings, ())
 
 
 def _same_settings(

@@ -37,7 +37,7 @@ from ssc_sweep.study.job import Job, Outcome, ended, own_scores, raise_failures,
 from ssc_sweep.study.launcher import StackLauncher, outcome_returned
 from ssc_sweep.study.naming import study_folder
 from ssc_sweep.study.overrides import MOST_RUNS, last_words, named_seeds, points_of, too_many, values_of
-from ssc_sweep.study.plan import Plan, check_rule, check_settings, how_to_resume, read_plan, write_plan
+from ssc_sweep.study.plan import Plan, check_plan, how_to_resume, read_plan, write_plan
 from ssc_sweep.study.winner import with_best
 from ssc_sweep.verdicts.rule import read_rule
 from ssc_sweep.writing import write_text
@@ -103,9 +103,8 @@ class HypothesisSweeper(Sweeper):
         self._take_over(brought)
         plan = self.plan(last_words([*brought, *typed]))
         folder = study_folder(self.config.outputs, self.config.study)
-        check_settings(folder, plan.settings, plan.varied)
+        check_plan(folder, plan)
         assert plan.rule is not None
-        check_rule(folder, plan.rule, plan.compares)
         if plan.rule.sequential:
             self._until_decided(plan, folder)
             return []

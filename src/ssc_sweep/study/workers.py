@@ -27,7 +27,7 @@ from ssc_sweep.study.job import GoOn, Outcome, Stack
 PRELOADED = ["ssc_sweep.__main__", "ssc_sweep.study.execute", "scipy.stats"]
 # glibc reads this when a process starts. With pages of 2 MB instead of 4 KB, Linux and the processor look up addresses
 # less often, which costs most on virtual machines: `python -m tests.bench.pages`.
-HUGE_PAGES = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+TUNABLES, HUGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
 
 
 class Lost(Exception):
@@ -92,19 +92,16 @@ def _spared() -> Iterator[None]:
 @contextmanager
 def _huge_pages() -> Iterator[None]:
     """Make processes started inside use huge pages where Linux gives them to who asks; the user's word counts more."""
-    name, (key, value) = HUGE_PAGES[0], HUGE_PAGES[1].split("=")
-    before = os.environ.get(name)
-    if key in (before or ""):
-        yield
-        return
-    os.environ[name] = ":".join(filter(None, [before, f"{key}={value}"]))
+    before = os.environ.get(TUNABLES)
+    if HUGE_PAGES not in (before or ""):
+        os.environ[TUNABLES] = f"{before}:{HUGE_PAGES}=1" if before else f"{HUGE_PAGES}=1"
     try:
         yield
     finally:
         if before is None:
-            del os.environ[name]
+            del os.environ[TUNABLES]
         else:
-            os.environ[name] = before
+            os.environ[TUNABLES] = before
 
 
 def start_server() -> None:

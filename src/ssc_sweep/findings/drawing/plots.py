@@ -280,20 +280,16 @@ def training_curves(arms: Sequence[ArmRuns], unit: str) -> Figure:
 
 def gradient_norms(arms: Sequence[ArmRuns]) -> Figure:
     """Draw gradient norms before clipping by epoch, in total and, if a model has several modules, by module."""
+    known = [arm.history.columns[arm.history.notna().any()] for arm in arms]
     panels = {}
     for name in _columns(arms):
         objective, norm, module = name.partition(".gradient_norm")
+        modules = [columns[columns.str.startswith(f"{objective}{norm}.")] for columns in known]
         if norm and not module:
             panels[name] = f"{objective}, all modules"
-        elif norm and any(_modules(arm, objective) > 1 for arm in arms if name in arm.history):
+        elif norm and any(name in mine and len(mine) > 1 for mine in modules):
             panels[name] = f"{objective}, {module.removeprefix('.')}"
     return _bands(panels, arms)
-
-
-def _modules(arm: ArmRuns, objective: str) -> int:
-    """Return how many modules of the arm's model have a gradient norm."""
-    known = arm.history.notna().any()
-    return sum(str(name).startswith(f"{objective}.gradient_norm.") for name in known[known].index)
 
 
 def statistics(arms: Sequence[ArmRuns], panels: Mapping[str, str]) -> Figure:

@@ -95,8 +95,9 @@ class Study:
 
     @property
     def added_seeds(self) -> bool:
-        """Return whether a later command brought further seeds: verdicts may have been looked at before."""
-        return any(start.get("added_seeds") for start in self.provenance["later"])
+        """Return whether a later command added to planned seeds: verdicts may have been looked at before."""
+        planned = self.rule is not None and not self.rule.sequential
+        return planned and any(start.get("added_seeds") for start in self.provenance["later"])
 
     @property
     def is_search(self) -> bool:
