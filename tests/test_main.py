@@ -274,7 +274,7 @@ def test_a_number_is_a_name_of_an_arm(command: Command) -> None:
 
 
 def test_a_large_study_says_what_takes_so_long(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "SILENT_S", -1.0)
+    monkeypatch.setattr(progress, "SILENT_LOG_S", -1.0)
     ended = command("-m", *TINY, "seeds=2", "hypothesis=ema")
     assert ended.code == 0, ended.err
     assert ended.err.startswith("configs composed: 0 of 2\nruns checked: 0 of 4\n")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 STARTING = "loading torch"
-SILENT_S = 1.0  # seconds without a word
+SILENT_S = 1.0  # seconds without a word on a terminal
+SILENT_LOG_S = 10.0  # and in a log: a count of what takes a moment would stand above the one line of an error
 
 
 @cache
@@ -67,14 +68,15 @@ def doing(what: str) -> Iterator[None]:
 
 
 def passing(items: Sequence[T], what: str) -> Iterator[T]:
-    """Yield the items one by one; if that takes more than a moment, show a count on stderr.
+    """Yield the items one by one; if that takes more than a moment (in a log: some seconds), show a count on stderr.
 
     Args:
         what: label of the count, such as "runs checked".
     """
     start = time.monotonic()
+    silent = SILENT_S if stderr_console().is_terminal else SILENT_LOG_S
     for place, item in enumerate(items):
-        if time.monotonic() - start > SILENT_S:
+        if time.monotonic() - start > silent:
             yield from _counted(items, what, place)
             return
         yield item
