@@ -138,6 +138,7 @@ def test_a_stop_ends_every_process_and_the_same_command_goes_on(
     if sent is not signal.SIGKILL:
         assert err.strip().splitlines()[-1].startswith("stopped. What is finished stays")
         assert "Traceback" not in err, err
+        assert not [path for path in tmp_path.rglob(".*") if path.is_file()], "no leftovers"
     again = command(*words)
     assert again.code == 0, again.err
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()], "no leftovers"

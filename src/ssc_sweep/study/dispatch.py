@@ -67,7 +67,8 @@ class Dispatch:
             study = stacks[0].jobs[0].study if stacks else None
             place = at_the_end.enter_context(board(study)) if study and self.crew.apart else None
             at_the_end.callback(self.crew.tidy)
-            broken_off.callback(self.crew.stop)
+            broken_off.callback(self._tidy_flying)
+            broken_off.callback(self.crew.stop)  # called first
             while (self._waiting or self._flying or self._held) and not self._enough():
                 self._send(place)
                 self._look()
@@ -78,6 +79,12 @@ class Dispatch:
                     time.sleep(LOOK_S * max(1, len(self._flying) / 4))  # check thousands of tasks less often
             if not self._enough():
                 broken_off.pop_all()
+
+    def _tidy_flying(self) -> None:
+        """Remove what workers that were killed have left in the folders of their runs."""
+        for one in self._flying:
+            for job in one.stack.jobs:
+                job.folder.tidy()
 
     def _send(self, board: Path | None) -> None:
         free = self.crew.slots - len(self._flying)
