@@ -49,6 +49,26 @@ except stop.Stopped as stopped:
     assert (process.returncode, out, err) == (0, "ended with 143\n", "")
 
 
+@pytest.mark.parametrize(("last", "code", "freed"), [("stop.end(3)", 3, ""), ("1 / 0", 1, "freed\n")])
+def test_an_end_frees_nothing_after_what_libraries_do_last(tmp_path: Path, last: str, code: int, freed: str) -> None:
+    """A bug ends as Python ends: with its traceback."""
+    text = f"""
+stop.end_fast()
+import atexit
+atexit.register(say, 'of a library')
+stop.at_once.append(lambda: say('last word'))
+class Freed:
+    def __del__(self): os.write(1, b'freed\\n')
+held = Freed()
+atexit.register(print, 'not flushed')
+{last}
+"""
+    ended = subprocess.run([sys.executable, "-c", COMMAND + text], cwd=tmp_path, capture_output=True, text=True)
+    word = "" if freed else "last word\n"
+    assert (ended.returncode, ended.stdout) == (code, f"not flushed\nof a library\n{word}{freed}")
+    assert ("ZeroDivisionError" in ended.stderr) == bool(freed)
+
+
 def test_an_alarm_that_is_still_set_at_the_end_does_no_harm(tmp_path: Path) -> None:
     """A signal during an import is answered after it; a command that ends sooner must not be killed by the alarm."""
     (tmp_path / "slow.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")

@@ -3,7 +3,9 @@
 from ssc_sweep import stop
 
 if __name__ == "__main__":
-    stop.listen()  # before the imports below, which take a second
+    # Before the imports below, which take a second.
+    stop.end_fast()
+    stop.listen()
 
 import errno
 import os
@@ -168,12 +170,15 @@ def main() -> None:
 
 
 def command() -> NoReturn:
-    """Run the command line and exit the process."""
+    """Run the command line and end the process."""
+    code = 0
     try:
         main()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
     finally:
         stop.listen_no_more()
-    sys.exit(0)
+    stop.end(code)
 
 
 if __name__ == "__main__":

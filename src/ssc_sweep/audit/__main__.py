@@ -1,5 +1,10 @@
 """python -m ssc_sweep.audit: find what may go wrong with the rows of a run, before anything trains."""
 
+from ssc_sweep import stop
+
+if __name__ == "__main__":
+    stop.end_fast()  # before the imports below
+
 import io
 import os
 import re
@@ -143,3 +148,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    stop.end(0)

@@ -3,6 +3,11 @@
 With unpack=<arm>/seed=<n> it makes a folder of a run that lies in a table, and does nothing else.
 """
 
+from ssc_sweep import stop
+
+if __name__ == "__main__":
+    stop.end_fast()  # before the imports below
+
 import argparse
 import os
 import sys
@@ -148,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def command() -> NoReturn:
-    """Run the command line and exit the process."""
+    """Run the command line and end the process."""
     code = 0
     try:
         try:
@@ -157,7 +162,7 @@ def command() -> NoReturn:
             sys.stdout.flush()  # also if argparse exits by itself, as for --help
     except BrokenPipeError:
         discard()
-    sys.exit(code)
+    stop.end(code)
 
 
 if __name__ == "__main__":
