@@ -28,7 +28,7 @@ def test_before_a_command_has_begun_it_ends_at_once(tmp_path: Path, number: sign
     process.send_signal(number)
     _, err = process.communicate(timeout=10)
     assert process.returncode == 128 + number and err.strip() == (
-        "stopped. What is finished stays; the same command with study=<name of its folder> goes on."
+        "stopped. What is finished stays; the same command goes on."
     )
 
 

@@ -30,7 +30,7 @@ from ssc_sweep.admission import admitting
 from ssc_sweep.command_line import at_home, check_options, own_choices, readable_help
 from ssc_sweep.config import HYDRA_TARGETS, UNNAMED_STUDY, conf_dir, one_choice_each
 from ssc_sweep.config_folders import spare_plain_keys
-from ssc_sweep.errors import GO_ON, FindingsFailed, Unsuccessful, UserError, message
+from ssc_sweep.errors import FindingsFailed, Unsuccessful, UserError, go_on, message
 from ssc_sweep.explain import OF_HYDRA, explain, is_bug
 from ssc_sweep.findings.callback import show_ended
 from ssc_sweep.lines import tell_error
@@ -152,7 +152,7 @@ def main() -> None:
             raise
         leave(error)
     except BrokenExecutor as error:  # a worker of one of Hydra's own launchers
-        leave(Unsuccessful(f"a worker process was killed, or ran out of memory ({type(error).__name__}). {GO_ON}"))
+        leave(Unsuccessful(f"a worker process was killed, or ran out of memory ({type(error).__name__}). {go_on()}"))
     except OF_HYDRA as error:
         if wants_traceback or is_bug(error):
             raise
@@ -160,10 +160,10 @@ def main() -> None:
     except OSError as error:
         if wants_traceback or error.errno not in OF_THE_MACHINE:
             raise
-        leave(Unsuccessful(f"the machine refuses: {error}. {GO_ON}"))
+        leave(Unsuccessful(f"the machine refuses: {error}. {go_on()}"))
     except KeyboardInterrupt as stopped:
         end_server()
-        print(f"\n{stop.SAID}", file=sys.stderr)
+        print(f"\n{stop.said()}", file=sys.stderr)
         sys.exit(stopped.code if isinstance(stopped, stop.Stopped) else 128 + signal.SIGINT)
     finally:
         dismiss()

@@ -1,7 +1,19 @@
 """What ends a command with one line: invalid input (exit code 2) and failures (1)."""
 
-# How to continue a command that was broken off.
-GO_ON = "What is finished stays; the same command with study=<name of its folder> goes on."
+_with_name = ""  # what the command must say besides, so that it finds its study again
+
+
+def given_name(name: str | None) -> None:
+    """Note the name that this command's study was given because it had none; None: it has begun no such study."""
+    global _with_name
+    _with_name = "" if name is None else f"study={name}"
+
+
+def go_on() -> str:
+    """Return how to continue a command that was broken off."""
+    name = f" with {_with_name}" if _with_name else ""
+    return f"What is finished stays; the same command{name} goes on."
+
 
 # Begins the line of a traceback that says in which step a run failed.
 IN_STEP = "raised in step "
@@ -56,10 +68,10 @@ class RunsFailed(Unsuccessful):
     """Some runs of a study failed. Their folders hold FAILED with the traceback."""
 
     def __init__(self, failed: int, total: int, first: str, ending: str = "") -> None:
+        name = f" {_with_name}" if _with_name else ""
         super().__init__(
             f"{failed} of {total} runs failed, the first with {first.rstrip('.')}. The file FAILED in each one's "
-            f"folder has the traceback.{ending} To try them again: the same command with retry=failed, and with "
-            "study=<name of its folder> if it had none."
+            f"folder has the traceback.{ending} To try them again: the same command with retry=failed{name}."
         )
 
 

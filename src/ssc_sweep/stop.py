@@ -15,11 +15,10 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from ssc_sweep.errors import GO_ON
+from ssc_sweep.errors import go_on
 
 PATIENCE_S = 5.0
 IMPORT_S = 2.0  # longest wait for the end of an import
-SAID = f"stopped. {GO_ON}"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_S = 0.05  # between two checks whether an import is over
 
@@ -70,6 +69,11 @@ def listen_no_more() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, signal.SIGALRM))
 
 
+def said() -> str:
+    """Return the line of a command that was stopped."""
+    return f"stopped. {go_on()}"
+
+
 def end_fast() -> None:
     """Let `end` skip what Python does last. To be called before all imports, so that what libraries do comes before.
 
@@ -105,7 +109,7 @@ def _answer(number: int, frame: FrameType | None) -> None:
     waited = time.monotonic() - since
     if not _begun or (not _raised and waited > IMPORT_S) or waited > PATIENCE_S:
         shown = b"\x1b[?25h" if os.isatty(2) else b""  # a bar may have hidden the cursor
-        os.write(2, shown + f"\n{SAID}\n".encode())
+        os.write(2, shown + f"\n{said()}\n".encode())
         for work in at_once:
             work()
         os._exit(128 + first)

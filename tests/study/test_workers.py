@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
+from ssc_sweep import stop
 from ssc_sweep.config import conf_dir
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Stack, Status, make_job
@@ -179,10 +180,15 @@ def test_a_study_without_a_name_says_how_to_go_on(command: Command) -> None:
     ended = command("-m", *words, "seed=0,1")
     (folder,) = (command.folder / "outputs").iterdir()
     assert f"the same command with study={folder.name}" in ended.err
+    assert stop.said() == f"stopped. What is finished stays; the same command with study={folder.name} goes on."
     command("-m", *words, "seed=0,1")
     assert len(list((command.folder / "outputs").iterdir())) == 2, "even in the same second"
     again = command("-m", *words, "seed=0,1", f"study={folder.name}")
     assert again.code == 0 and "2 of 2 runs have ended before" in again.err
+    assert stop.said() == "stopped. What is finished stays; the same command goes on."
+    failed = command("-m", *words, "seed=1", *failing("Raises"))
+    name = max((command.folder / "outputs").iterdir(), key=lambda path: path.stat().st_mtime_ns).name
+    assert f"the same command with retry=failed study={name}." in failed.err, failed.err
 
 
 def test_a_dry_run_writes_and_trains_nothing(command: Command) -> None:

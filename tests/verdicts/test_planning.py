@@ -3,9 +3,10 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from ssc_sweep.verdicts.evidence import Matters, Share, Works
+from ssc_sweep.verdicts.evidence import Matters, Share, Works, share_of
 from ssc_sweep.verdicts.planning import MOST_SEEDS, seeds_for_difference, seeds_for_share
 from ssc_sweep.verdicts.rule import Rule
 from tests.verdicts.alone import judge
@@ -28,6 +29,19 @@ def test_a_share_at_the_limit_or_close_to_it_is_never_told_from_it() -> None:
     close = seeds_for_share(share(101, 200), 0.05, HALF)
     assert close is not None and close <= MOST_SEEDS
     assert seeds_for_share(share(1001, 2000), 0.05, HALF) is None
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+@pytest.mark.parametrize(("works", "answer"), [(True, Works.YES), (False, Works.NO)])
+def test_runs_that_all_agree_take_the_fewest_that_can_show_it(works: bool, answer: Works, sequential: bool) -> None:
+    rule = Rule(target=15.0, works_share=0.9 if works else 0.1, sequential=sequential)
+    needed = seeds_for_share(share(5 * works, 5), 0.05, rule)
+    assert needed is not None
+    if not sequential:
+        # All of n runs work. The lower end is the share q with q^n = 0.025: above 0.9 from log 0.025 / log 0.9 on.
+        assert needed == math.ceil(math.log(0.025) / math.log(0.9)) == 36
+    shown = [share_of(np.full(n, works), 0.05, rule).answer for n in (needed - 1, needed)]
+    assert shown == [Works.OPEN, answer]
 
 
 def test_a_difference_that_noise_hides_takes_more_than_is_reported() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from ssc_sweep.config import PACKAGE, UNNAMED_STUDY, leaves
-from ssc_sweep.errors import CannotRead, UserError
+from ssc_sweep.errors import CannotRead, UserError, given_name
 from ssc_sweep.schema import shown
 from ssc_sweep.study.board import remove_boards
 from ssc_sweep.study.fault import Fault
@@ -126,11 +126,14 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
         remove_boards(folder)
         _write_plan(folder, plan)
     _begun.add(os.path.realpath(folder.path))
+    if _unnamed(folder):
+        given_name(folder.path.name)
 
 
 def new_command() -> None:
     """Forget what an earlier command in this process has begun."""
     _begun.clear()
+    given_name(None)
 
 
 def begun_here(folder: StudyFolder) -> bool:
@@ -319,8 +322,12 @@ def started_here(folder: StudyFolder) -> bool:
     return _names_this_command(_origin(_read(folder)))
 
 
+def _unnamed(folder: StudyFolder) -> bool:
+    return folder.path.name == os.environ.get(UNNAMED_STUDY)
+
+
 def how_to_resume(folder: StudyFolder) -> list[str]:
     """Return a line that says how to resume a study that was given no name."""
-    if folder.path.name != os.environ.get(UNNAMED_STUDY):
+    if not _unnamed(folder):
         return []
     return [f"study {folder.path.name}; to go on after a break: the same command with study={folder.path.name}"]

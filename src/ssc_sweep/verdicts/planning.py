@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 from scipy import stats
 
-from ssc_sweep.verdicts.evidence import Difference, Matters, Share, Works
+from ssc_sweep.verdicts.evidence import Difference, Matters, Share, Works, share_of
 from ssc_sweep.verdicts.paired import fewest
 from ssc_sweep.verdicts.rule import Rule
 
@@ -36,8 +37,11 @@ def seeds_for_difference(seen: Difference, level: float, rule: Rule, hopeful: bo
     if seen.n < FEWEST_FOR_A_GUESS or math.isnan(seen.log_sd):
         return None
     away = hopeful * BENEFIT_OF_DOUBT * seen.log_sd / math.sqrt(seen.n)
+    first = fewest(level)
+    if first is None:
+        return None
     centre = abs(seen.log_mean)
-    n = _smallest(lambda n: _decides(n, centre + away, max(0.0, centre - away), seen.log_sd, level, rule), level)
+    n = _smallest(lambda n: _decides(n, centre + away, max(0.0, centre - away), seen.log_sd, level, rule), first)
     return n if n is None or hopeful else _with_looks(n, rule)
 
 
@@ -63,6 +67,8 @@ def _decides(n: int, far: float, near: float, sd: float, level: float, rule: Rul
 def seeds_for_share(seen: Share, level: float, rule: Rule, hopeful: bool = False) -> int | None:
     """Return how many seeds in total would show whether the arm works: normal approximation at the share so far.
 
+    While all runs agree: the fewest that show it if the next ones agree too.
+
     Args:
         hopeful: as above.
 
@@ -73,6 +79,9 @@ def seeds_for_share(seen: Share, level: float, rule: Rule, hopeful: bool = False
         return seen.n
     if seen.n < FEWEST_FOR_A_GUESS:
         return None
+    if seen.works in (0, seen.n) and not hopeful:
+        alike = bool(seen.works)
+        return _smallest(lambda n: share_of(np.full(n, alike), level, rule).answer is not Works.OPEN, seen.n + 1)
     # Add pseudo-counts to both kinds, so that 0 of 10 does not mean never: 1/2 as in Jeffreys' prior for the likely
     # share, 2 as in Agresti & Coull 1998 for how far the truth may lie from it.
     added = 2.0 if hopeful else 0.5
@@ -89,11 +98,8 @@ def seeds_for_share(seen: Share, level: float, rule: Rule, hopeful: bool = False
     return max(n if hopeful else _with_looks(n, rule), seen.n + 1)
 
 
-def _smallest(enough: Callable[[int], bool], level: float) -> int | None:
-    """Return the smallest sufficient number of pairs, by bisection: power grows with it."""
-    first = fewest(level)
-    if first is None:
-        return None
+def _smallest(enough: Callable[[int], bool], first: int) -> int | None:
+    """Return the smallest sufficient number of seeds from `first` on, by bisection; None beyond MOST_SEEDS."""
     low, high = first - 1, first
     while not enough(high):
         low, high = high, 2 * high
