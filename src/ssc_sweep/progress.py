@@ -96,8 +96,8 @@ def _counted(items: Sequence[T], what: str, first: int) -> Iterator[T]:
 
 
 @contextmanager
-def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr; yield a function advance(epochs, runs) that moves it.
+def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Callable[[int, int, int], None]]:
+    """Show a bar on stderr; yield a function advance(epochs, runs, failed) that moves it; failed runs are runs too.
 
     Args:
         total: how many runs there are.
@@ -108,28 +108,29 @@ def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Calla
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.fields[runs]}/" + counted(total, "run")),
+        TextColumn("{task.fields[runs]}/" + counted(total, "run") + "{task.fields[failed]}"),
         BarColumn(),
         TextColumn("elapsed"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    done = 0
+    done = lost = 0
     console = stderr_console()
     progress = Progress(*columns, console=console, disable=quiet, transient=bool(_above))
-    task = progress.add_task("", total=epochs, runs=0)
+    task = progress.add_task("", total=epochs, runs=0, failed="")
 
-    def advance(epochs: int, runs: int) -> None:
-        nonlocal done
+    def advance(epochs: int, runs: int, failed: int) -> None:
+        nonlocal done, lost
         done += runs
+        lost += failed
         # The first call starts it, after the checks: wrong input gets one line and no bar.
         if runs and not quiet and not progress.live.is_started:
             console.print(
                 f"{runs} of {counted(total, 'run')} {'has' if runs == 1 else 'have'} ended before", highlight=False
             )
         progress.start()
-        progress.update(task, advance=epochs, runs=done)
+        progress.update(task, advance=epochs, runs=done, failed=f", {lost} failed" if lost else "")
 
     try:
         yield advance

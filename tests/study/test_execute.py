@@ -126,11 +126,12 @@ def test_a_failed_run_stays_failed_until_it_is_to_be_tried_again(
 
 def test_every_run_counts_in_the_progress(job: MakeJob, raising: str) -> None:
     jobs = [job(raising, f"seed={seed}") for seed in range(3)]
-    seen: list[tuple[int, int]] = []
-    crew = ThisProcess(lambda epochs: seen.append((epochs, 0)), None)
-    dispatch = Dispatch(crew, lambda epochs, runs: seen.append((epochs, runs)))
+    seen: list[tuple[int, int, int]] = []
+    crew = ThisProcess(lambda epochs: seen.append((epochs, 0, 0)), None)
+    dispatch = Dispatch(crew, lambda epochs, runs, failed: seen.append((epochs, runs, failed)))
     dispatch.train([Stack(tuple(jobs))])
-    assert sum(runs for _, runs in seen) == 3 and len(dispatch.outcomes) == 3
+    assert sum(runs for _, runs, _ in seen) == 3 and len(dispatch.outcomes) == 3
+    assert sum(failed for _, _, failed in seen) == 1
 
 
 def test_a_run_that_diverges_is_recorded_and_harms_nobody(job: MakeJob) -> None:

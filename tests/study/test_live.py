@@ -5,7 +5,7 @@ import pytest
 from ssc_sweep.progress import stderr_console
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.judged import comparison
-from ssc_sweep.study.live import table
+from ssc_sweep.study.live import for_a_log, table
 from ssc_sweep.study.rounds import Progress
 from ssc_sweep.verdicts.rule import Rule
 from tests.verdicts.alone import judge
@@ -31,6 +31,15 @@ def test_a_low_terminal_shows_the_open_arms() -> None:
     shown = lines(10, 120)
     assert "38 arms not shown" in shown[0]
     assert [line.split(",")[0] for line in shown[3:]] == ["optimizer.lr=1e-38", "optimizer.lr=1e-39"]
+
+
+def test_a_log_names_the_last_open_arms() -> None:
+    judged = {comparison(arm): JUDGED for arm in ARMS}
+    few = for_a_log(ARMS, Progress(9, judged, ("lr/38", "lr/39"), 12.0))
+    shown = [f"optimizer.lr=1e-{i}, scaling.codes=missing" for i in (38, 39)]
+    assert few == f"9 seeds, 12 s: 2 of 40 arms open ({'; '.join(shown)})"
+    many = for_a_log(ARMS, Progress(9, judged, tuple(arm.folder for arm in ARMS), 12.0))
+    assert many == "9 seeds, 12 s: 40 of 40 arms open"
 
 
 def test_bars_and_the_table_share_a_console() -> None:

@@ -110,8 +110,9 @@ def conduct(
             best(jobs[index], outcome)
     enough = None if running.enough is None else running.enough - tally.failures
     with progress_bar(len(jobs), sum(job.config.epochs for job in jobs), quiet) as advance:
-        advance(sum(jobs[index].config.epochs for index in prepared.ended), len(prepared.ended))
-        crew = crew or ThisProcess(lambda epochs: advance(epochs, 0), decide)
+        failed = sum(one.status is Status.FAILED for one in prepared.ended.values())
+        advance(sum(jobs[index].config.epochs for index in prepared.ended), len(prepared.ended), failed)
+        crew = crew or ThisProcess(lambda epochs: advance(epochs, 0, 0), decide)
         asks = decide is not None and crew.asks
         of_all: dict[str, Any] = {"device": device, "asks": asks, "admitted": admission.admitted(), "packs": packs}
         stacks = [Stack(tuple(jobs[i] for i in part.jobs), **of_all) for part in parts]

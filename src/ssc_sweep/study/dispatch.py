@@ -33,7 +33,7 @@ class Dispatch:
     def __init__(
         self,
         crew: Crew,
-        advance: Callable[[int, int], None],
+        advance: Callable[[int, int, int], None],
         decide: GoOn | None = None,
         enough: int | None = None,
         kept: Callable[[Job, Outcome], None] | None = None,
@@ -42,7 +42,7 @@ class Dispatch:
 
         Args:
             crew: the workers that train.
-            advance: called with the (epochs, runs) that have ended, each summed over runs.
+            advance: called with how many (epochs, runs, failed runs) have ended, each summed over runs.
             decide: may stop a stack between two epochs.
             enough: number of failures after which nothing more is begun; None: no limit.
             kept: called with every outcome as it arrives.
@@ -107,11 +107,11 @@ class Dispatch:
 
     def _look(self) -> None:
         for one in list(self._flying):
-            self.advance(one.reader.advanced(), 0)
+            self.advance(one.reader.advanced(), 0, 0)
             one.reader.answer(self.decide)
             if one.sent.over():
                 self._flying.remove(one)
-                self.advance(-one.reader.epochs * len(one.stack.jobs), 0)  # ended stacks are counted as a whole
+                self.advance(-one.reader.epochs * len(one.stack.jobs), 0, 0)  # ended stacks are counted as a whole
                 try:
                     outcomes = one.sent.outcomes()
                 except Lost as lost:
@@ -128,8 +128,9 @@ class Dispatch:
                 held.append((stack, job))
                 continue
             self.outcomes[job.folder] = outcome
-            self.failures += outcome.status is Status.FAILED
-            self.advance(stack.epochs, 1)
+            failed = int(outcome.status is Status.FAILED)
+            self.failures += failed
+            self.advance(stack.epochs, 1, failed)
             if self.kept is not None:
                 self.kept(job, outcome)
         if held and not self._held:

@@ -13,6 +13,7 @@ from ssc_sweep.study.rounds import Progress
 if TYPE_CHECKING:
     from ssc_sweep.terminal_table import TerminalTable
 
+FEW = 3  # open arms are named in a log from then on
 AROUND = 6  # lines of a terminal that are not rows of the table: its head, the progress bar
 
 
@@ -27,7 +28,7 @@ def live_table(arms: Sequence[Arm], max_seeds: int) -> Iterator[Callable[[Progre
 
     console = stderr_console()
     if not console.is_terminal:
-        yield lambda progress: console.print(in_a_line(progress), highlight=False, soft_wrap=True)
+        yield lambda progress: console.print(for_a_log(arms, progress), highlight=False, soft_wrap=True)
         return
     # It also redraws the bars below it, which have no clock of their own.
     live = Live(console=console, transient=True)
@@ -44,6 +45,13 @@ def in_a_line(progress: Progress) -> str:
         unsettled = sum(not one.settled and not one.hopeless for one in progress.contrasts)
         left += f", {unsettled} of {len(progress.contrasts)} contrasts open"
     return f"{counted(progress.seeds, 'seed')}, {progress.seconds:.0f} s: {left}"
+
+
+def for_a_log(arms: Sequence[Arm], progress: Progress) -> str:
+    """Return where the study stands, with the names of the last open arms."""
+    names = [arm.label for arm in arms if arm.folder in progress.open]
+    named = f" ({'; '.join(names)})" if 0 < len(names) <= FEW else ""
+    return in_a_line(progress) + named
 
 
 def table(arms: Sequence[Arm], progress: Progress, max_seeds: int, most: int) -> "TerminalTable":
