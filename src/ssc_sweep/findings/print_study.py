@@ -15,6 +15,7 @@ from ssc_sweep.findings.judging.answer import (
     score_lines,
     score_of,
     trivial,
+    unfinished,
 )
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
 from ssc_sweep.findings.judging.comparison import Cell, effects, finite, published, score_table
@@ -106,7 +107,7 @@ def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     """Return a line for each hypothesis, then one for each arm, then what the intervals are."""
     found = conclusions_of(verdicts)
     lines = [f"{one.name}: {one.cause.value}" for one in found]
-    lines += [*cleared_beside_a_cause(found), *trivial(study)]
+    lines += [*cleared_beside_a_cause(found), *trivial(study), *unfinished(study)]
     for verdict in verdicts:
         advice = verdict.judgement.advice if verdict.judgement else ""
         lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.sentence} {advice}".strip())

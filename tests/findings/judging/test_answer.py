@@ -1,15 +1,26 @@
 """The answer in a sentence."""
 
+import math
 from dataclasses import replace
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from ssc_sweep.findings.judging.answer import Conclusion, cleared_beside_a_cause, conclusions_of, headline
+from ssc_sweep.findings.judging.answer import (
+    Conclusion,
+    cleared_beside_a_cause,
+    conclusions_of,
+    headline,
+    unfinished,
+)
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
+from ssc_sweep.findings.reading.collect import collect
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.evidence import Works
 from ssc_sweep.verdicts.judge import Rule
+from tests.findings.studies import FAST, make_study
 from tests.verdicts.alone import judge
 
 
@@ -31,6 +42,29 @@ def working(one: ArmVerdict) -> ArmVerdict:
 def crashed(name: str) -> ArmVerdict:
     note = "No verdict: its runs failed."
     return replace(verdict(name, Cause.OPEN), judgement=None, cause=None, note=note, median=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("curves", "named"),
+    [
+        ([[9.0, 8.0, 5.0], [9.0, 8.0, 5.0], [9.0, 9.0, 5.0]], True),  # 2 of 3 runs
+        ([[9.0, 8.0, 5.0], [9.0, 9.0, 5.0]], False),  # half is not most
+        ([[20.0, 9.0, 8.95, 5.0]], False),  # by 0.6%; and how it fell before does not count
+        ([[9.0, 10.0, 5.0]], False),  # the last epoch has other rows
+        ([[9.0, 5.0]], False),  # one epoch before the last: nothing to compare
+        ([[9.0, math.nan]], False),
+    ],
+)
+def test_an_arm_that_was_still_learning_is_named(tmp_path: Path, curves: list[list[float]], named: bool) -> None:
+    study = collect(make_study(tmp_path / "s", seeds=1))
+    rows = [
+        {"arm": FAST, "seed": seed, "kind": "epoch", "epoch": epoch, "val_rmse": rmse}
+        for seed, curve in enumerate(curves)
+        for epoch, rmse in enumerate(curve, 1)
+    ]
+    rows.append({"arm": FAST, "seed": 0, "kind": "step", "epoch": 1, "val_rmse": 99.0})
+    found = unfinished(replace(study, history=pd.DataFrame(rows)))
+    assert [("most runs of optimizer.lr=1e-4." in line) for line in found] == [True] * named
 
 
 def test_the_plans_suspects_end_in_a_sentence() -> None:

@@ -11,6 +11,7 @@ from ssc_sweep.verdicts.judge import Works
 from ssc_sweep.verdicts.scoring import NamingScore, PlantedStudy
 
 MOST_NAMED = 5
+STILL_FALLING = 0.01  # an RMSE that falls by this share or more from one epoch to the next
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,25 @@ def trivial(study: Study) -> list[str]:
     return [
         f"Predicting the mean meets the target too, with an RMSE of {_with_unit(means.max(), study)} at most. "
         f"target=null counts a run as working only if it beats that by {rule.beats_mean:.0%}."
+    ]
+
+
+def unfinished(study: Study) -> list[str]:
+    """Return a line that names the arms whose RMSE was still falling when training ended, in most of their runs."""
+    if "val_rmse" not in study.history:
+        return []
+    epochs = study.history[study.history["kind"] == "epoch"]
+    of_a_run = epochs.groupby(["arm", "seed"])
+    fell = 1 - epochs["val_rmse"] / of_a_run["val_rmse"].shift() >= STILL_FALLING
+    # The last epoch is measured on all rows, those before it on a sample: the two before it are compared.
+    ends = of_a_run.cumcount(ascending=False) == 1
+    shares = fell[ends].groupby(epochs["arm"]).mean()
+    named = [study.plan.labels[arm.folder] for arm in study.plan.arms if shares.get(arm.folder, 0.0) > 0.5]
+    if not named:
+        return []
+    return [
+        f"RMSE was still falling by {STILL_FALLING:.0%} an epoch or more when training ended, in most runs of "
+        f"{_listed(named, 'and')}. More epochs may lower it, and change a verdict."
     ]
 
 
