@@ -1,5 +1,6 @@
 """The code of docs/MODEL.md, word for word, as a user has it: a module in the folder where the command is typed."""
 
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ssc_sweep.findings.reading.collect import collect
+from ssc_sweep.study.folder import StudyFolder
 from tests.command import TINY, Command, make_command
 
 command = pytest.fixture(make_command)
@@ -109,6 +112,22 @@ def test_code_that_has_changed_since_a_run_ended_is_named(mine: Command) -> None
     assert said not in mine(*packed).err + mine(*packed).err
     os.utime(mine.folder / "my_models.py", (ended, ended))
     assert said in mine(*packed).err
+
+
+def test_runs_of_several_versions_of_your_code_are_counted_apart(mine: Command) -> None:
+    words = ["-m", *SMALL, *OWN, "study=s"]
+    assert mine(*words, "seed=0,1").code == 0
+    path = mine.folder / "my_models.py"
+    assert not collect(StudyFolder(mine.folder / "outputs/s")).remarks
+    path.write_text(path.read_text() + "# another\n")
+    sys.modules.pop("my_models")  # a new command loads it again
+    assert mine(*words, "seed=0,1,2").code == 0
+    study = collect(StudyFolder(mine.folder / "outputs/s"))
+    version = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    assert study.runs.set_index("seed").loc[2, "code"] == f"my_models.py {version}"
+    (remark,) = study.remarks
+    assert remark.startswith("my_models.py changed while the study was trained: 2 runs used version ")
+    assert f", 1 run used version {version}. " in remark
 
 
 def test_a_single_run_that_fails_names_its_folder_and_its_step(mine: Command) -> None:

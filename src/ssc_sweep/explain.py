@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 from hydra.core import plugins
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -123,7 +125,7 @@ def _no_choice(words: Sequence[str]) -> str:
         group, sign, given = word.lstrip("+").partition("=")
         choices = _choices(group)
         # A group refuses what is no text, so the word at fault has a number, true, false or null.
-        for value in given.split(",") if sign and choices and not _is_text(given) else []:
+        for value in given.split(",") if sign and choices and not _is_text(word) else []:
             if value in ("null", ""):
                 return f"{word}: a group has no choice: name one, or leave the word out. See --help."
             if value not in choices:
@@ -132,8 +134,11 @@ def _no_choice(words: Sequence[str]) -> str:
     return f"{shlex.join(words)}: a group has no choice: name one, or leave the word out. See --help."
 
 
-def _is_text(given: str) -> bool:
-    return all(isinstance(yaml.safe_load(value or "null"), str) for value in given.split(","))
+def _is_text(word: str) -> bool:
+    """Return whether Hydra reads only text on the right of a word."""
+    value = OverridesParser.create().parse_override(word).value()
+    values = value.list if isinstance(value, ChoiceSweep) else [value]
+    return all(isinstance(one, str | QuotedString) for one in values)
 
 
 def _closest_choice(value: str, choices: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ssc_sweep.admission import also_admitting, place_in
+from ssc_sweep.admission import also_admitting, place_in, versions_of
 from ssc_sweep.audit.forecast import Forecast, fails, foretell, model_name
 from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import HIDDEN, Floats
@@ -263,6 +263,7 @@ def _metrics(job: Job, data: DataSplit, run: int, trained: Trained) -> dict[str,
         "rows_test_known": 0 if data.test is None else int((data.test.t != HIDDEN).sum()),
         "rows_without_outcome": data.cohort.dropped,
         "unseen_levels": data.unseen,
+        "code": versions_of([*config.targets, *job.scores]),
         "batch": config.batch.size,
         "steps": history.step if bad is None else bad.step,
         "failed_scores": failed,

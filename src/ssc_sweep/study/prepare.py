@@ -218,8 +218,7 @@ def _changed_code(ended: Iterable[tuple[Job, Outcome]]) -> list[str]:
     files: dict[str, Path | None] = {}
     changed: dict[tuple[Path, bool], int] = {}
     for job, outcome in ended:
-        nodes = job.config.model, job.config.dataset, job.config.optimizer
-        for target in (str(node["_target_"]) for node in nodes):
+        for target in job.config.targets:
             if admission.is_ours(target):
                 continue
             if target not in files:

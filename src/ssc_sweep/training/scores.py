@@ -142,7 +142,7 @@ MAY_LACK = ("rows_val_known", "rows_test", "rows_without_outcome", "train_rmse",
 RESERVED = (
     *TEXTS, *NUMBERS, *MAY_LACK, "val_rows", "first_bad", "rows_test_known", "unseen_levels", "device", "unused",
     "probes", "own_scores", "failed_scores", "p_fail_reasons", "fails", "arm", "seed", "overrides", "folder",
-    "left_out", "first_bad_step", "first_bad_tensor",
+    "left_out", "first_bad_step", "first_bad_tensor", "code",
 )  # fmt: skip
 # These depend on the rows alone, not on the model.
 OF_THE_ROWS = ("mean_predictor_rmse", "majority_share")

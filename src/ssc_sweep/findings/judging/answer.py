@@ -214,5 +214,5 @@ def _listed(names: Iterable[str], last: str = "", most: int = MOST_NAMED) -> str
     if len(unique) > most:
         return between.join(unique[:most]) + f" and {len(unique) - most} more"
     if last and len(unique) > 1:
-        return f"{between.join(unique[:-1])} {last} {unique[-1]}"
+        return f"{between.join(unique[:-1])}{between.rstrip() if between == '; ' else ''} {last} {unique[-1]}"
     return between.join(unique)

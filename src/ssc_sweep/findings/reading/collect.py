@@ -6,6 +6,7 @@ no numbers: its status is "unfinished" or "left out", and the column left_out sa
 
 import importlib.metadata
 import io
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ from ssc_sweep.findings.reading.run_files import Unreadable, load_yaml, one_line
 from ssc_sweep.findings.reading.run_folder import LEFT_OUT
 from ssc_sweep.findings.reading.runs import read_runs
 from ssc_sweep.findings.reading.summary import as_csv, read_summary
+from ssc_sweep.lines import counted
 from ssc_sweep.probe import Probe
 from ssc_sweep.schema import admits
 from ssc_sweep.study.fault import Fault
@@ -194,6 +196,22 @@ def _faults(content: Mapping[str, Any]) -> dict[str, Fault]:
     return {str(control): Fault.read(entry) for control, entry in entries if admits(Fault, entry)}
 
 
+def _versions(runs: pd.DataFrame) -> list[str]:
+    """Return a line for each file of the user's own code of which these runs have used several versions."""
+    counts: dict[str, Counter[str]] = {}
+    for said in runs["code"].dropna():
+        for one in filter(None, str(said).split(", ")):
+            name, _, version = one.rpartition(" ")
+            counts.setdefault(name, Counter())[version] += 1
+    return [
+        f"{name} changed while the study was trained: "
+        + ", ".join(f"{counted(times, 'run')} used version {version}" for version, times in found.most_common())
+        + ". summary.csv, column code, has each. To compare runs of one version, train them again under another name."
+        for name, found in counts.items()
+        if len(found) > 1
+    ]
+
+
 def collect(folder: StudyFolder) -> Study:
     """Read the study and write its summary.csv.
 
@@ -234,6 +252,6 @@ def summarised(folder: StudyFolder, every_column: bool = False) -> tuple[Study, 
     later = content.get("later")
     starts = [start for start in later if isinstance(start, dict)] if isinstance(later, list) else []
     provenance = {key: content.get(key) for key in PROVENANCE} | {"later": starts}
-    remarks += found.remarks
+    remarks += [*found.remarks, *_versions(runs)]
     told = (found.probes, found.own_scores, found.datasets, found.damaged)
     return Study(folder, plan, runs, found.history, provenance, tuple(remarks), *told), summary
