@@ -35,6 +35,7 @@ bench: .venv/installed
 	$(BIN)/python -m tests.bench.peak
 	$(BIN)/python -m tests.bench.workers
 	$(BIN)/python -m tests.bench.pages
+	$(BIN)/python -m tests.bench.ending
 	$(BIN)/python -m tests.bench.scaling
 	$(BIN)/python -m tests.bench.load
 	$(BIN)/python -m tests.bench.report

@@ -28,6 +28,7 @@ class About:
 
 
 SHUFFLE = "split=shuffled"
+TEST = "hypothesis=codes tests whether that matters, for codes that dataset.codes declares."
 ABOUT = {
     "refused": About(
         "Training stops at this with the same line; the rest of the audit goes on without the column.",
@@ -46,11 +47,11 @@ ABOUT = {
         (SHUFFLE, "scaling.clip=range", "dataset_size=full"),
     ),
     "codes": About(
-        "A code for 'not asked' or 'unknown' is read as a number. Shares: of training, then of validation rows.",
+        f"A code for 'not asked' or 'unknown' is read as a number. Shares: of training, then of validation rows. {TEST}",
         ("dataset.missing={{{codes}}}", "scaling.codes=missing", SHUFFLE),
     ),
     "codes alike": About(
-        "A code for 'not asked' or 'unknown' is read as a number, in as many training as validation rows.",
+        f"A code for 'not asked' or 'unknown' is read as a number, in as many training as validation rows. {TEST}",
         ("dataset.missing={{{codes}}}", "scaling.codes=missing"),
     ),
     "outside": About(
