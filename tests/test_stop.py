@@ -49,7 +49,9 @@ except stop.Stopped as stopped:
     assert (process.returncode, out, err) == (0, "ended with 143\n", "")
 
 
-@pytest.mark.parametrize(("last", "code", "freed"), [("stop.end(3)", 3, ""), ("1 / 0", 1, "freed\n")])
+@pytest.mark.parametrize(
+    ("last", "code", "freed"), [("stop.run(lambda: sys.exit(3))", 3, ""), ("stop.run(lambda: 1 / 0)", 1, "freed\n")]
+)
 def test_an_end_frees_nothing_after_what_libraries_do_last(tmp_path: Path, last: str, code: int, freed: str) -> None:
     """A bug ends as Python ends: with its traceback."""
     text = f"""

@@ -1,8 +1,12 @@
 """python -m ssc_sweep: compose a config, then run it; with -m, a study of many."""
 
+import sys
+from pathlib import Path
+
 from ssc_sweep import stop
 
-if __name__ == "__main__":
+# The installed command imports this module.
+if __name__ == "__main__" or Path(sys.argv[0]).name == "ssc_sweep":
     # Before the imports below, which take a second.
     stop.end_fast()
     stop.listen()
@@ -12,7 +16,6 @@ import os
 import secrets
 import shlex
 import signal
-import sys
 from concurrent.futures import BrokenExecutor
 from datetime import datetime
 from typing import NoReturn
@@ -171,14 +174,7 @@ def main() -> None:
 
 def command() -> NoReturn:
     """Run the command line and end the process."""
-    code = 0
-    try:
-        main()
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    finally:
-        stop.listen_no_more()
-    stop.end(code)
+    stop.run(main)
 
 
 if __name__ == "__main__":

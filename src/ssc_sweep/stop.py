@@ -1,4 +1,4 @@
-"""How a command ends: Ctrl-C, SIGTERM and SIGHUP end it once, at a safe point; and its end takes no time.
+"""How a command ends: Ctrl-C, SIGTERM and SIGHUP end it once, at a safe point; then the process exits at once.
 
 The first signal raises `Stopped`, so that senders of work can cancel it. An import is not interrupted, as torch's
 native code does not survive that: the command waits up to IMPORT_S for its end, and otherwise ends at once, as by
@@ -22,13 +22,13 @@ IMPORT_S = 2.0  # longest wait for the end of an import
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_S = 0.05  # between two checks whether an import is over
 
-# Called before the command ends. Must take no time.
+# Called before the process ends. Must take next to no time.
 at_once: list[Callable[[], None]] = []
 
 _begun = False
 _asked: tuple[float, int] | None = None  # when the command was told to stop, and by which signal
 _raised = False
-_code: int | None = None  # what `end` was called with
+_code: int | None = None  # with which `run` ends the process
 
 
 class Stopped(KeyboardInterrupt):
@@ -75,23 +75,35 @@ def said() -> str:
 
 
 def end_fast() -> None:
-    """Let `end` skip what Python does last. To be called before all imports, so that what libraries do comes before.
+    """Let `run` skip what Python does last: to free every object, one by one.
 
-    Python frees every object, one by one. With torch loaded that takes a tenth of a second, and many seconds where
-    memory is slow; the system frees the memory of a process that has ended at once.
+    With torch loaded that takes a tenth of a second, and many seconds where memory is slow; the system frees the
+    memory of a process that has ended at once. Call it before other imports: what is registered first is called last,
+    after what libraries do at the end.
     """
     atexit.register(_end_at_once)
 
 
-def end(code: int) -> NoReturn:
-    """End the process with this exit code."""
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Run a command and end the process with its exit code: what `main` returns (None: 0) or passes to sys.exit.
+
+    Any other exception is a bug; Python shows its traceback.
+    """
     global _code
+    try:
+        code = main() or 0
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise  # text, which Python prints
+        code = ended.code or 0
+    finally:
+        listen_no_more()
     _code = code
     sys.exit(code)
 
 
 def _end_at_once() -> None:
-    if _code is None:  # a bug, of which Python shows the traceback
+    if _code is None:  # `run` did not come to its end
         return
     for work in at_once:
         work()

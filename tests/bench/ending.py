@@ -13,7 +13,7 @@ if {fast}:
     stop.end_fast()
 import ssc_sweep.study.execute, ssc_sweep.findings.report
 print("ready", flush=True)
-stop.end(0)
+stop.run(lambda: 0)
 """
 
 

@@ -147,5 +147,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
-    stop.end(0)
+    stop.run(main)

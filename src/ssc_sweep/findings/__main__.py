@@ -152,17 +152,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if unusable else 0
 
 
-def command() -> NoReturn:
-    """Run the command line and end the process."""
-    code = 0
+def until_the_reader_leaves() -> int:
+    """Run the command line. That the reader of a pipe leaves, as in `--help | head`, is no failure."""
     try:
         try:
-            code = main()
+            return main()
         finally:
             sys.stdout.flush()  # also if argparse exits by itself, as for --help
     except BrokenPipeError:
         discard()
-    stop.end(code)
+        return 0
+
+
+def command() -> NoReturn:
+    """Run the command line and end the process."""
+    stop.run(until_the_reader_leaves)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ from ssc_sweep.study.job import GoOn, Outcome, Stack
 
 PRELOADED = ["ssc_sweep.__main__", "ssc_sweep.study.execute", "scipy.stats"]
 SERVER = "multiprocessing.forkserver"  # stands in the command line of the server
-if any(SERVER in word for word in sys.orig_argv):
-    # This is the server: it ends without freeing what it has loaded, as `stop.end_fast` explains.
+if sys.argv[0] == "-c" and any(SERVER in word for word in sys.orig_argv):
+    # This is the server, which ends when the command has ended, also by SIGKILL. It frees nothing, see `stop.end_fast`.
     atexit.register(os._exit, 0)
 # glibc reads this when a process starts. With pages of 2 MB instead of 4 KB, Linux and the processor look up addresses
 # less often, which costs most on virtual machines: `python -m tests.bench.pages`.
@@ -122,7 +122,7 @@ def start_server() -> None:
 def end_server() -> None:
     """End the server, whatever it is doing: a worker that it started now would have no work."""
     for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.Error, ChildProcessError):
             if SERVER in " ".join(child.cmdline()):
                 child.kill()
                 # WNOWAIT: multiprocessing reaps it when it starts the server again.
