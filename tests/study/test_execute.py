@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ from ssc_sweep.config import RunConfig, conf_dir
 from ssc_sweep.data import source, splitting
 from ssc_sweep.data.cohort import Cohort
 from ssc_sweep.data.splitting import DataSplit
-from ssc_sweep.errors import UserError
+from ssc_sweep.errors import CannotWrite, UserError
 from ssc_sweep.models import flow_ssc
 from ssc_sweep.study import execute as module
 from ssc_sweep.study.dispatch import Dispatch
 from ssc_sweep.study.execute import run_stack
-from ssc_sweep.study.job import Job, Stack, Status, make_job
+from ssc_sweep.study.folder import RunFolder
+from ssc_sweep.study.job import Job, Outcome, Stack, Status, make_job
 from ssc_sweep.study.prepare import prepare
-from ssc_sweep.study.workers import ThisProcess
+from ssc_sweep.study.workers import Lost, Sent, ThisProcess
 from ssc_sweep.training.scores import NAMES, RESERVED
 from tests.command import execute
 
@@ -54,6 +56,9 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> str:
     Raising.__module__, Raising.__qualname__ = flow_ssc.__name__, "Raising"
     monkeypatch.setattr(flow_ssc, "Raising", Raising, raising=False)
     return "model._target_=ssc_sweep.models.flow_ssc.Raising"
+
+
+RAISED = 1 + next(n for n, line in enumerate(Path(__file__).read_text().splitlines()) if "raise RuntimeError(" in line)
 
 
 def metrics(job: Job) -> dict[str, Any]:
@@ -106,7 +111,7 @@ def test_only_the_guilty_run_fails(job: MakeJob, raising: str) -> None:
     guilty = jobs[1].folder
     assert "RuntimeError: planted failure" in guilty.failed.read_text() and "Traceback" in guilty.failed.read_text()
     assert not guilty.metrics.exists() and not guilty.predictions.exists()
-    assert outcomes[1].error == "RuntimeError: planted failure (test_execute.py, line 51)"
+    assert outcomes[1].error == f"RuntimeError: planted failure (test_execute.py, line {RAISED})"
 
 
 def test_a_failed_run_stays_failed_until_it_is_to_be_tried_again(
@@ -118,7 +123,7 @@ def test_a_failed_run_stays_failed_until_it_is_to_be_tried_again(
     monkeypatch.setattr(flow_ssc, "Raising", flow_ssc.FlowSSC)
     (outcome,) = execute([mine])
     assert outcome.status is Status.FAILED
-    assert outcome.error == "RuntimeError: planted failure (test_execute.py, line 51)"
+    assert outcome.error == f"RuntimeError: planted failure (test_execute.py, line {RAISED})"
     (outcome,) = execute([mine], retry="failed")
     assert outcome.status is Status.FINISHED
     assert mine.folder.done.exists() and not mine.folder.failed.exists()
@@ -132,6 +137,68 @@ def test_every_run_counts_in_the_progress(job: MakeJob, raising: str) -> None:
     dispatch.train([Stack(tuple(jobs))])
     assert sum(runs for _, runs, _ in seen) == 3 and len(dispatch.outcomes) == 3
     assert sum(failed for _, _, failed in seen) == 1
+
+
+class Killed:
+    """Workers that leave half-written files: the first is killed, and the run of the second fails."""
+
+    slots, resends, asks, apart = 2, 1, False, False
+
+    def __init__(self) -> None:
+        self.sent: list[Stack] = []
+
+    def send(self, stacks: Sequence[Stack]) -> "list[Sent]":
+        found: list[Sent] = []
+        for stack in stacks:
+            for job in stack.jobs:
+                job.folder.path.mkdir(parents=True)
+                job.folder.lock.write_text("process 1")
+                (job.folder.path / ".history.csv.h.1").write_text("kind,ep")
+            found.append(Death(first=not self.sent))
+            self.sent.append(stack)
+        return found
+
+    def stop(self) -> None:
+        pass
+
+    tidy = stop
+
+
+@dataclass
+class Death:
+    first: bool
+
+    def over(self) -> bool:
+        return True
+
+    def outcomes(self) -> list[Outcome]:
+        if self.first:
+            raise Lost("killed")
+        return [Outcome(Status.FAILED, {}, "planted")]
+
+
+def test_nothing_of_killed_workers_stays_when_a_study_is_broken_off(job: MakeJob) -> None:
+    jobs = [job(f"seed={seed}") for seed in range(2)]
+    dispatch = Dispatch(Killed(), lambda *_: None, enough=1)
+    dispatch.train([Stack((one,)) for one in jobs])
+    assert dispatch.failures == 1, "the stack of the first is waiting to be sent again"
+    assert [path for one in jobs for path in one.folder.path.glob(".*")] == []
+
+
+def test_why_a_study_is_broken_off_is_not_hidden(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: RunFolder) -> None:
+        raise CannotWrite("no space left")
+
+    class Broken(Killed):
+        def stop(self) -> None:
+            monkeypatch.setattr(RunFolder, "tidy", full)
+
+        def send(self, stacks: Sequence[Stack]) -> "list[Sent]":
+            super().send(stacks)
+            raise KeyError("a bug")
+
+    with pytest.raises(KeyError, match="a bug"):
+        Dispatch(Broken(), lambda *_: None).train([Stack((job("seed=0"),))])
 
 
 def test_a_run_that_diverges_is_recorded_and_harms_nobody(job: MakeJob) -> None:

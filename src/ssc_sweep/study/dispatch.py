@@ -3,10 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ssc_sweep.errors import CannotWrite
 from ssc_sweep.progress import say
 from ssc_sweep.study.board import Place, board
 from ssc_sweep.study.channel import Reader
@@ -14,6 +15,7 @@ from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import GoOn, Job, Outcome, Stack, Status, ended
 from ssc_sweep.study.record import write_failure
 from ssc_sweep.study.workers import Crew, Lost, Sent
+from ssc_sweep.writing import remove_leftovers
 
 LOOK_S = 0.01  # between two checks of the stacks that are being trained
 HELD_S = 1.0  # between two checks of runs that another process trains
@@ -54,6 +56,7 @@ class Dispatch:
         self._flying: list[_Flying] = []
         self._held: list[tuple[Stack, Job]] = []
         self._sent = 0
+        self._begun: list[Stack] = []
 
     def train(self, stacks: Sequence[Stack]) -> None:
         """Train all stacks. After `enough` failures, end those that are being trained.
@@ -67,7 +70,7 @@ class Dispatch:
             study = stacks[0].jobs[0].study if stacks else None
             place = at_the_end.enter_context(board(study)) if study and self.crew.apart else None
             at_the_end.callback(self.crew.tidy)
-            broken_off.callback(self._tidy_flying)
+            broken_off.callback(self._tidy_sent)
             broken_off.callback(self.crew.stop)  # called first
             while (self._waiting or self._flying or self._held) and not self._enough():
                 self._send(place)
@@ -80,11 +83,13 @@ class Dispatch:
             if not self._enough():
                 broken_off.pop_all()
 
-    def _tidy_flying(self) -> None:
-        """Remove what workers that were killed have left in the folders of their runs."""
-        for one in self._flying:
-            for job in one.stack.jobs:
+    def _tidy_sent(self) -> None:
+        """Remove what workers that were killed have left behind."""
+        for job in (job for stack in self._begun for job in stack.jobs):
+            with suppress(CannotWrite):  # why the study was broken off counts more
                 job.folder.tidy()
+        for study in dict.fromkeys(job.study for stack in self._begun for job in stack.jobs):
+            remove_leftovers(study.tables)
 
     def _send(self, board: Path | None) -> None:
         free = self.crew.slots - len(self._flying)
@@ -92,6 +97,7 @@ class Dispatch:
         if not batch:
             return
         stacks = [self._placed(stack, board) for stack, _ in batch]
+        self._begun += stacks
         for stack, (_, sends), one in zip(stacks, batch, self.crew.send(stacks), strict=True):
             self._flying.append(_Flying(stack, one, Reader(stack), sends + 1))
 
