@@ -37,6 +37,7 @@ def test_runs_that_all_agree_take_the_fewest_that_can_show_it(works: bool, answe
     rule = Rule(target=15.0, works_share=0.9 if works else 0.1, sequential=sequential)
     needed = seeds_for_share(share(5 * works, 5), 0.05, rule)
     assert needed is not None
+    assert seeds_for_share(share(5 * works, 5), 0.05, rule, hopeful=True) == needed, "no study is given up before it"
     if not sequential:
         # All of n runs work. The lower end is the share q with q^n = 0.025: above 0.9 from log 0.025 / log 0.9 on.
         assert needed == math.ceil(math.log(0.025) / math.log(0.9)) == 36

@@ -54,6 +54,11 @@ class Share:
     high: float
     answer: Works
 
+    @property
+    def agree(self) -> bool:
+        """Return whether all runs work, or none does."""
+        return self.works in (0, self.n)
+
 
 @dataclass(frozen=True)
 class Difference:

@@ -91,7 +91,7 @@ class Judgement:
         works, control: does the arm work, does its control.
         matters: the arm against its control.
         seeds_work, seeds_matter: how many seeds in total would settle an open answer, with 80% power, if the runs so
-            far are typical; None if it is not open, or unknown.
+            far are typical; None if it is not open, or unknown. While all runs work, or none does: how many at least.
         hopeless: whether the open answers are out of reach with the most seeds that the study may have.
     """
 
@@ -120,15 +120,21 @@ class Judgement:
 
         "" if there is none, or with fewer runs than any guess takes.
         """
-        told = []
+        told, sure = [], True
         if self.works.answer is Works.OPEN and self.works.n >= FEWEST_FOR_A_GUESS:
-            told.append(_about(self.seeds_work, "whether it works"))
+            if self.works.agree and self.seeds_work is not None:
+                do = "work" if self.works.works else "fail"
+                told.append(f"whether it works: {self.seeds_work:,} if all further runs {do} too")
+            else:
+                told.append(_about(self.seeds_work, "whether it works"))
+                sure = False
         if self.matters.answer is Matters.OPEN and self.matters.n >= FEWEST_FOR_A_GUESS:
             told.append(_about(self.seeds_matter, "whether it matters"))
+            sure = False
         if not told:
             return ""
         rough = "; a rough guess" if self.matters.n < FEWEST_FOR_AN_ESTIMATE else ""
-        return f"Seeds to tell {', '.join(told)} (80% power{rough})."
+        return f"Seeds to tell {', '.join(told)}{'' if sure else f' (80% power{rough})'}."
 
     def row(self) -> dict[str, Any]:
         """Return all fields in one flat dict: a row of verdicts.csv."""

@@ -1,14 +1,14 @@
-"""Estimate how many seeds an answer takes, if the runs so far are typical."""
+"""Estimate how many seeds an answer takes, if the runs so far are typical; and how many at least, if they all agree."""
 
 import math
 from collections.abc import Callable
 
-import numpy as np
 from scipy import stats
 
-from ssc_sweep.verdicts.evidence import Difference, Matters, Share, Works, share_of
+from ssc_sweep.verdicts.evidence import Difference, Matters, Share, Works
 from ssc_sweep.verdicts.paired import fewest
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.verdicts.share import leaves_out
 
 ENOUGH_POWER = 0.8  # probability of an answer with a sufficient number of seeds
 MOST_SEEDS = 100_000  # larger estimates are not reported
@@ -67,10 +67,10 @@ def _decides(n: int, far: float, near: float, sd: float, level: float, rule: Rul
 def seeds_for_share(seen: Share, level: float, rule: Rule, hopeful: bool = False) -> int | None:
     """Return how many seeds in total would show whether the arm works: normal approximation at the share so far.
 
-    While all runs agree: the fewest that show it if the next ones agree too.
+    While all runs agree (`Share.agree`), the smallest number that can show it: that many if all further runs agree too.
 
     Args:
-        hopeful: as above.
+        hopeful: as above; no matter while all runs agree.
 
     Returns:
         None if there are too few runs, if the share equals works_share, or beyond MOST_SEEDS.
@@ -79,9 +79,9 @@ def seeds_for_share(seen: Share, level: float, rule: Rule, hopeful: bool = False
         return seen.n
     if seen.n < FEWEST_FOR_A_GUESS:
         return None
-    if seen.works in (0, seen.n) and not hopeful:
-        alike = bool(seen.works)
-        return _smallest(lambda n: share_of(np.full(n, alike), level, rule).answer is not Works.OPEN, seen.n + 1)
+    if seen.agree:
+        works = seen.works > 0
+        return _smallest(lambda n: leaves_out(rule.works_share, n, works, level, rule.sequential), seen.n + 1)
     # Add pseudo-counts to both kinds, so that 0 of 10 does not mean never: 1/2 as in Jeffreys' prior for the likely
     # share, 2 as in Agresti & Coull 1998 for how far the truth may lie from it.
     added = 2.0 if hopeful else 0.5
@@ -103,12 +103,12 @@ def _smallest(enough: Callable[[int], bool], first: int) -> int | None:
     low, high = first - 1, first
     while not enough(high):
         low, high = high, 2 * high
-        if low > MOST_SEEDS:
+        if low >= MOST_SEEDS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    return high if high <= MOST_SEEDS else None
 
 
 def out_of_reach(seeds: int | None, known: int, most: int) -> bool:

@@ -42,6 +42,20 @@ def log_wealth(k: Floats, t: Floats, q: Floats) -> Floats:
     return np.asarray(betaln(k + PRIOR[0], t - k + PRIOR[1]) - betaln(*PRIOR) - xlogy(k, q) - xlog1py(t - k, -q))
 
 
+def leaves_out(share: float, n: int, works: bool, level: float, sequential: bool) -> bool:
+    """Return whether the interval of n runs that all work, or none of which does, leaves this share out.
+
+    All of n runs work. The lower end is the share q with q^n = 0.025: above 0.9 from log 0.025 / log 0.9 = 35.01 on.
+
+    >>> [leaves_out(0.9, n, True, 0.05, sequential=False) for n in (35, 36)]
+    [False, True]
+    """
+    if sequential:  # the wealth of runs that agree only grows
+        wealth = log_wealth(np.array(float(n * works)), np.array(float(n)), np.array(share))
+        return bool(wealth >= -np.log(level))
+    return n * np.log(share if works else 1 - share) < np.log(level / 2)
+
+
 def growing_interval(works: NDArray[np.bool_], level: float) -> tuple[float, float]:
     """Return the confidence sequence at 1 - `level` after the last of `works` (n,), in order of arrival.
 
