@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from hydra.core import plugins
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Glob, QuotedString
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -125,7 +125,7 @@ def _no_choice(words: Sequence[str]) -> str:
         group, sign, given = word.lstrip("+").partition("=")
         choices = _choices(group)
         # A group refuses what is no text, so the word at fault has a number, true, false or null.
-        for value in given.split(",") if sign and choices and not _is_text(word) else []:
+        for value in _not_text(word, given) if sign and choices else []:
             if value in ("null", ""):
                 return f"{word}: a group has no choice: name one, or leave the word out. See --help."
             if value not in choices:
@@ -134,11 +134,13 @@ def _no_choice(words: Sequence[str]) -> str:
     return f"{shlex.join(words)}: a group has no choice: name one, or leave the word out. See --help."
 
 
-def _is_text(word: str) -> bool:
-    """Return whether Hydra reads only text on the right of a word."""
+def _not_text(word: str, given: str) -> list[str]:
+    """Return which values of a word, as they stand there, are no text as Hydra reads them."""
     value = OverridesParser.create().parse_override(word).value()
-    values = value.list if isinstance(value, ChoiceSweep) else [value]
-    return all(isinstance(one, str | QuotedString) for one in values)
+    if isinstance(value, ChoiceSweep):
+        shown = given.split(",") if value.simple_form else [str(one) for one in value.list]
+        return [text for text, one in zip(shown, value.list, strict=True) if not isinstance(one, str | QuotedString)]
+    return [] if isinstance(value, str | QuotedString | Glob) else [given]
 
 
 def _closest_choice(value: str, choices: Sequence[str]) -> str:
