@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ssc_sweep import admission
 from ssc_sweep.findings.reading.collect import collect
 from ssc_sweep.study.folder import StudyFolder
 from tests.command import TINY, Command, make_command
@@ -124,10 +125,29 @@ def test_runs_of_several_versions_of_your_code_are_counted_apart(mine: Command) 
     assert mine(*words, "seed=0,1,2").code == 0
     study = collect(StudyFolder(mine.folder / "outputs/s"))
     version = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    assert study.runs.set_index("seed").loc[2, "code"] == f"my_models.py {version}"
+    assert study.runs.set_index("seed").loc[2, "code"] == f"my_models {version}"
     (remark,) = study.remarks
-    assert remark.startswith("my_models.py changed while the study was trained: 2 runs used version ")
+    assert remark.startswith("my_models changed while the study was trained: 2 runs used version ")
     assert f", 1 run used version {version}. " in remark
+
+
+def test_the_version_is_that_of_the_code_that_runs(mine: Command) -> None:
+    """Not of what is written later; and of the module in which a class is written, whatever its file is called."""
+    path = mine.folder / "my_models.py"
+    package = mine.folder / "my_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("from my_package.my_models import TwoNets\n")
+    (package / "my_models.py").write_text(path.read_text() + "# of the package\n")
+    first, second = (hashlib.sha256(one.read_bytes()).hexdigest()[:8] for one in (path, package / "my_models.py"))
+    targets = ["my_models.TwoNets", "my_package.TwoNets", "ssc_sweep.models.flow.Flow"]
+    with admission.also_admitting(frozenset({"my_models", "my_package"})):
+        for target in targets:
+            admission.find("model._target_", target, "ssc_sweep.models.")
+    path.write_text("changed")
+    (package / "my_models.py").unlink()
+    assert admission.versions_of(targets) == f"my_models {first}, my_package.my_models {second}"
+    for name in ("my_package", "my_package.my_models"):
+        sys.modules.pop(name)
 
 
 def test_a_single_run_that_fails_names_its_folder_and_its_step(mine: Command) -> None:

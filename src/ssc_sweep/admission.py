@@ -107,6 +107,10 @@ def _check_there(package: str) -> None:
         )
 
 
+# Targets of the user's that were found -> the module that each is written in.
+_homes: dict[str, ModuleType] = {}
+
+
 def find(key: str, name: object, inside: str | None) -> Any:
     """Return the object that a config names: a class, a function or another object of a module.
 
@@ -143,6 +147,9 @@ def find(key: str, name: object, inside: str | None) -> Any:
     # not code.
     if not ours and home.partition(".")[0] not in (package, "ssc_sweep"):
         raise UserError(f"{what} is code of {home}, which {module} only imports: admit={home.partition('.')[0]} too.")
+    if not ours:
+        _homes[name] = sys.modules.get(home, sys.modules[module])
+        _version(_homes[name])
     return found
 
 
@@ -202,18 +209,23 @@ def file_of(target: str) -> Path | None:
 
 @functools.cache
 def _version(module: ModuleType) -> str:
-    # Taken once, when its code is first used: what is written into the file later does not run in this process.
-    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:8]
+    """Return a hash of a module's file, taken once: when `find` has imported it. What is written later does not run."""
+    try:
+        return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:8]
+    except OSError:
+        return "unknown"
 
 
 def versions_of(targets: Iterable[str]) -> str:
-    """Return the user's own files that these targets lie in, each with a hash: "mine.py 1a2b3c4d"; "" if all are ours.
+    """Return the modules of the user's that these targets are written in, each with a hash: "mine 1a2b3c4d".
 
-    The targets have been imported. Files that those files import are not looked at.
+    "" if all are ours. Modules that those modules import are not looked at.
+
+    Args:
+        targets: dotted names that `find` has found in this process.
     """
-    names = dict.fromkeys(target.rpartition(".")[0] for target in targets if not is_ours(target))
-    modules = [sys.modules[name] for name in names if name in sys.modules]
-    return ", ".join(sorted(f"{Path(one.__file__).name} {_version(one)}" for one in modules if one.__file__))
+    homes = {_homes[target] for target in targets if target in _homes}
+    return ", ".join(sorted(f"{home.__name__} {_version(home)}" for home in homes))
 
 
 def target(group: str, node: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -147,11 +147,6 @@ class RunConfig(Section):
         """Return the config as plain dicts: two runs with equal content are the same run."""
         return self.model_dump()
 
-    @property
-    def targets(self) -> list[str]:
-        """The Python objects that it names."""
-        return [str(node["_target_"]) for node in (self.model, self.dataset, self.optimizer)]
-
     def with_seed(self, seed: int) -> "RunConfig":
         """Return the same run with another seed."""
         return self.model_copy(update={"seed": seed})

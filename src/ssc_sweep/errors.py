@@ -1,18 +1,23 @@
 """What ends a command with one line: invalid input (exit code 2) and failures (1)."""
 
-_with_name = ""  # what the command must say besides, so that it finds its study again
+_name = ""  # of this command's study, if it was given one because it had none
 
 
 def given_name(name: str | None) -> None:
     """Note the name that this command's study was given because it had none; None: it has begun no such study."""
-    global _with_name
-    _with_name = "" if name is None else f"study={name}"
+    global _name
+    _name = name or ""
+
+
+def same_command(*words: str) -> str:
+    """Return "the same command", with these words and the name of its study if it was given one."""
+    more = [*words, *([f"study={_name}"] if _name else [])]
+    return f"the same command{' with ' if more else ''}{' '.join(more)}"
 
 
 def go_on() -> str:
     """Return how to continue a command that was broken off."""
-    name = f" with {_with_name}" if _with_name else ""
-    return f"What is finished stays; the same command{name} goes on."
+    return f"What is finished stays; {same_command()} goes on."
 
 
 # Begins the line of a traceback that says in which step a run failed.
@@ -68,10 +73,9 @@ class RunsFailed(Unsuccessful):
     """Some runs of a study failed. Their folders hold FAILED with the traceback."""
 
     def __init__(self, failed: int, total: int, first: str, ending: str = "") -> None:
-        name = f" {_with_name}" if _with_name else ""
         super().__init__(
             f"{failed} of {total} runs failed, the first with {first.rstrip('.')}. The file FAILED in each one's "
-            f"folder has the traceback.{ending} To try them again: the same command with retry=failed{name}."
+            f"folder has the traceback.{ending} To try them again: {same_command('retry=failed')}."
         )
 
 

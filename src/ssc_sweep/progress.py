@@ -115,22 +115,22 @@ def progress_bar(total: int, epochs: int, quiet: bool = False) -> Iterator[Calla
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    done = lost = 0
+    done = failures = 0
     console = stderr_console()
     progress = Progress(*columns, console=console, disable=quiet, transient=bool(_above))
     task = progress.add_task("", total=epochs, runs=0, failed="")
 
     def advance(epochs: int, runs: int, failed: int) -> None:
-        nonlocal done, lost
+        nonlocal done, failures
         done += runs
-        lost += failed
+        failures += failed
         # The first call starts it, after the checks: wrong input gets one line and no bar.
         if runs and not quiet and not progress.live.is_started:
             console.print(
                 f"{runs} of {counted(total, 'run')} {'has' if runs == 1 else 'have'} ended before", highlight=False
             )
         progress.start()
-        progress.update(task, advance=epochs, runs=done, failed=f", {lost} failed" if lost else "")
+        progress.update(task, advance=epochs, runs=done, failed=f", {failures} failed" if failures else "")
 
     try:
         yield advance

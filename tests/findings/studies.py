@@ -44,7 +44,7 @@ def finish(folder: RunFolder, rmse: float | None) -> None:
     write_yaml(folder.overrides, [f"optimizer.lr={lr}", f"seed={seed}"])
     metrics: dict[str, object] = dict.fromkeys(METRICS, 1)
     metrics |= {"status": "finished" if rmse else "diverged", "rmse": rmse, "accuracy": 0.75 if rmse else None}
-    metrics |= {"unit": "kg", "mean_predictor_rmse": 8.0, "steps": STEPS, "seconds": 1.5, "rows_val": 4}
+    metrics |= {"code": "", "unit": "kg", "mean_predictor_rmse": 8.0, "steps": STEPS, "seconds": 1.5, "rows_val": 4}
     metrics |= {
         "probes": [
             {"name": "x_scale_off", "title": "scale of x", "unit": "sd", "tells": "distance"},

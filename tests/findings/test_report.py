@@ -90,9 +90,7 @@ def test_verdicts_come_first_and_in_sentences(whole: StudyFolder) -> None:
     assert "Rule: a run works if its RMSE is below 15 kg; an arm if more than 80% of its runs do" in text
     assert "Predicting the training rows' mean for every row has an RMSE of 8 kg: a model with a larger RMSE" in text
     assert "Predicting the mean meets the target too, with an RMSE of 8 kg at most. target=null counts a run" in text
-    # By a third, from epoch 1 to 2 of 3.
-    still = "RMSE was still falling by 1% an epoch or more when training ended, in most runs of control, "
-    assert still + "optimizer.lr=1e-4 and optimizer.lr=1e-5. More epochs may" in text
+    assert "still falling" not in text, "two epochs before the last are too few to tell"
     assert "Does the loss diverge, and when?" in text and "NaN or Inf: 0 of 24 runs" in text
     assert "What went wrong" not in text
 

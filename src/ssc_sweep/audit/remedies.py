@@ -47,11 +47,12 @@ ABOUT = {
         (SHUFFLE, "scaling.clip=range", "dataset_size=full"),
     ),
     "codes": About(
-        f"A code for 'not asked' or 'unknown' is read as a number. Shares: of training, then of validation rows. {TEST}",
+        "A code for 'not asked' or 'unknown' is read as a number. Shares: of training, then of validation rows. "
+        + TEST,
         ("dataset.missing={{{codes}}}", "scaling.codes=missing", SHUFFLE),
     ),
     "codes alike": About(
-        f"A code for 'not asked' or 'unknown' is read as a number, in as many training as validation rows. {TEST}",
+        "A code for 'not asked' or 'unknown' is read as a number, in as many training as validation rows. " + TEST,
         ("dataset.missing={{{codes}}}", "scaling.codes=missing"),
     ),
     "outside": About(

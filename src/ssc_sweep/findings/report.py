@@ -270,7 +270,7 @@ def render(
         "conclusions": conclusions,
         "cleared_beside_a_cause": [] if score else answer.cleared_beside_a_cause(conclusions),
         "trivial": answer.trivial(study),
-        "unfinished": answer.unfinished(study),
+        "unfinished": answer.unfinished(compared),
         "lead": first_forest or (drawn[0] if drawn else None),
         "whole_forest": whole_forest,
         "factorials": [(one, pictures_of_factors(compared, one)) for one in factorials],

@@ -58,6 +58,12 @@ class Job:
     weights: bool = True
     retry: bool = False
 
+    @property
+    def targets(self) -> list[str]:
+        """Dotted names of the Python objects that it uses."""
+        nodes = self.config.model, self.config.dataset, self.config.optimizer
+        return [*(str(node["_target_"]) for node in nodes), *self.scores]
+
 
 @dataclass(frozen=True)
 class Stack:

@@ -13,7 +13,7 @@ from ssc_sweep.study.rounds import Progress
 if TYPE_CHECKING:
     from ssc_sweep.terminal_table import TerminalTable
 
-FEW = 3  # open arms are named in a log from then on
+FEW = 3  # a log names the open arms once so few are left
 AROUND = 6  # lines of a terminal that are not rows of the table: its head, the progress bar
 
 

@@ -218,7 +218,7 @@ def _changed_code(ended: Iterable[tuple[Job, Outcome]]) -> list[str]:
     files: dict[str, Path | None] = {}
     changed: dict[tuple[Path, bool], int] = {}
     for job, outcome in ended:
-        for target in job.config.targets:
+        for target in job.targets:
             if admission.is_ours(target):
                 continue
             if target not in files:

@@ -1,6 +1,5 @@
 """The answer in a sentence."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from ssc_sweep.findings.judging.answer import (
     unfinished,
 )
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
-from ssc_sweep.findings.reading.collect import collect
+from ssc_sweep.findings.reading.collect import Study, collect
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.evidence import Works
@@ -44,27 +43,48 @@ def crashed(name: str) -> ArmVerdict:
     return replace(verdict(name, Cause.OPEN), judgement=None, cause=None, note=note, median=float("nan"))
 
 
+FALLING = [9.0, 8.0, 7.0, 6.0, 5.0]  # four epochs before the last: three falls
+
+
 @pytest.mark.parametrize(
     ("curves", "named"),
     [
-        ([[9.0, 8.0, 5.0], [9.0, 8.0, 5.0], [9.0, 9.0, 5.0]], True),  # 2 of 3 runs
-        ([[9.0, 8.0, 5.0], [9.0, 9.0, 5.0]], False),  # half is not most
-        ([[20.0, 9.0, 8.95, 5.0]], False),  # by 0.6%; and how it fell before does not count
-        ([[9.0, 10.0, 5.0]], False),  # the last epoch has other rows
-        ([[9.0, 5.0]], False),  # one epoch before the last: nothing to compare
-        ([[9.0, math.nan]], False),
+        ([FALLING, FALLING, [9.0, 8.0, 7.0, 8.0, 5.0]], True),  # two runs of three
+        ([FALLING, FALLING, FALLING[::-1], FALLING[::-1]], False),  # half is not most
+        ([FALLING, FALLING], False),  # two runs are too few
+        ([[9.0, 8.0, 7.0, 5.0]] * 3, True),  # a short run: two falls
+        ([[9.0, 8.0, 5.0]] * 3, False),  # one fall is chance
+        ([[20.0, 9.0, 8.0, 7.95, 5.0]] * 3, False),  # at last by 0.6%
+        ([[9.0, 30.0, 20.0, 10.0, 9.0, 1.0]] * 3, True),  # how it was before does not count
+        ([[9.0, 40.0, 8.0, 30.0, 7.0, 5.0]] * 3, False),  # up and down
+        ([[9.0, 8.0, 7.0, 6.0, 60.0]] * 3, True),  # the last epoch has other rows
+        ([[9.0]] * 3, False),
     ],
 )
 def test_an_arm_that_was_still_learning_is_named(tmp_path: Path, curves: list[list[float]], named: bool) -> None:
-    study = collect(make_study(tmp_path / "s", seeds=1))
+    study = with_curves(tmp_path, curves, ["finished"] * len(curves))
+    assert [("most runs of optimizer.lr=1e-4." in line) for line in unfinished(study)] == [True] * named
+
+
+def test_runs_that_diverged_were_not_still_learning_and_count(tmp_path: Path) -> None:
+    assert unfinished(with_curves(tmp_path / "a", [FALLING] * 3, ["diverged"] * 3)) == []
+    # Nine that diverged in their first epoch, without a row, and three that fell.
+    lost = with_curves(tmp_path / "b", [FALLING] * 3 + [[]] * 9, ["finished"] * 3 + ["diverged"] * 9)
+    assert unfinished(lost) == []
+    assert unfinished(with_curves(tmp_path / "c", [], [])) == []
+
+
+def with_curves(folder: Path, curves: list[list[float]], statuses: list[str]) -> Study:
+    """A study whose arm FAST has a run of each status, with this validation RMSE by epoch."""
+    study = collect(make_study(folder / "s", seeds=1))
     rows = [
         {"arm": FAST, "seed": seed, "kind": "epoch", "epoch": epoch, "val_rmse": rmse}
         for seed, curve in enumerate(curves)
         for epoch, rmse in enumerate(curve, 1)
     ]
     rows.append({"arm": FAST, "seed": 0, "kind": "step", "epoch": 1, "val_rmse": 99.0})
-    found = unfinished(replace(study, history=pd.DataFrame(rows)))
-    assert [("most runs of optimizer.lr=1e-4." in line) for line in found] == [True] * named
+    runs = pd.DataFrame({"arm": FAST, "seed": range(len(statuses)), "status": statuses})
+    return replace(study, history=pd.DataFrame(rows), runs=runs)
 
 
 def test_the_plans_suspects_end_in_a_sentence() -> None:

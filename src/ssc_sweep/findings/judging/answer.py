@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from ssc_sweep.findings.judging.arm_verdicts import UNKNOWN_UNIT, ArmVerdict, unit_of
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.lines import counted
+from ssc_sweep.study.job import Status
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Works
 from ssc_sweep.verdicts.scoring import NamingScore, PlantedStudy
 
 MOST_NAMED = 5
-STILL_FALLING = 0.01  # an RMSE that falls by this share or more from one epoch to the next
+# A run was still learning if its RMSE fell by this share or more in each of the last epochs that are compared: three,
+# or the two that a short run has. Fewer epochs, or fewer runs, would call chance a trend.
+STILL_FALLING, FALLS, FEWEST_FALLS, FEWEST_RUNS = 0.01, 3, 2, 3
 
 
 @dataclass(frozen=True)
@@ -96,17 +99,26 @@ def unfinished(study: Study) -> list[str]:
     """Return a line that names the arms whose RMSE was still falling when training ended, in most of their runs."""
     if "val_rmse" not in study.history:
         return []
-    epochs = study.history[study.history["kind"] == "epoch"]
-    of_a_run = epochs.groupby(["arm", "seed"])
-    fell = 1 - epochs["val_rmse"] / of_a_run["val_rmse"].shift() >= STILL_FALLING
-    # The last epoch is measured on all rows, those before it on a sample: the two before it are compared.
-    ends = of_a_run.cumcount(ascending=False) == 1
-    shares = fell[ends].groupby(epochs["arm"]).mean()
-    named = [study.plan.labels[arm.folder] for arm in study.plan.arms if shares.get(arm.folder, 0.0) > 0.5]
+    finished = study.ended.loc[study.ended["status"] == Status.FINISHED, ["arm", "seed"]]
+    epochs = study.history[study.history["kind"] == "epoch"].merge(finished, on=["arm", "seed"])
+    run = ["arm", "seed"]
+    # The last epoch is left out: it is measured on all rows, and those before it on a sample where there are many.
+    epochs = epochs[epochs.groupby(run).cumcount(ascending=False) > 0]
+    by_run = epochs.groupby(run)
+    fell = 1 - epochs["val_rmse"] / by_run["val_rmse"].shift() >= STILL_FALLING
+    compared = (by_run.cumcount() > 0) & (by_run.cumcount(ascending=False) < FALLS)
+    falls = epochs.assign(fell=fell)[compared].groupby(run)["fell"].agg(["size", "all"])
+    learning = falls[(falls["size"] >= FEWEST_FALLS) & falls["all"]].groupby(level="arm").size()
+    runs = study.counting["arm"].value_counts()
+    named = [
+        study.plan.labels[arm.folder]
+        for arm in study.plan.arms
+        if runs.get(arm.folder, 0) >= FEWEST_RUNS and learning.get(arm.folder, 0) > runs[arm.folder] / 2
+    ]
     if not named:
         return []
     return [
-        f"RMSE was still falling by {STILL_FALLING:.0%} an epoch or more when training ended, in most runs of "
+        f"RMSE was still falling by {STILL_FALLING:.0%} or more in every epoch when training ended, in most runs of "
         f"{_listed(named, 'and')}. More epochs may lower it, and change a verdict."
     ]
 
@@ -214,5 +226,6 @@ def _listed(names: Iterable[str], last: str = "", most: int = MOST_NAMED) -> str
     if len(unique) > most:
         return between.join(unique[:most]) + f" and {len(unique) - most} more"
     if last and len(unique) > 1:
-        return f"{between.join(unique[:-1])}{between.rstrip() if between == '; ' else ''} {last} {unique[-1]}"
+        before = "; " if between == "; " else " "
+        return f"{between.join(unique[:-1])}{before}{last} {unique[-1]}"
     return between.join(unique)

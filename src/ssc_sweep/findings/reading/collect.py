@@ -197,10 +197,10 @@ def _faults(content: Mapping[str, Any]) -> dict[str, Fault]:
 
 
 def _versions(runs: pd.DataFrame) -> list[str]:
-    """Return a line for each file of the user's own code of which these runs have used several versions."""
+    """Return a line for each module of the user's own of which these runs have used several versions."""
     counts: dict[str, Counter[str]] = {}
     for said in runs["code"].dropna():
-        for one in filter(None, str(said).split(", ")):
+        for one in said.split(", "):
             name, _, version = one.rpartition(" ")
             counts.setdefault(name, Counter())[version] += 1
     return [

@@ -1,5 +1,6 @@
 """Read and validate a run folder. What is half-written, edited by hand or damaged is Unreadable."""
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ssc_sweep.training.scores import NAMES as SCORE_NAMES
 
 UNFINISHED, LEFT_OUT = "unfinished", "left out"
 METRICS = (*TEXTS, "val_rows", *SCORE_NAMES, "train_rmse", *NUMBERS, *MAY_LACK[:3], "p_fail", "code")
+CODE = r"|([\w.]+ ([0-9a-f]{8}|unknown)(, (?!$)|$))+"  # as `versions_of` writes it
 # Allowed values of numbers that have limits.
 POSSIBLE = dict.fromkeys((*NUMBERS, *MAY_LACK, "rmse", "mean_predictor_rmse", "rmse_per_batch", "brier"), NotNegative)
 POSSIBLE |= dict.fromkeys(("accuracy", "majority_share", "auroc", "coverage_50", "coverage_90", "p_fail"), AnyShare)
@@ -50,6 +52,9 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
             continue
         if not admits(POSSIBLE.get(name, float), value):
             raise Unreadable(f"metrics.json has {name}={value!r}, which is no possible value")
+    code = metrics.get("code", "")
+    if not (isinstance(code, str) and re.fullmatch(CODE, code)):
+        raise Unreadable(f"metrics.json has code={code!r}: names of modules and hashes are expected")
     bad = metrics["first_bad"]
     if bad is not None and not (isinstance(bad, dict) and admits(NotNegative, bad.get("step")) and "tensor" in bad):
         raise Unreadable(f"metrics.json has first_bad={bad!r}: step and tensor are expected, or null")

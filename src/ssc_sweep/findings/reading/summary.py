@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 # Text columns of summary.csv.
-TEXT = ("arm", "status", "model", "unit", "val_rows", "first_bad_tensor", "overrides", "folder", "left_out")
+TEXT = ("arm", "status", "model", "unit", "val_rows", "first_bad_tensor", "overrides", "folder", "left_out", "code")
 
 
 def cell(value: object) -> object:
