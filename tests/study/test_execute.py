@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,6 +184,21 @@ def test_nothing_of_killed_workers_stays_when_a_study_is_broken_off(job: MakeJob
     dispatch.train([Stack((one,)) for one in jobs])
     assert dispatch.failures == 1, "the stack of the first is waiting to be sent again"
     assert [path for one in jobs for path in one.folder.path.glob(".*")] == []
+
+
+def test_a_lock_that_is_released_late_is_removed(job: MakeJob) -> None:
+    """The system tells of a death before it closes the files of the dead."""
+
+    class Slow(Killed):
+        def stop(self) -> None:
+            lock = self.sent[0].jobs[0].folder.claim()
+            assert lock is not None
+            threading.Timer(0.2, lock.release).start()
+
+    one = job("seed=0")
+    with pytest.raises(KeyError):
+        Dispatch(Slow(), lambda *_: {}["a bug"]).train([Stack((one,))])
+    assert list(one.folder.path.glob(".*")) == []
 
 
 def test_why_a_study_is_broken_off_is_not_hidden(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from ssc_sweep.study.workers import Crew, Lost, Sent
 from ssc_sweep.writing import remove_leftovers
 
 LOOK_S = 0.01  # between two checks of the stacks that are being trained
+RELEASED_S = 0.5  # the system may tell that a process is dead shortly before it releases its locks
 HELD_S = 1.0  # between two checks of runs that another process trains
 
 
@@ -85,9 +86,14 @@ class Dispatch:
 
     def _tidy_sent(self) -> None:
         """Remove what workers that were killed have left behind."""
-        for job in (job for stack in self._begun for job in stack.jobs):
-            with suppress(CannotWrite):  # why the study was broken off counts more
-                job.folder.tidy()
+        left = [job.folder for stack in self._begun for job in stack.jobs]
+        until = time.monotonic() + RELEASED_S
+        while left:
+            for folder in left:
+                with suppress(CannotWrite):  # why the study was broken off counts more
+                    folder.tidy()
+            left = [folder for folder in left if folder.lock.exists()] if time.monotonic() < until else []
+            time.sleep(LOOK_S if left else 0)
         for study in dict.fromkeys(job.study for stack in self._begun for job in stack.jobs):
             remove_leftovers(study.tables)
 
