@@ -109,13 +109,21 @@ def kill(process: Started, place: Path, after: float, draw: random.Random | None
     while process.poll() is None and not (study.exists() and study.stat().st_mtime_ns != before):
         time.sleep(0.01)
     time.sleep(after)
-    victim = process.pid
-    workers = [p for p in of_session(process.pid) if p.pid != victim and "forkserver" in " ".join(p.cmdline())]
-    if draw is not None and workers:
-        victim = draw.choice(workers).pid
-    with suppress(ProcessLookupError):  # it was quicker
-        os.kill(victim, signal.SIGKILL)
+    victim: int | None = process.pid
+    if draw is not None:
+        while not (workers := workers_of(process)) and process.poll() is None:
+            time.sleep(0.01)
+        victim = draw.choice(workers) if workers else None  # none: the command has ended
+    if victim is not None:
+        with suppress(ProcessLookupError):  # it was quicker
+            os.kill(victim, signal.SIGKILL)
     process.communicate()
+
+
+def workers_of(process: Started) -> list[int]:
+    """The workers of a command, and the server that they are forked from."""
+    living = [one for one in of_session(process.pid) if one.pid != process.pid]
+    return [one.pid for one in living if "forkserver" in " ".join(one.cmdline())]
 
 
 def check_done(place: Path, done: dict[Path, tuple[int, bytes]], words: Sequence[str]) -> None:
