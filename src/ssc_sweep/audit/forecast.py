@@ -124,10 +124,14 @@ def _known() -> "dict[str, Coefficients]":
 
 
 def foretell(config: RunConfig, data: DataSplit) -> Forecast | None:
-    """Return the forecast for a run on its rows; None if the model has no coefficients or squares are not finite."""
+    """Return the forecast for a run on its rows; None if there is none.
+
+    That is so if the model has no coefficients, or none that depends on the rows - it never failed where they were
+    fitted, so nothing is known of rows on which it would - or if squares are not finite.
+    """
     name = model_name(config.model)
     model = _known().get(name)
-    if model is None or not measurable(data):
+    if model is None or not model.terms or not measurable(data):
         return None
     needed = [term.characteristic for term in model.terms]
     return Forecast(name, *forecast(only(data, needed), model))

@@ -9,11 +9,12 @@ from rich.markup import escape
 from rich.text import Text
 
 from ssc_sweep.findings.judging.answer import (
-    cleared_beside_a_cause,
     conclusions_of,
     headline,
+    on_causes,
     score_lines,
     score_of,
+    seedless,
     trivial,
     unfinished,
 )
@@ -107,7 +108,7 @@ def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     """Return a line for each hypothesis, then one for each arm, then what the intervals are."""
     found = conclusions_of(verdicts)
     lines = [f"{one.name}: {one.cause.value}" for one in found]
-    lines += [*cleared_beside_a_cause(found), *trivial(study), *unfinished(study)]
+    lines += [*on_causes(found), *trivial(study), *seedless(study), *unfinished(study)]
     for verdict in verdicts:
         advice = verdict.judgement.advice if verdict.judgement else ""
         lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.sentence} {advice}".strip())

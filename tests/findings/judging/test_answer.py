@@ -8,9 +8,11 @@ import pytest
 
 from ssc_sweep.findings.judging.answer import (
     Conclusion,
+    causes_that_may_be_one,
     cleared_beside_a_cause,
     conclusions_of,
     headline,
+    seedless,
     unfinished,
 )
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
@@ -72,6 +74,21 @@ def test_runs_that_diverged_were_not_still_learning_and_count(tmp_path: Path) ->
     lost = with_curves(tmp_path / "b", [FALLING] * 3 + [[]] * 9, ["finished"] * 3 + ["diverged"] * 9)
     assert unfinished(lost) == []
     assert unfinished(with_curves(tmp_path / "c", [], [])) == []
+
+
+def test_an_arm_without_randomness_is_named(tmp_path: Path) -> None:
+    study = with_curves(tmp_path, [], ["finished"] * 3)
+    line = "RMSE is the same at every seed of optimizer.lr=1e-4: more seeds are no more evidence there."
+    assert seedless(replace(study, runs=study.runs.assign(rmse=5.0))) == [line]
+    assert seedless(replace(study, runs=study.runs.assign(rmse=[5.0, 5.0, 5.1]))) == []
+    assert seedless(replace(study, runs=study.runs.assign(rmse=5.0)[:2])) == []
+
+
+def test_two_causes_may_be_one() -> None:
+    found = [verdict("split", Cause.CAUSE, Works.YES), verdict("codes", Cause.CAUSE, Works.YES)]
+    (line,) = causes_that_may_be_one(conclusions_of(found))
+    assert line.startswith("Each makes it work by itself, so they may be one cause: S split and C codes. Test one")
+    assert causes_that_may_be_one(conclusions_of([found[0], verdict("lr", Cause.PART)])) == []
 
 
 def with_curves(folder: Path, curves: list[list[float]], statuses: list[str]) -> Study:

@@ -96,7 +96,7 @@ def test_runs_of_which_nothing_is_known_are_counted_apart() -> None:
 
 def test_predictions_at_the_clamp_are_told() -> None:
     made = study({"val_clamped": 0.0}, {"val_clamped": 0.98})
-    said = "Of those that miss it, a median share of 98% of the predictions is at the clamp."
+    said = "Of those that do not, a median share of 98% of the predictions is at the clamp."
     assert said in does_the_loss_diverge(made, watch(made)).answer
 
 
@@ -104,14 +104,14 @@ def test_medians_are_of_the_runs_they_are_told_of() -> None:
     made = study({}, {})
     made.runs["rmse"] = [40.0, 80.0]
     made.runs["train_rmse"] = [4.0, 60.0]
-    said = "2 of 2 miss the target on the validation rows; 1 of these meet it on their training rows "
+    said = "2 of 2 do not work on the validation rows; 1 of these would on their training rows "
     assert f"{said}(median RMSE 4.0 there, 40.0 here)" in does_the_loss_diverge(made, watch(made)).answer
 
 
 def test_where_it_fails() -> None:
     # One of two runs misses the target of 15, and is below it on its training rows.
     made = study({}, {})
-    said = "1 of 2 miss the target on the validation rows; 1 of these meet it on their training rows (median RMSE 4.0"
+    said = "1 of 2 do not work on the validation rows; 1 of these would on their training rows (median RMSE 4.0"
     assert said in does_the_loss_diverge(made, watch(made)).answer
 
 

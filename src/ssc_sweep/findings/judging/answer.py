@@ -95,6 +95,16 @@ def trivial(study: Study) -> list[str]:
     ]
 
 
+def seedless(study: Study) -> list[str]:
+    """Return a line that names the arms whose runs have one RMSE at every seed."""
+    runs = study.ended.dropna(subset=["rmse"]).groupby("arm")["rmse"].agg(["size", "nunique"])
+    alike = set(runs.index[(runs["size"] >= FEWEST_RUNS) & (runs["nunique"] == 1)])
+    named = [study.plan.labels[arm.folder] for arm in study.plan.arms if arm.folder in alike]
+    if not named:
+        return []
+    return [f"RMSE is the same at every seed of {_listed(named, 'and')}: more seeds are no more evidence there."]
+
+
 def unfinished(study: Study) -> list[str]:
     """Return a line that names the arms whose RMSE was still falling when training ended, in most of their runs."""
     if "val_rmse" not in study.history:
@@ -183,6 +193,19 @@ def _causes(found: Sequence[Conclusion]) -> str:
     return "None of the suspects is the cause." if len(found) > 1 else f"{found[0].name} is not the cause."
 
 
+def causes_that_may_be_one(found: Sequence[Conclusion]) -> list[str]:
+    """Return a line for each control that several changes make work, each by itself."""
+    lines = []
+    for control in dict.fromkeys(one.control for one in found):
+        causes = [one.name for one in found if one.control == control and one.cause is Cause.CAUSE]
+        if len(causes) > 1:
+            lines.append(
+                f"Each makes it work by itself, so they may be one cause: {_listed(causes, 'and')}. Test one on top of "
+                "the other's change, or cross them as factors."
+            )
+    return lines
+
+
 def cleared_beside_a_cause(found: Sequence[Conclusion]) -> list[str]:
     """Return a line for each control with a cause that names the suspects cleared beside it."""
     lines = []
@@ -196,6 +219,11 @@ def cleared_beside_a_cause(found: Sequence[Conclusion]) -> list[str]:
                 f"{_listed(cleared, 'and')}. Test again on top of a change that helps."
             )
     return lines
+
+
+def on_causes(found: Sequence[Conclusion]) -> list[str]:
+    """Return what to test next, a line each: on causes that may be one, and on suspects cleared beside a cause."""
+    return [*causes_that_may_be_one(found), *cleared_beside_a_cause(found)]
 
 
 def _working(verdicts: Sequence[ArmVerdict]) -> str:

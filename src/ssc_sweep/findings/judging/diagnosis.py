@@ -104,7 +104,7 @@ def _rises(losses: Sequence[pd.DataFrame]) -> dict[Hashable, float]:
 
 
 def _where_it_fails(study: Study, watched: Watched) -> str:
-    """Say how many runs that miss the target on validation rows meet it on training rows, and how many are clamped."""
+    """Say how many runs that do not work on validation rows would on training rows, and how many are clamped."""
     if study.rule is None:
         return ""
     known = watched.runs.dropna(subset=["rmse", "train_rmse"]).set_index(["arm", "seed"])
@@ -114,13 +114,13 @@ def _where_it_fails(study: Study, watched: Watched) -> str:
     if failed.empty:
         return ""
     fitted = failed[scaled["train_rmse"][missed] < study.rule.threshold]
-    text = f" {len(failed)} of {len(known)} miss the target on the validation rows; "
-    text += f"{len(fitted)} of these meet it on their training rows"
+    text = f" {len(failed)} of {len(known)} do not work on the validation rows; "
+    text += f"{len(fitted)} of these would on their training rows"
     if len(fitted):
         text += f" (median RMSE {fitted['train_rmse'].median():.1f} there, {fitted['rmse'].median():.1f} here)"
     clamped = watched.ends("val_clamped")[1].reindex(failed.index).dropna()
     if clamped.median() >= 0.005:  # less would read 0%
-        text += f". Of those that miss it, a median share of {clamped.median():.0%} of the predictions is at the clamp"
+        text += f". Of those that do not, a median share of {clamped.median():.0%} of the predictions is at the clamp"
     return f"{text}."
 
 
