@@ -174,6 +174,8 @@ STUDY = {
     "hypothesis=glob(*) labels=1": ["labels=1 is unknown: allowed is"],
     "hypothesis=choice(lr,batch) labels=1": ["labels=1 is unknown: allowed is"],
     "labels=choice(all,1)": ["labels=1 is unknown: allowed is"],
+    "labels='[1,2],3'": ["labels="],
+    "labels=float(1,2)": ["labels=1.0 is unknown"],
     "labels=range(1,3)": ["labels=range(1,3)"],
     "labels=1e-3,@file": ["labels=1e-3 is unknown: allowed is"],
     "optimizer.lr=1e-4,-1": ["optimizer.lr=-1", "> 0"],

@@ -139,13 +139,14 @@ def test_the_version_is_that_of_the_code_that_runs(mine: Command) -> None:
     (package / "__init__.py").write_text("from my_package.my_models import TwoNets\n")
     (package / "my_models.py").write_text(path.read_text() + "# of the package\n")
     first, second = (hashlib.sha256(one.read_bytes()).hexdigest()[:8] for one in (path, package / "my_models.py"))
-    targets = ["my_models.TwoNets", "my_package.TwoNets", "ssc_sweep.models.flow.Flow"]
-    with admission.also_admitting(frozenset({"my_models", "my_package"})):
+    targets = ["my_models.TwoNets", "my_package.TwoNets", "ssc_sweep.models.flow.Flow", "my_scores.WORST"]
+    scores = hashlib.sha256((mine.folder / "my_scores.py").read_bytes()).hexdigest()[:8]
+    with admission.also_admitting(frozenset({"my_models", "my_package", "my_scores"})):
         for target in targets:
             admission.find("model._target_", target, "ssc_sweep.models.")
     path.write_text("changed")
     (package / "my_models.py").unlink()
-    assert admission.versions_of(targets) == f"my_models {first}, my_package.my_models {second}"
+    assert admission.versions_of(targets) == f"my_models {first}, my_package.my_models {second}, my_scores {scores}"
     for name in ("my_package", "my_package.my_models"):
         sys.modules.pop(name)
 

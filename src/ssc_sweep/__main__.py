@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ssc_sweep import stop
 
-# The installed command imports this module.
-if __name__ == "__main__" or Path(sys.argv[0]).name == "ssc_sweep":
+# The installed command imports this module, and so does the server of its workers, which has another command line.
+if __name__ == "__main__" or (Path(sys.argv[0]).name == "ssc_sweep" and sys.argv[0] in sys.orig_argv):
     # Before the imports below, which take a second.
     stop.end_fast()
     stop.listen()

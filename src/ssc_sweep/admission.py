@@ -148,7 +148,8 @@ def find(key: str, name: object, inside: str | None) -> Any:
     if not ours and home.partition(".")[0] not in (package, "ssc_sweep"):
         raise UserError(f"{what} is code of {home}, which {module} only imports: admit={home.partition('.')[0]} too.")
     if not ours:
-        _homes[name] = sys.modules.get(home, sys.modules[module])
+        # A score is an object of our class: it is written in the module that holds it.
+        _homes[name] = sys.modules[module] if is_ours(home) else sys.modules.get(home, sys.modules[module])
         _version(_homes[name])
     return found
 
@@ -210,8 +211,9 @@ def file_of(target: str) -> Path | None:
 @functools.cache
 def _version(module: ModuleType) -> str:
     """Return a hash of a module's file, taken once: when `find` has imported it. What is written later does not run."""
+    file = getattr(module, "__file__", None)  # a module of Python's own, or of a notebook, has none
     try:
-        return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:8]
+        return "unknown" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()[:8]
     except OSError:
         return "unknown"
 

@@ -138,7 +138,9 @@ def _not_text(word: str, given: str) -> list[str]:
     """Return which values of a word, as they stand there, are no text as Hydra reads them."""
     value = OverridesParser.create().parse_override(word).value()
     if isinstance(value, ChoiceSweep):
-        shown = given.split(",") if value.simple_form else [str(one) for one in value.list]
+        parts = given.split(",")
+        plain = len(parts) == len(value.list) and "(" not in given  # else a function, or commas inside of values
+        shown = parts if plain else [str(one) for one in value.list]
         return [text for text, one in zip(shown, value.list, strict=True) if not isinstance(one, str | QuotedString)]
     return [] if isinstance(value, str | QuotedString | Glob) else [given]
 

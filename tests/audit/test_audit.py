@@ -107,6 +107,11 @@ def test_with_coefficients_there_is_a_forecast(
     assert "p_fail" not in json.loads(command("model=linear", "format=json").out)
 
 
+def test_a_model_that_never_failed_has_no_forecast(command: Command) -> None:
+    assert "p_fail" in json.loads(command("model=flow_ssc", "format=json").out)
+    assert "p_fail" not in json.loads(command("model=linear", "format=json").out)
+
+
 def test_the_page(command: Command) -> None:
     command("page=here/a.html")
     assert command.files() == ["here/a.html"]

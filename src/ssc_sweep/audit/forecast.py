@@ -126,12 +126,12 @@ def _known() -> "dict[str, Coefficients]":
 def foretell(config: RunConfig, data: DataSplit) -> Forecast | None:
     """Return the forecast for a run on its rows; None if there is none.
 
-    That is so if the model has no coefficients, or none that depends on the rows - it never failed where they were
-    fitted, so nothing is known of rows on which it would - or if squares are not finite.
+    That is so if the model has no coefficients, if it never failed where they were fitted, and if squares are not
+    finite.
     """
     name = model_name(config.model)
-    model = _known().get(name)
-    if model is None or not model.terms or not measurable(data):
+    model = telling(_known(), name)
+    if model is None or not measurable(data):
         return None
     needed = [term.characteristic for term in model.terms]
     return Forecast(name, *forecast(only(data, needed), model))
@@ -143,6 +143,7 @@ class Coefficients:
 
     intercept: float
     terms: tuple[Term, ...]
+    never_failed: bool = False  # where they were fitted
 
 
 def read(path: Path | None = None) -> dict[str, Coefficients]:
@@ -160,8 +161,14 @@ def read(path: Path | None = None) -> dict[str, Coefficients]:
         key = f"{path.stem}.models.{name}"
         model = _Model.read(node, key)
         terms = (Term.read(term, f"{key}.terms.{i}") for i, term in enumerate(model.terms))
-        found[name] = Coefficients(model.intercept, tuple(terms))
+        found[name] = Coefficients(model.intercept, tuple(terms), never_failed=model.failed == 0)
     return found
+
+
+def telling(models: Mapping[str, Coefficients], name: str) -> Coefficients | None:
+    """Return the coefficients of a model that failed where they were fitted; of another nothing tells when it fails."""
+    found = models.get(name)
+    return None if found is None or found.never_failed else found
 
 
 def forecast(characteristics: Mapping[str, float], model: Coefficients) -> tuple[float, tuple[str, ...]]:

@@ -51,7 +51,7 @@ def audit(config: RunConfig, extra: Mapping[str, Any] | None = None) -> Audit:
     measured = measure(seen.data)
     found = findings(measured, config, seen.faults, extra)
     model = forecasts.model_name(config.model)
-    known = forecasts.read().get(model)
+    known = forecasts.telling(forecasts.read(), model)
     p_fail, reasons = forecasts.forecast(measured.characteristics, known) if known else (None, ())
     return Audit(seen.data, measured.characteristics, found, measured.columns, seen.notes, model, p_fail, reasons)
 

@@ -154,14 +154,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def until_the_reader_leaves() -> int:
     """Run the command line. That the reader of a pipe leaves, as in `--help | head`, is no failure."""
+    code = 0
     try:
         try:
-            return main()
+            code = main()
         finally:
             sys.stdout.flush()  # also if argparse exits by itself, as for --help
     except BrokenPipeError:
         discard()
-        return 0
+    return code
 
 
 def command() -> NoReturn:

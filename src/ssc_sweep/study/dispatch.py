@@ -18,7 +18,7 @@ from ssc_sweep.study.workers import Crew, Lost, Sent
 from ssc_sweep.writing import remove_leftovers
 
 LOOK_S = 0.01  # between two checks of the stacks that are being trained
-RELEASED_S = 0.5  # the system may tell that a process is dead shortly before it releases its locks
+RELEASED_S = 1.0  # the system may tell that a process is dead shortly before it releases its locks
 HELD_S = 1.0  # between two checks of runs that another process trains
 
 
@@ -86,16 +86,21 @@ class Dispatch:
 
     def _tidy_sent(self) -> None:
         """Remove what workers that were killed have left behind."""
-        left = [job.folder for stack in self._begun for job in stack.jobs]
+        jobs = [job for stack in reversed(self._begun) for job in stack.jobs]  # those that are still trained first
+        left = [job.folder for job in jobs]
         until = time.monotonic() + RELEASED_S
-        while left:
+        # Why the study was broken off counts more than what cannot be removed.
+        while left and time.monotonic() < until:
             for folder in left:
-                with suppress(CannotWrite):  # why the study was broken off counts more
+                with suppress(CannotWrite, OSError):
                     folder.tidy()
-            left = [folder for folder in left if folder.lock.exists()] if time.monotonic() < until else []
+                if time.monotonic() > until:
+                    break
+            left = [folder for folder in left if folder.lock.exists()]
             time.sleep(LOOK_S if left else 0)
-        for study in dict.fromkeys(job.study for stack in self._begun for job in stack.jobs):
-            remove_leftovers(study.tables)
+        for study in dict.fromkeys(job.study for job in jobs):
+            with suppress(OSError):
+                remove_leftovers(study.tables)
 
     def _send(self, board: Path | None) -> None:
         free = self.crew.slots - len(self._flying)

@@ -218,12 +218,9 @@ def _changed_code(ended: Iterable[tuple[Job, Outcome]]) -> list[str]:
     files: dict[str, Path | None] = {}
     changed: dict[tuple[Path, bool], int] = {}
     for job, outcome in ended:
-        for target in job.targets:
-            if admission.is_ours(target):
-                continue
-            if target not in files:
-                files[target] = admission.file_of(target)
-            file = files[target]
+        own = [target for target in job.targets if not admission.is_ours(target)]
+        files |= {target: admission.file_of(target) for target in own if target not in files}
+        for file in {files[target] for target in own}:
             if file is not None and file.stat().st_mtime > job.folder.written():
                 kind = file, outcome.status is Status.FAILED
                 changed[kind] = changed.get(kind, 0) + 1

@@ -28,7 +28,7 @@ from ssc_sweep.study.job import GoOn, Outcome, Stack
 
 PRELOADED = ["ssc_sweep.__main__", "ssc_sweep.study.execute", "scipy.stats"]
 SERVER = "multiprocessing.forkserver"  # stands in the command line of the server
-if sys.argv[0] == "-c" and any(SERVER in word for word in sys.orig_argv):
+if any(word.startswith(f"from {SERVER} import main") for word in sys.orig_argv):
     # This is the server, which ends when the command has ended, also by SIGKILL. It frees nothing, see `stop.end_fast`.
     atexit.register(os._exit, 0)
 # glibc reads this when a process starts. With pages of 2 MB instead of 4 KB, Linux and the processor look up addresses

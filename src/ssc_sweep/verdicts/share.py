@@ -50,10 +50,10 @@ def leaves_out(share: float, n: int, works: bool, level: float, sequential: bool
     >>> [leaves_out(0.9, n, True, 0.05, sequential=False) for n in (35, 36)]
     [False, True]
     """
-    if sequential:  # the wealth of runs that agree only grows
+    if sequential:
         wealth = log_wealth(np.array(float(n * works)), np.array(float(n)), np.array(share))
         return bool(wealth >= -np.log(level))
-    return n * np.log(share if works else 1 - share) < np.log(level / 2)
+    return bool(n * np.log(share if works else 1 - share) < np.log(level / 2))
 
 
 def growing_interval(works: NDArray[np.bool_], level: float) -> tuple[float, float]:

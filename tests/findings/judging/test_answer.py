@@ -1,5 +1,6 @@
 """The answer in a sentence."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,6 +83,8 @@ def test_an_arm_without_randomness_is_named(tmp_path: Path) -> None:
     assert seedless(replace(study, runs=study.runs.assign(rmse=5.0))) == [line]
     assert seedless(replace(study, runs=study.runs.assign(rmse=[5.0, 5.0, 5.1]))) == []
     assert seedless(replace(study, runs=study.runs.assign(rmse=5.0)[:2])) == []
+    lost = with_curves(tmp_path / "lost", [], ["finished"] * 3 + ["diverged"])
+    assert seedless(replace(lost, runs=lost.runs.assign(rmse=[5.0, 5.0, 5.0, math.nan]))) == []
 
 
 def test_two_causes_may_be_one() -> None:

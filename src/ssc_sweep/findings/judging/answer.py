@@ -97,8 +97,8 @@ def trivial(study: Study) -> list[str]:
 
 def seedless(study: Study) -> list[str]:
     """Return a line that names the arms whose runs have one RMSE at every seed."""
-    runs = study.ended.dropna(subset=["rmse"]).groupby("arm")["rmse"].agg(["size", "nunique"])
-    alike = set(runs.index[(runs["size"] >= FEWEST_RUNS) & (runs["nunique"] == 1)])
+    runs = study.counting.groupby("arm")["rmse"].agg(["size", "count", "nunique"])
+    alike = set(runs.index[(runs["count"] == runs["size"]) & (runs["size"] >= FEWEST_RUNS) & (runs["nunique"] == 1)])
     named = [study.plan.labels[arm.folder] for arm in study.plan.arms if arm.folder in alike]
     if not named:
         return []

@@ -20,7 +20,7 @@ from ssc_sweep.training.scores import NAMES as SCORE_NAMES
 
 UNFINISHED, LEFT_OUT = "unfinished", "left out"
 METRICS = (*TEXTS, "val_rows", *SCORE_NAMES, "train_rmse", *NUMBERS, *MAY_LACK[:3], "p_fail", "code")
-CODE = r"|([\w.]+ ([0-9a-f]{8}|unknown)(, (?!$)|$))+"  # as `versions_of` writes it
+CODE = r"|([^\s,]+ ([0-9a-f]{8}|unknown)(, (?!$)|$))+"  # as `versions_of` writes it
 # Allowed values of numbers that have limits.
 POSSIBLE = dict.fromkeys((*NUMBERS, *MAY_LACK, "rmse", "mean_predictor_rmse", "rmse_per_batch", "brier"), NotNegative)
 POSSIBLE |= dict.fromkeys(("accuracy", "majority_share", "auroc", "coverage_50", "coverage_90", "p_fail"), AnyShare)
