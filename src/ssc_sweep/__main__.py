@@ -174,7 +174,14 @@ def main() -> None:
 
 def command() -> NoReturn:
     """Run the command line and end the process."""
-    stop.run(main)
+
+    def to_the_end() -> None:
+        try:
+            main()
+        finally:
+            stop.listen_no_more()
+
+    stop.run(to_the_end)
 
 
 if __name__ == "__main__":

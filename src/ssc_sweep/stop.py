@@ -96,8 +96,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         if not isinstance(ended.code, int | None):
             raise  # text, which Python prints
         code = ended.code or 0
-    finally:
-        listen_no_more()
     _code = code
     sys.exit(code)
 
