@@ -211,7 +211,7 @@ def file_of(target: str) -> Path | None:
 @functools.cache
 def _version(module: ModuleType) -> str:
     """Return a hash of a module's file, taken once: when `find` has imported it. What is written later does not run."""
-    file = getattr(module, "__file__", None)  # a module of Python's own, or of a notebook, has none
+    file = vars(module).get("__file__")  # a module of Python's own, or of a notebook, has none
     try:
         return "unknown" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()[:8]
     except OSError:

@@ -227,6 +227,7 @@ def test_a_run_that_diverges_is_recorded_and_harms_nobody(job: MakeJob) -> None:
     assert bad.metrics["rmse"] is None and math.isnan(bad.value)
     assert bad.metrics["first_bad"]["step"] >= 1
     assert jobs[1].folder.done.exists() and not jobs[1].folder.failed.exists()
+    assert " rmse=None " in jobs[1].folder.log.read_text() and " code=" not in jobs[1].folder.log.read_text()
     assert metrics(jobs[0])["rmse"] == pytest.approx(metrics(alone)["rmse"], rel=1e-4)
 
 

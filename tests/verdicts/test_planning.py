@@ -3,10 +3,9 @@
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from ssc_sweep.verdicts.evidence import Matters, Share, Works, share_of
+from ssc_sweep.verdicts.evidence import Matters, Share, Works, share_working
 from ssc_sweep.verdicts.planning import MOST_SEEDS, seeds_for_difference, seeds_for_share
 from ssc_sweep.verdicts.rule import Rule
 from tests.verdicts.alone import judge
@@ -41,7 +40,8 @@ def test_runs_that_all_agree_take_the_fewest_that_can_show_it(works: bool, answe
     if not sequential:
         # All of n runs work. The lower end is the share q with q^n = 0.025: above 0.9 from log 0.025 / log 0.9 on.
         assert needed == math.ceil(math.log(0.025) / math.log(0.9)) == 36
-    shown = [share_of(np.full(n, works), 0.05, rule).answer for n in (needed - 1, needed)]
+    rmse = 5.0 if works else 50.0
+    shown = [share_working(dict.fromkeys(range(n), rmse), 0.05, rule).answer for n in (needed - 1, needed)]
     assert shown == [Works.OPEN, answer]
 
 

@@ -75,11 +75,8 @@ def _log_text(result: Result) -> str:
         lines.append(f"rows with a level that no training row has: {unseen}")
     if metrics["rows_without_outcome"]:
         lines.append(f"rows of the source without an outcome, left out: {metrics['rows_without_outcome']}")
-    ending = " ".join(
-        f"{name}={value}"
-        for name, value in metrics.items()
-        if not isinstance(value, list | dict | None) and value != ""
-    )
+    shown = {name: value for name, value in metrics.items() if not isinstance(value, list | dict) and value != ""}
+    ending = " ".join(f"{name}={value}" for name, value in shown.items())
     return "\n".join([*lines, ending]) + "\n"
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ssc_sweep.data.cohort import Floats
 from ssc_sweep.verdicts import sequential, share
@@ -101,11 +100,7 @@ class Difference:
 
 def share_working(runs: Runs, level: float, rule: Rule) -> Share:
     """Judge whether runs work, at 1 - level."""
-    return share_of(np.array([runs[seed] < rule.threshold for seed in sorted(runs)], dtype=bool), level, rule)
-
-
-def share_of(works: NDArray[np.bool_], level: float, rule: Rule) -> Share:
-    """Judge whether runs work, at 1 - level; `works` (n,) in order of their seeds."""
+    works = np.array([runs[seed] < rule.threshold for seed in sorted(runs)], dtype=bool)
     low, high = (share.growing_interval if rule.sequential else share.fixed_interval)(works, level)
     answer = Works.YES if low > rule.works_share else Works.NO if high < rule.works_share else Works.OPEN
     return Share(int(works.sum()), len(works), low, high, answer)
