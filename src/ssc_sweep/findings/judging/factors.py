@@ -58,7 +58,7 @@ class Factorial:
             mine = [one for one in self.contrasts if [f for f, _ in one.contrast.changes] == [factor]]
             if mine:
                 told.append(f"{factor}{self.at}: {'; '.join(map(_main_effect, mine))}.")
-        return told + [_interaction(one, self.at) for one in self.contrasts if _is_there(one)]
+        return told + [_interaction(one, self) for one in self.contrasts if _is_there(one)]
 
 
 def _is_there(one: JudgedContrast) -> bool:
@@ -82,9 +82,19 @@ def _main_effect(one: JudgedContrast) -> str:
     return f"{level} {told}: RMSE times {interval_text(seen)}{over}"
 
 
-def _interaction(one: JudgedContrast, at: str) -> str:
+def _interaction(one: JudgedContrast, factorial: Factorial) -> str:
+    """Return for example "a=1 x b=2: RMSE is 60 with neither, 6 with a=1, 7 with b=2, 6 with both. ..."."""
+    both = dict(one.contrast.changes)
+    neither = {factor: factorial.levels[factor][0] for factor in both}
+    alone = {f"{factor}={level}": neither | {factor: level} for factor, level in both.items()}
+    places = {"neither": neither, **alone, "both": both}
+    over = f" {ACROSS_ROWS}," if factorial.relative else ""
+    means = ", ".join(f"{short(mean_of(factorial, levels))} with {name}" for name, levels in places.items())
     times = interval_text(one.seen) + _decided_by_diverged(one.seen)
-    return f"{one.contrast.name}{at}: with both RMSE is {times} times what the two effects, multiplied, would give."
+    return (
+        f"{one.contrast.name}{factorial.at}: RMSE{over} is {means}. With both that is {times} times what the two "
+        "effects, multiplied, would give."
+    )
 
 
 def _decided_by_diverged(seen: Difference) -> str:
