@@ -270,7 +270,7 @@ def render(
         "conclusions": conclusions,
         "on_causes": [] if score else answer.on_causes(conclusions),
         "trivial": answer.trivial(study),
-        "remarks": [*answer.seedless(compared), *answer.unfinished(compared)],
+        "remarks": [*answer.working_so_far(verdicts), *answer.seedless(compared), *answer.unfinished(compared)],
         "lead": first_forest or (drawn[0] if drawn else None),
         "whole_forest": whole_forest,
         "factorials": [(one, pictures_of_factors(compared, one)) for one in factorials],

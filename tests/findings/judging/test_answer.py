@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,12 +16,13 @@ from ssc_sweep.findings.judging.answer import (
     headline,
     seedless,
     unfinished,
+    working_so_far,
 )
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
 from ssc_sweep.findings.reading.collect import Study, collect
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause
-from ssc_sweep.verdicts.evidence import Works
+from ssc_sweep.verdicts.evidence import Matters, Works
 from ssc_sweep.verdicts.judge import Rule
 from tests.findings.studies import FAST, make_study
 from tests.verdicts.alone import judge
@@ -39,6 +41,30 @@ def working(one: ArmVerdict) -> ArmVerdict:
     assert one.judgement is not None
     control = replace(one.judgement.control, answer=Works.YES)
     return replace(one, judgement=replace(one.judgement, control=control))
+
+
+def test_a_control_that_works_so_far_is_told() -> None:
+    one = verdict("lr", Cause.OPEN)
+    assert one.judgement is not None
+    control = replace(one.judgement.control, works=9, n=9, answer=Works.OPEN)
+    told = replace(one, judgement=replace(one.judgement, control=control))
+    assert working_so_far([told, told]) == [
+        "All runs of the control work so far (9 of 9): there may be nothing to explain."
+    ]
+    for change in ({"works": 8}, {"answer": Works.YES}, {"works": 0, "n": 0}):
+        assert working_so_far([replace(told, judgement=replace(one.judgement, control=replace(control, **change)))]) == []
+
+
+@pytest.mark.parametrize(
+    ("ratio", "told"), [(0.95, " Within it RMSE is lower: times 0.95 ["), (1.05, " Within it RMSE is higher"), (1.0, "")]
+)
+def test_a_difference_within_the_margin_is_told(ratio: float, told: str) -> None:
+    rng = np.random.default_rng(0)
+    control = {seed: 50.0 * math.exp(rng.normal(0, 0.01)) for seed in range(30)}
+    arm = {seed: value * ratio * math.exp(rng.normal(0, 0.01)) for seed, value in control.items()}
+    judged = replace(verdict("lr", Cause.NEITHER), judgement=judge(arm, control, Rule(target=15)))
+    assert judged.judgement is not None and judged.judgement.matters.answer is Matters.SAME
+    assert ("Within it" in judged.sentence) == bool(told) and told in judged.sentence
 
 
 def crashed(name: str) -> ArmVerdict:

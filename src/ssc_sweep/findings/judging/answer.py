@@ -95,6 +95,20 @@ def trivial(study: Study) -> list[str]:
     ]
 
 
+def working_so_far(verdicts: Sequence[ArmVerdict]) -> list[str]:
+    """Return a line for each control whose runs all work, while it is open whether it works."""
+    open_controls = {
+        v.control_label: v.judgement.control.n
+        for v in verdicts
+        if v.judgement and v.judgement.control.answer is Works.OPEN and v.judgement.control.works == v.judgement.control.n
+    }
+    return [
+        f"All runs of the {label} work so far ({n} of {n}): there may be nothing to explain."
+        for label, n in open_controls.items()
+        if n
+    ]
+
+
 def seedless(study: Study) -> list[str]:
     """Return a line that names the arms whose runs have one RMSE at every seed."""
     runs = study.counting.groupby("arm")["rmse"].agg(["size", "count", "nunique"])

@@ -12,8 +12,10 @@ from ssc_sweep.study import judged as study_judged
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.judged import Runs, Seen, claims_in, compared, comparison, conclusions, seen
 from ssc_sweep.verdicts.causes import Cause
+from ssc_sweep.verdicts.evidence import Difference
 from ssc_sweep.verdicts.judge import Judgement, Matters, Works
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.verdicts.shown import interval_text
 
 # Columns of verdicts.csv besides the judgement.
 NAMES = ("hypothesis", "letter", "arm", "label", "control", "cause", "note")
@@ -54,6 +56,7 @@ class ArmVerdict:
         told = self.judgement.verdict.value
         if self.judgement.changes_nothing:
             told += " Its results are the control's to the last digit."
+        told += _within_the_margin(self.judgement.matters)
         mean, mine = f"{self.median_mean:.2f}", f"{self.median:.2f}"
         if self.judgement.works.answer is not Works.NO and self.median > self.median_mean and mean != mine:
             told += f" Predicting the mean does better: {mean} against {mine}."
@@ -76,6 +79,13 @@ class ArmVerdict:
         named |= {"label": self.arm.label, "control": self.arm.control, "note": self.note}
         named |= {"cause": self.cause.value if self.cause else None}
         return named | (self.judgement.row() if self.judgement else {})
+
+
+def _within_the_margin(seen: Difference) -> str:
+    """Say that a difference within the margin is there all the same; "" if the interval holds 1."""
+    if seen.answer is not Matters.SAME or seen.low <= 1 <= seen.high:
+        return ""
+    return f" Within it RMSE is {'lower' if seen.high < 1 else 'higher'}: times {interval_text(seen)}."
 
 
 def rmse_of(study: Study, arm: str) -> pd.Series:
