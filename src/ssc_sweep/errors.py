@@ -24,6 +24,12 @@ def go_on() -> str:
 IN_STEP = "raised in step "
 
 
+def steps_in(error: BaseException) -> list[str]:
+    """Return the notes of an error that say in which step it was raised."""
+    notes = vars(error).get("__notes__", [])
+    return [str(note) for note in notes if str(note).startswith(IN_STEP)]
+
+
 def message(error: BaseException) -> str:
     """Return what an error says, in one line."""
     return " ".join(str(error).split())

@@ -23,7 +23,7 @@ from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import HIDDEN, Floats
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit, Rows
-from ssc_sweep.errors import CannotWrite, type_and_message
+from ssc_sweep.errors import CannotWrite, steps_in, type_and_message
 from ssc_sweep.study.board import Place
 from ssc_sweep.study.channel import Channel, Silent, Written
 from ssc_sweep.study.job import Job, Outcome, Stack, Status, ended
@@ -118,7 +118,8 @@ def _attempt(work: Callable[[], T]) -> T | _Failure:
     except (Exception, SystemExit) as error:
         trace, reason = traceback.format_exc(), type_and_message(error) + place_in(error)
         # The last line of FAILED says what went wrong, also where the message has several lines, or notes follow it.
-        return _Failure(reason, trace if trace.rstrip().endswith(reason) else f"{trace}\n{reason}\n")
+        trace = trace if trace.rstrip().endswith(reason) else f"{trace}\n{reason}\n"
+        return _Failure(", ".join([reason, *steps_in(error)]), trace)
 
 
 def _run(jobs: list[Job], device: str, channel: Channel) -> list[Outcome]:
