@@ -1,6 +1,7 @@
 """The words of a command line, before Hydra reads them."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,9 +33,7 @@ def test_outputs_below_home(command: Command, monkeypatch: pytest.MonkeyPatch, w
     assert (command.folder / "home" / "my out" / "s" / "study.yaml").is_file()
 
 
-@pytest.mark.parametrize(
-    "words", [[], ["-m", "a=1"], ["--help"], ["a=1", "--multirun", "b=2"], ["--version"], ["-cn", "x"]]
-)
+@pytest.mark.parametrize("words", [[], ["-m", "a=1"], ["--help"], ["a=1", "--multirun", "b=2"], ["-cn", "x"]])
 def test_options_of_hydra_pass(words: list[str]) -> None:
     check_options(words)
 
@@ -56,4 +55,15 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, module: str, 
             call, cwd=tmp_path, stdout=closed, stderr=subprocess.PIPE, text=True, check=False,
             env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
-    assert ended.stderr == ""
+    # argparse prints its help whether or not somebody reads.
+    assert ended.stderr == "" and ended.returncode in (0, 128 + signal.SIGPIPE)
+
+
+@pytest.mark.parametrize("words", ["ssc_sweep --help", "ssc_sweep --version", "ssc_sweep.findings --help"])
+def test_what_cannot_be_printed_is_told(tmp_path: Path, words: str) -> None:
+    call = ["sh", "-c", f'exec "$0" -m {words} >/dev/full', sys.executable]
+    ended = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "error: what was printed could not be written to standard output: No space left on device.\n"
+    )

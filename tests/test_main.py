@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -310,7 +311,7 @@ def test_several_hypotheses_without_m_say_what_to_type(command: Command) -> None
         (["--cfg", "all", "-p", "optimizer"], "weight_decay"),
         (["--info", "all"], "Defaults Tree"),
         (["--hydra-help"], "hydra/sweeper: basic, hypothesis, optuna"),
-        (["--version"], "Hydra 1.4"),
+        (["--version"], f"ssc_sweep {version('ssc_sweep')}, Hydra 1.4"),
         (["--help"], "batch: b10, b2, b32, b64"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

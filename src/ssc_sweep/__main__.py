@@ -28,7 +28,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ssc_sweep import output
 from ssc_sweep.admission import admitting
 from ssc_sweep.command_line import at_home, check_options, own_choices, readable_help
 from ssc_sweep.config import HYDRA_TARGETS, UNNAMED_STUDY, conf_dir, one_choice_each
@@ -133,23 +132,14 @@ def main() -> None:
     # Makes Hydra pass errors to us instead of printing them and exiting with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ[UNNAMED_STUDY] = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
-    output.make_patient()
     try:
         with stop.Command():
             check_options(sys.argv[1:])
             sys.argv[1:] = at_home(own_choices(sys.argv[1:]))
             one_choice_each(sys.argv[1:])
             spare_plain_keys()
-            try:
-                with admitting(sys.argv[1:]), readable_help(sys.argv[1:]):
-                    run_and_show()
-            finally:
-                sys.stdout.flush()  # also if Hydra exits by itself, as for --help
-        if (why := output.lost()) is not None:
-            leave(Unsuccessful(f"what was printed could not be written to standard output: {why}."))
-    except BrokenPipeError:
-        output.discard()
-        sys.exit(128 + signal.SIGPIPE)
+            with admitting(sys.argv[1:]), readable_help(sys.argv[1:]):
+                run_and_show()
     except (UserError, Unsuccessful) as error:
         if wants_traceback:
             raise

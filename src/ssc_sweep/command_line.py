@@ -5,9 +5,11 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Quote, QuotedString
 
@@ -22,7 +24,10 @@ HOME = re.compile(r"(?P<key>[^=]+)=(?P<quote>['\"]?)(?P<path>~(/[^,]*)?)(?P=quot
 def check_options(words: Sequence[str]) -> None:
     """Check the words that begin with a dash like Hydra's own parser, which would print its whole usage.
 
+    With --version print it and end: Hydra would print its own alone.
+
     Raises:
+        SystemExit: after --version.
         UserError: one of them is no option, or an option lacks its value.
     """
     parser = get_args_parser()
@@ -33,7 +38,8 @@ def check_options(words: Sequence[str]) -> None:
 
     setattr(parser, "error", refuse)  # noqa: B010 - argparse has no other way to keep it from ending the process
     if "--version" in words:
-        return  # parsing it would print
+        print(f"ssc_sweep {version('ssc_sweep')}, Hydra {hydra.__version__}", flush=True)
+        sys.exit(0)
     _, rest = parser.parse_known_intermixed_args(list(words))
     for word in rest:
         if not word.startswith("-"):

@@ -4,7 +4,6 @@ A failure to print is noted, and reported at the end of the command. A pipe on s
 different: it ends a command silently, as in `--help | head`.
 """
 
-import atexit
 import io
 import os
 import sys
@@ -51,8 +50,6 @@ def _patient(stream: TextIO | None, own: TextIO | None, number: int) -> TextIO:
         assert stream is not None
         return stream
     _taken[number] = raw = _Patient(number, "w", closefd=False)
-    if number == 1:
-        atexit.register(_say_the_last)
     given: dict[str, Any] = {"encoding": "utf-8", "write_through": False}
     if isinstance(stream, io.TextIOWrapper):
         stream.flush()
@@ -63,14 +60,6 @@ def _patient(stream: TextIO | None, own: TextIO | None, number: int) -> TextIO:
     # PYTHONUNBUFFERED: write everything at once.
     buffer: Any = raw if given["write_through"] else io.BufferedWriter(raw)
     return io.TextIOWrapper(buffer, errors="replace", **given)
-
-
-def _say_the_last() -> None:
-    """Print what is left when the process ends, unless the reader has left."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        discard()
 
 
 def discard() -> None:

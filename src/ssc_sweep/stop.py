@@ -15,7 +15,9 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import NoReturn
 
+from ssc_sweep import output
 from ssc_sweep.errors import go_on
+from ssc_sweep.lines import tell_error
 
 PATIENCE_S = 5.0
 IMPORT_S = 2.0  # longest wait for the end of an import
@@ -87,15 +89,26 @@ def end_fast() -> None:
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a command and end the process with its exit code: what `main` returns (None: 0) or passes to sys.exit.
 
-    Any other exception is a bug; Python shows its traceback.
+    If what it printed could not be written to standard output, 0 becomes 1; if the reader of a pipe has left, as in
+    `--help | head`, the exit code is that of SIGPIPE. Any other exception is a bug; Python shows its traceback.
     """
     global _code
+    output.make_patient()
     try:
-        code = main() or 0
-    except SystemExit as ended:
-        if not isinstance(ended.code, int | None):
-            raise  # text, which Python prints
-        code = ended.code or 0
+        try:
+            code = main() or 0
+        except SystemExit as ended:
+            if not isinstance(ended.code, int | None):
+                raise  # text, which Python prints
+            code = ended.code or 0
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        output.discard()
+        code = 128 + signal.SIGPIPE
+    if code == 0 and (why := output.lost()) is not None:
+        tell_error(f"what was printed could not be written to standard output: {why}.")
+        code = 1
     _code = code
     sys.exit(code)
 

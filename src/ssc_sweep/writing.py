@@ -1,8 +1,13 @@
-"""Write files beside their place and move them there in one step, so that readers always find them complete."""
+"""Write files so that readers always find them complete, and name folders after any text.
 
+A file is written beside its place and moved there in one step.
+"""
+
+import hashlib
 import os
+import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +16,20 @@ import psutil
 from ssc_sweep.errors import CannotWrite, UserError
 
 MARK = '<meta name="generator" content="ssc_sweep">'  # in every page that we write
+
+
+# Most file systems allow folder names of 255 bytes.
+LONGEST_NAME = 200
+
+
+def folder_name(overrides: Sequence[str]) -> str:
+    """Return a name for these overrides that is unique and safe on every file system."""
+    text = ",".join(overrides)
+    safe = re.sub(r"[^\w.,=+-]", "_", text)
+    if safe == text and len(safe.encode()) <= LONGEST_NAME:
+        return safe
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{safe.encode()[:LONGEST_NAME].decode(errors='ignore')}_{digest}"
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:

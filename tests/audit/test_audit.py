@@ -92,7 +92,7 @@ def test_json_is_all_there_is_on_stdout(command: Command) -> None:
     assert list(found["characteristics"]) == [*dict.fromkeys(found["characteristics"])]
     assert set(found["characteristics"]) == set(BY_NAME)
     assert len(found["columns"]) == 9 and found["columns"][0]["name"] == "sex"
-    assert command.files() == ["outputs/audit/nhefs-file_order/audit.html"]
+    assert command.files() == ["outputs/audit/nhefs-file_order,covariates=confounders/audit.html"]
 
 
 def test_with_coefficients_there_is_a_forecast(

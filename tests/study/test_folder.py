@@ -6,8 +6,7 @@ import pytest
 
 from ssc_sweep.errors import UserError
 from ssc_sweep.study.folder import RunFolder, StudyFolder, read_yaml, write_json, write_yaml
-from ssc_sweep.study.hypothesis import LONGEST_NAME, folder_name
-from ssc_sweep.writing import write_file, write_text
+from ssc_sweep.writing import LONGEST_NAME, folder_name, write_file, write_text
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:

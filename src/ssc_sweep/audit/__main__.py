@@ -5,10 +5,8 @@ from ssc_sweep import stop
 if __name__ == "__main__":
     stop.end_fast()  # before the imports below
 
-import io
 import os
 import re
-import signal
 import sys
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -24,12 +22,16 @@ from ssc_sweep.config_folders import spare_plain_keys
 from ssc_sweep.errors import UserError, message
 from ssc_sweep.explain import OF_HYDRA, explain, is_bug
 from ssc_sweep.lines import tell_error
-from ssc_sweep.output import discard
 from ssc_sweep.progress import doing
 from ssc_sweep.schema import Section
-from ssc_sweep.writing import check_ours
+from ssc_sweep.writing import check_ours, folder_name
 
 CONFIG = "audit"  # conf/audit.yaml
+# Words that are in the page's name already, or that say nothing of the rows.
+NOT_IN_ITS_NAME = {
+    "dataset", "dataset.path", "dataset.treatment", "dataset.outcome", "split", "dataset_size", "format", "outputs",
+    "admit",
+}  # fmt: skip
 
 
 class Output(Section):
@@ -37,7 +39,7 @@ class Output(Section):
 
     format: Literal["table", "json"] = Field(description="what is printed")
     page: str | None = Field(
-        min_length=1, description="file of the page; null: <outputs>/audit/<data>-<rows>/audit.html"
+        min_length=1, description="file of the page; null: <outputs>/audit/<data>-<rows>,<changes>/audit.html"
     )
     outputs: str = Field(min_length=1, description="folder of all studies")
 
@@ -68,7 +70,7 @@ def run(cfg: DictConfig) -> None:
     beside = OmegaConf.to_container(cfg.dataset, resolve=True)
     assert isinstance(beside, dict)
     extra = {str(key): value for key, value in beside.items() if key in DATASET_KEYS}
-    place = Path(output.page).expanduser() if output.page else _place(output.outputs, config, beside)
+    place = Path(output.page).expanduser() if output.page else _place(output.outputs, config, beside, sys.argv[1:])
     check_ours(place, "give another file with page=")
     with doing("reading the data and measuring the rows"):
         audited = audit(config, extra)
@@ -83,14 +85,15 @@ def run(cfg: DictConfig) -> None:
         print(f"page: {place}")
 
 
-def _place(outputs: str, config: RunConfig, dataset: dict[Any, Any]) -> Path:
-    """Return the default path of the page."""
+def _place(outputs: str, config: RunConfig, dataset: dict[Any, Any], words: list[str]) -> Path:
+    """Return the default path of the page: named after the data, the rows, and the words that say more."""
     module = str(dataset.get("_target_", "")).rpartition(".")[0]
     name = Path(str(dataset["path"])).stem if dataset.get("path") else module.rpartition(".")[2]
     safe = re.sub(r"[^\w.-]+", "_", name).strip(".")[:100] or "data"
     rows = config.dataset_size.rows
     which = config.split.order if rows is None else f"{rows}_rows"
-    return Path(outputs).expanduser() / "audit" / f"{safe}-{which}" / "audit.html"
+    more = [word for word in words if "=" in word and word.partition("=")[0].lstrip("+") not in NOT_IN_ITS_NAME]
+    return Path(outputs).expanduser() / "audit" / folder_name([f"{safe}-{which}", *more]) / "audit.html"
 
 
 def refuse_many(words: list[str]) -> None:
@@ -116,23 +119,15 @@ def main() -> None:
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass errors to us
     _composed.clear()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
     try:
         check_options(sys.argv[1:])
         sys.argv[1:] = at_home(own_choices(sys.argv[1:]))
         refuse_many(sys.argv[1:])
         spare_plain_keys()
-        try:
-            with admitting(sys.argv[1:]), readable_help(sys.argv[1:]):
-                compose()
-                for cfg in _composed:
-                    run(cfg)
-        finally:
-            sys.stdout.flush()  # also if Hydra exits by itself, as for --help
-    except BrokenPipeError:
-        discard()
-        sys.exit(128 + signal.SIGPIPE)
+        with admitting(sys.argv[1:]), readable_help(sys.argv[1:]):
+            compose()
+            for cfg in _composed:
+                run(cfg)
     except UserError as error:
         if wants_traceback:
             raise

@@ -18,7 +18,6 @@ from urllib.parse import quote
 
 from ssc_sweep.errors import UserError, message
 from ssc_sweep.lines import tell, tell_error
-from ssc_sweep.output import discard
 from ssc_sweep.progress import doing
 from ssc_sweep.study.folder import RunFolder, StudyFolder
 from ssc_sweep.writing import check_ours, write_text
@@ -152,22 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if unusable else 0
 
 
-def until_the_reader_leaves() -> int:
-    """Run the command line. That the reader of a pipe leaves, as in `--help | head`, is no failure."""
-    code = 0
-    try:
-        try:
-            code = main()
-        finally:
-            sys.stdout.flush()  # also if argparse exits by itself, as for --help
-    except BrokenPipeError:
-        discard()
-    return code
-
-
 def command() -> NoReturn:
     """Run the command line and end the process."""
-    stop.run(until_the_reader_leaves)
+    stop.run(main)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from rich.console import Console
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from ssc_sweep import stop
 from ssc_sweep.audit.arrays import auc
 from ssc_sweep.audit.characteristics import characteristics
 from ssc_sweep.audit.forecast import COEFFICIENTS, SCALES, fails, model_name
@@ -291,4 +292,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stop.run(main)

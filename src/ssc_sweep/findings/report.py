@@ -58,9 +58,9 @@ from ssc_sweep.findings.searched.search_reading import Search, read_search
 from ssc_sweep.findings.searched.search_results import answer_of, confirmations, deciding_note, search_notes
 from ssc_sweep.probe import Tells
 from ssc_sweep.study.folder import StudyFolder
-from ssc_sweep.study.hypothesis import Arm, folder_name
+from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.scoring import Naming
-from ssc_sweep.writing import write_text
+from ssc_sweep.writing import folder_name, write_text
 
 MARK = 200  # bytes at the end of a page, which hold what it was made of
 MOST_CHAPTERS = 10  # sets of figures; each takes 2 s to draw and 0.5 MB of the page

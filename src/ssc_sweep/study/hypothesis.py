@@ -1,6 +1,5 @@
 """A hypothesis - a claim and the arms that test it - and the arms of a study."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from ssc_sweep.errors import UserError
 from ssc_sweep.schema import Section
 from ssc_sweep.steering import changes_a_run
 from ssc_sweep.study.crossing import Changed, Levels, check_factors, cross, levels_text
+from ssc_sweep.writing import folder_name
 
-# Most file systems allow folder names of 255 bytes.
-LONGEST_NAME = 200
 CONTROL = "control"
 
 
@@ -156,16 +154,6 @@ def _canonical(override: Override) -> str:
     value = override.value()
     text = value_text(value) if isinstance(value, float) else override.get_value_element_as_str()
     return f"{override.get_key_element()}={text}"
-
-
-def folder_name(overrides: Sequence[str]) -> str:
-    """Return a name for these overrides that is unique and safe on every file system."""
-    text = ",".join(overrides)
-    safe = re.sub(r"[^\w.,=+-]", "_", text)
-    if safe == text and len(safe.encode()) <= LONGEST_NAME:
-        return safe
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{safe.encode()[:LONGEST_NAME].decode(errors='ignore')}_{digest}"
 
 
 def arms_at(

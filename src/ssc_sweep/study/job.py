@@ -20,10 +20,11 @@ from ssc_sweep.schema import Names, checked
 from ssc_sweep.steering import changes_a_run
 from ssc_sweep.study.board import Place
 from ssc_sweep.study.folder import RunFolder, StudyFolder, reading, yaml_text
-from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, canonical, folder_name
+from ssc_sweep.study.hypothesis import CONTROL, Arm, as_override, canonical
 from ssc_sweep.study.naming import arm_name, study_folder
 from ssc_sweep.study.plan import Plan, read_plan, started_here, write_plan
 from ssc_sweep.verdicts.rule import Rule
+from ssc_sweep.writing import folder_name
 
 SHOWN = 20  # distinct errors that are shown on the terminal
 

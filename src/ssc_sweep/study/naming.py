@@ -5,8 +5,7 @@ from pathlib import Path
 from ssc_sweep.errors import UserError
 from ssc_sweep.schema import shown
 from ssc_sweep.study.folder import StudyFolder
-from ssc_sweep.study.hypothesis import LONGEST_NAME
-from ssc_sweep.writing import leads_out
+from ssc_sweep.writing import LONGEST_NAME, leads_out
 
 
 def study_folder(outputs: object, study: object) -> StudyFolder:

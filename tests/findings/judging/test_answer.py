@@ -52,11 +52,14 @@ def test_a_control_that_works_so_far_is_told() -> None:
         "All runs of the control work so far (9 of 9): there may be nothing to explain."
     ]
     for change in ({"works": 8}, {"answer": Works.YES}, {"works": 0, "n": 0}):
-        assert working_so_far([replace(told, judgement=replace(one.judgement, control=replace(control, **change)))]) == []
+        assert (
+            working_so_far([replace(told, judgement=replace(one.judgement, control=replace(control, **change)))]) == []
+        )
 
 
 @pytest.mark.parametrize(
-    ("ratio", "told"), [(0.95, " Within it RMSE is lower: times 0.95 ["), (1.05, " Within it RMSE is higher"), (1.0, "")]
+    ("ratio", "told"),
+    [(0.95, " Within it RMSE is lower: times 0.95 ["), (1.05, " Within it RMSE is higher"), (1.0, "")],
 )
 def test_a_difference_within_the_margin_is_told(ratio: float, told: str) -> None:
     rng = np.random.default_rng(0)

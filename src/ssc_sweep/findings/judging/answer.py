@@ -100,7 +100,9 @@ def working_so_far(verdicts: Sequence[ArmVerdict]) -> list[str]:
     open_controls = {
         v.control_label: v.judgement.control.n
         for v in verdicts
-        if v.judgement and v.judgement.control.answer is Works.OPEN and v.judgement.control.works == v.judgement.control.n
+        if v.judgement
+        and v.judgement.control.answer is Works.OPEN
+        and v.judgement.control.works == v.judgement.control.n
     }
     return [
         f"All runs of the {label} work so far ({n} of {n}): there may be nothing to explain."
