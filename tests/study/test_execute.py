@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -303,3 +305,16 @@ def test_a_model_that_does_not_stack_trains_alone(job: MakeJob, monkeypatch: pyt
     monkeypatch.setattr(flow_ssc.FlowSSC, "stacks", False)
     outcomes = execute([job("seed=0"), job("seed=1")])
     assert [outcome.metrics["stack"] for outcome in outcomes] == [1, 1]
+
+
+def test_training_loads_no_library_that_it_hardly_uses(tmp_path: Path) -> None:
+    """Each of these takes half a second, in every process that trains."""
+    code = f"""
+import sys
+from ssc_sweep.__main__ import main
+sys.argv = ["ssc_sweep", *{TINY!r}]
+main()
+print(sorted({{"sympy", "scipy.stats"}} & set(sys.modules)))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stdout.endswith("\n[]\n")

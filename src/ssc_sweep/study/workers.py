@@ -26,7 +26,7 @@ from ssc_sweep import stop
 from ssc_sweep.study.channel import Direct
 from ssc_sweep.study.job import GoOn, Outcome, Stack
 
-PRELOADED = ["ssc_sweep.__main__", "ssc_sweep.study.execute", "scipy.stats"]
+PRELOADED = ["ssc_sweep.__main__", "ssc_sweep.study.execute"]
 SERVER = "multiprocessing.forkserver"  # stands in the command line of the server
 if any(word.startswith(f"from {SERVER} import main") for word in sys.orig_argv):
     # This is the server, which ends when the command has ended, also by SIGKILL. It frees nothing, see `stop.end_fast`.

@@ -62,7 +62,7 @@ def descend(objective: Objective, optimizer: Optimizer, batch: Batch, history: H
     """
     for _ in range(objective.steps):
         loss = objective.loss(batch)
-        found = torch.autograd.grad(loss.total, objective.parameters, torch.ones_like(loss.total), allow_unused=True)
+        found = torch.autograd.grad(loss.total.sum(), objective.parameters, allow_unused=True)
         unused = {i for i, gradient in enumerate(found) if gradient is None}
         gradients = [
             # The optimiser's kernels require contiguous memory, which the gradient of a sum is not.

@@ -5,6 +5,7 @@ Shapes: n rows, d_y outcomes, K treatments, Q levels. `log_prob` is log P(T=k | 
 
 import numpy as np
 
+from ssc_sweep.audit.arrays import auc
 from ssc_sweep.data.cohort import Floats, Ints
 
 
@@ -76,16 +77,11 @@ def auroc(t: Ints, log_prob: Floats) -> float:
 
 
 def _above(t: Ints, log_prob: Floats, low: int, high: int) -> float:
-    """P(score of `high` is larger in a row of `high` than in one of `low`), by ranks (Mann & Whitney)."""
+    """P(score of `high` is larger in a row of `high` than in one of `low`)."""
     rows = (t == low) | (t == high)
-    # Imported here, so that the first run need not wait most of a second for scipy.stats.
-    from scipy.stats import rankdata
-
     # The difference of log probabilities underflows at neither end.
     score = log_prob[rows, high] if log_prob.shape[1] > 2 else log_prob[rows, high] - log_prob[rows, low]
-    mine = t[rows] == high
-    ranks, positives = rankdata(score), mine.sum()
-    return float((ranks[mine].sum() - positives * (positives + 1) / 2) / (positives * (~mine).sum()))
+    return auc(score, t[rows] == high)
 
 
 def log_loss(t: Ints, log_prob: Floats) -> float:
