@@ -193,7 +193,10 @@ HYPOTHESES = {
     "empty_arm": ("{letter: X, claim: c, expect: improves, arms: [{}]}", "empty"),
     "arms_word": ("{letter: X, claim: c, expect: improves, arms: epochs}", "arms"),
     "typo": ("{letter: X, claim: c, expect: improves, armz: 1, arms: [{epochs: 2}]}", "armz"),
-    "expects": ("{letter: X, claim: c, expect: maybe, arms: [{epochs: 2}]}", "improves | worsens | no_difference"),
+    "expects": (
+        "{letter: X, claim: c, expect: maybe, arms: [{epochs: 2}]}",
+        "improves | worsens | no_difference | nothing",
+    ),
     "unknown_key": ("{letter: X, claim: c, expect: improves, arms: [{optimizer.nope: 3}]}", "optimizer.nope"),
     "list_of_choices": ("{letter: X, claim: c, expect: improves, arms: [{batch: [b32, b64]}]}", "one batch"),
     "unknown_choice": ("{letter: X, claim: c, expect: improves, arms: [{batch: b99}]}", "b10 | b2 | b32 | b64"),

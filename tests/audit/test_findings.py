@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ssc_sweep.audit.characteristics import ColumnAudit, measure
+from ssc_sweep.audit import findings as limits
+from ssc_sweep.audit.characteristics import RUNS_WITH_ROWS, ColumnAudit, measure
 from ssc_sweep.audit.findings import RANK, Finding, Severity, findings
 from ssc_sweep.audit.remedies import ABOUT, override
 from ssc_sweep.config import GROUPS, RunConfig, conf_dir
@@ -14,10 +15,34 @@ from ssc_sweep.data.cohort import Role
 from ssc_sweep.data.salvage import Refusal
 from tests.audit.splits import by_hand, of
 from tests.conftest import MakeConfig
+from tests.documents import ROOT
 
 
 def found(make_config: MakeConfig, *words: str) -> dict[str, Finding]:
     return {one.kind: one for one in findings(measure(of(make_config, *words)), make_config(*words))}
+
+
+def test_the_document_states_every_limit() -> None:
+    page = (ROOT / "docs" / "AUDIT.md").read_text(encoding="utf-8")
+    for row in (
+        f"| code for missing? | its share changes by more than {limits.STEP:g} from",
+        f"| a value new to training | more than {limits.FEW_ROWS:g} of the validation rows have one; severe from "
+        f"{limits.MANY_ROWS:g} |",
+        f"| beyond {limits.FAR:g} sd | {limits.FEW_ROWS:g} more of the validation rows than of the training rows; "
+        f"severe above {limits.MANY_ROWS:g} |",
+        f"| out of training's range | {limits.FEW_ROWS:g} of",
+        f"| gaps | a column's share changes by more than {limits.STEP:g} |",
+        f"| means differ | more than {limits.OUT_OF_BALANCE:g} pooled sd |",
+        f"| centre, neighbour | more than {limits.FARTHER:g} times as far, with {limits.FEWEST_FAR} rows",
+        f"| told from training rows | AUC above {limits.APART_AUC:g} with a p of {limits.APART_P:g} or less |",
+        f"| tell the outcome, the treatment | R2 of {limits.LEAK_R2:g}, AUC of {limits.LEAK_AUC:g} |",
+        f"| training rows a column | fewer than {limits.ROWS_PER_COLUMN}; severe below {limits.TOO_FEW_PER_COLUMN} |",
+        f"| visible training rows in an arm | fewer than {limits.FEWEST_IN_ARM} |",
+        f"by more than {limits.STEP:g}, by more than {limits.OUT_OF_BALANCE:g} sd |",
+        f"| run with the row number | absolute correlation above {RUNS_WITH_ROWS:g};",
+    ):
+        assert row in page, row
+    assert limits.ERRORS == 3 and "three standard errors" in page
 
 
 def worse_than_notes(by_kind: dict[str, Finding]) -> set[str]:

@@ -334,6 +334,7 @@ def test_other_claims() -> None:
     worse, same, other = (arm(Works.NO, m) for m in (Matters.WORSE, Matters.SAME, Matters.OPEN))
     assert conclude([worse, worse], "worsens") is Cause.HARMS
     assert conclude([worse, same], "worsens") is Cause.NOT_SO
+    assert conclude([same], "nothing") is Cause.COMPARED
     assert conclude([same], "no_difference") is Cause.SAME
     assert conclude([same, other], "no_difference") is Cause.OPEN
     assert conclude([arm(Works.YES, Matters.BETTER, Works.YES)], "improves") is Cause.NOTHING_WRONG

@@ -12,12 +12,9 @@ from ssc_sweep.findings.judging.answer import (
     conclusions_of,
     headline,
     on_causes,
+    remarks,
     score_lines,
     score_of,
-    seedless,
-    trivial,
-    unfinished,
-    working_so_far,
 )
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
 from ssc_sweep.findings.judging.comparison import Cell, effects, finite, published, score_table
@@ -109,7 +106,7 @@ def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     """Return a line for each hypothesis, then one for each arm, then what the intervals are."""
     found = conclusions_of(verdicts)
     lines = [f"{one.name}: {one.cause.value}" for one in found]
-    lines += [*on_causes(found), *trivial(study), *working_so_far(verdicts), *seedless(study), *unfinished(study)]
+    lines += [*on_causes(found), *remarks(study, verdicts)]
     for verdict in verdicts:
         advice = verdict.judgement.advice if verdict.judgement else ""
         lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.sentence} {advice}".strip())

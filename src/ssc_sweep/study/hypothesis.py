@@ -39,7 +39,9 @@ class HypothesisConf(Section):
 
     letter: str = Field(description="any short text, shown before its name")
     claim: str = Field(description="what is suspected, one sentence")
-    expect: Literal["improves", "worsens", "no_difference"] = Field(description="what the claim predicts for RMSE")
+    expect: Literal["improves", "worsens", "no_difference", "nothing"] = Field(
+        description="what the claim predicts for RMSE; nothing: a comparison, as of two models"
+    )
     arms: list[dict[str, Any]] = Field(
         default=[], description="each a set of overrides: {optimizer.lr: 1e-4} or {batch: b32}"
     )

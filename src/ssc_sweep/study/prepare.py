@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,7 @@ from ssc_sweep.training.optimizer import Optimizer
 from ssc_sweep.training.scores import of_your_own
 
 MOST_WARNINGS = 3  # lines about forecasts
+MOST_ARMS = 4  # arms that such a line names
 
 
 def shared(optimizer: dict[str, Any]) -> dict[str, Any]:
@@ -175,6 +176,7 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
     of_arms: dict[Path, str] = {}
     of_rows: dict[str, str] = {}
     firsts: dict[tuple[str, str], RunConfig] = {}
+    arms_of: dict[tuple[str, str], list[str]] = {}
     for index, job in enumerate(passing(jobs, "runs checked")):
         outcome = ended(job)
         _same_arm(job, arms)
@@ -184,7 +186,9 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
         arm, rows = job.folder.path.parent, data.key(job.config)
         if arm not in of_arms:
             of_arms[arm] = _of_config(job.config)
-            firsts.setdefault((model_name(job.config.model), rows), job.config)
+            kind = model_name(job.config.model), rows
+            firsts.setdefault(kind, job.config)
+            arms_of.setdefault(kind, []).append(arm.relative_to(job.study.path).as_posix())
         if rows not in of_rows:
             with nullcontext() if of_rows else doing("reading the data"):
                 of_rows[rows] = _of_rows(data.split(job.config))
@@ -194,7 +198,7 @@ def prepare(jobs: Sequence[Job]) -> Prepared:
             samples[key] = job.config, data.split(job.config)
     groups = tuple(_group(tuple(members[key]), *samples[key]) for key in members)
     with doing("forecasting which runs fail"):
-        warnings = _warnings(firsts.values(), data)
+        warnings = _warnings(firsts, arms_of, data)
     first = next(iter(firsts.values()), None)
     leaks = leak_lines(first, data.split(first)) if first else []
     kept = _changed_code((jobs[index], outcome) for index, outcome in before.items())
@@ -235,12 +239,28 @@ def _changed_code(ended: Iterable[tuple[Job, Outcome]]) -> list[str]:
     ]
 
 
-def _warnings(configs: Iterable[RunConfig], data: Data) -> list[str]:
-    """Return a line for each of the first few models and kinds of rows that are likely to fail."""
-    found = [foretell(config, data.split(config)) for config in configs]
-    lines = list(dict.fromkeys(one.warning for one in found if one is not None and one.warning))
+def _warnings(
+    configs: Mapping[tuple[str, str], RunConfig], arms_of: Mapping[tuple[str, str], Sequence[str]], data: Data
+) -> list[str]:
+    """Return a line for each of the first few models and kinds of rows that are likely to fail.
+
+    Args:
+        configs: of the first run of each model and kind of rows.
+        arms_of: the arms with this model and these rows, which the line names if others have not.
+    """
+    found: dict[str, list[str]] = {}
+    for kind, config in configs.items():
+        one = foretell(config, data.split(config))
+        if one is not None and one.warning:
+            found.setdefault(one.warning, []).extend(arms_of[kind])
+    lines = [line if len(configs) == 1 else f"{line} Arms: {_few(arms)}." for line, arms in found.items()]
     more = len(lines) - MOST_WARNINGS
     return lines if more <= 0 else [*lines[:MOST_WARNINGS], f"forecast: {more} more such arms; the report has them all"]
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - MOST_ARMS
+    return ", ".join(names[:MOST_ARMS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _group(jobs: tuple[int, ...], config: RunConfig, data: DataSplit) -> Group:

@@ -21,6 +21,7 @@ class Cause(StrEnum):
     SAME = "As claimed: it makes no difference beyond the margin."
     NOT_SO = "Not as claimed."
     VOID = "Not tested: the change changes nothing here."
+    COMPARED = "A comparison: each arm has its own answer."
 
 
 def conclude(arms: Sequence[Judgement], expect: str, of: int | None = None) -> Cause | None:
@@ -37,7 +38,8 @@ def conclude(arms: Sequence[Judgement], expect: str, of: int | None = None) -> C
     5. Every arm fails, is worse or makes no difference -> not the cause by itself.
     6. Else -> open.
 
-    A claim that it worsens, or makes no difference, holds if every arm does so, and fails if one does otherwise.
+    A claim that it worsens, or makes no difference, holds if every arm does so, and fails if one does otherwise. A
+    comparison claims nothing.
 
     Args:
         arms: that were judged.
@@ -50,6 +52,8 @@ def conclude(arms: Sequence[Judgement], expect: str, of: int | None = None) -> C
     matters = [arm.matters.answer for arm in arms]
     if expect != "no_difference" and whole and all(arm.changes_nothing for arm in arms):
         return Cause.VOID
+    if expect == "nothing":
+        return Cause.COMPARED
     if expect in ("worsens", "no_difference"):
         claimed = Matters.WORSE if expect == "worsens" else Matters.SAME
         if whole and all(answer is claimed for answer in matters):

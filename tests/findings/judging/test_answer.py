@@ -43,6 +43,21 @@ def working(one: ArmVerdict) -> ArmVerdict:
     return replace(one, judgement=replace(one.judgement, control=control))
 
 
+def test_a_comparison_names_no_cause() -> None:
+    one = replace(verdict("a", Cause.COMPARED), expect="nothing")
+    assert one.judgement is not None
+
+    def answered(label: str, answer: Matters) -> ArmVerdict:
+        assert one.judgement is not None
+        judged = replace(one.judgement, matters=replace(one.judgement.matters, answer=answer))
+        return replace(one, arm=replace(one.arm, label=label, folder=label), judgement=judged)
+
+    told = [answered("x", Matters.BETTER), answered("y", Matters.OPEN), answered("z", Matters.BETTER)]
+    assert headline(told) == "Better than the control: x, z. Open: y. Nothing works."
+    assert one.as_expected == "-"
+    assert headline([*told, verdict("b", Cause.NEITHER)]).startswith("B b is not the cause. Better than the control: x")
+
+
 def test_a_control_that_works_so_far_is_told() -> None:
     one = verdict("lr", Cause.OPEN)
     assert one.judgement is not None

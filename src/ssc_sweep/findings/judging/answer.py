@@ -8,7 +8,7 @@ from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.lines import counted
 from ssc_sweep.study.job import Status
 from ssc_sweep.verdicts.causes import Cause
-from ssc_sweep.verdicts.judge import Works
+from ssc_sweep.verdicts.judge import Matters, Works
 from ssc_sweep.verdicts.scoring import NamingScore, PlantedStudy
 
 MOST_NAMED = 5
@@ -52,9 +52,10 @@ def headline(verdicts: Sequence[ArmVerdict]) -> str:
         notes = list(dict.fromkeys(v.note for v in verdicts))
         return notes[0] if len(notes) == 1 else "No verdict on any arm." if notes else ""
     void = [one.name for one in found if one.cause is Cause.VOID]
-    tested = [one for one in found if one.cause is not Cause.VOID]
+    tested = [one for one in found if one.cause not in (Cause.VOID, Cause.COMPARED)]
     told = [
         _causes(tested) if tested else "",
+        _compared([v for v in verdicts if v.cause is Cause.COMPARED]),
         f"Not tested, since the change changes nothing here: {_listed(void)}." if void else "",
         _working(verdicts),
     ]
@@ -111,6 +112,15 @@ def working_so_far(verdicts: Sequence[ArmVerdict]) -> list[str]:
     ]
 
 
+def model_of_controls(study: Study) -> list[str]:
+    """Return a line that names the model of each control if the study has several models."""
+    models = study.runs.dropna(subset=["model"]).groupby("arm")["model"].first()
+    controls = dict.fromkeys(arm.control for arm in study.plan.arms if arm.control)
+    if models.nunique() < 2:
+        return []
+    return [f"Model of the {study.plan.labels[name]}: {models[name]}." for name in controls if name in models]
+
+
 def seedless(study: Study) -> list[str]:
     """Return a line that names the arms whose runs have one RMSE at every seed."""
     runs = study.counting.groupby("arm")["rmse"].agg(["size", "count", "nunique"])
@@ -146,6 +156,17 @@ def unfinished(study: Study) -> list[str]:
     return [
         f"RMSE was still falling by {STILL_FALLING:.0%} or more in every epoch when training ended, in most runs of "
         f"{_listed(named, 'and')}. More epochs may lower it, and change a verdict."
+    ]
+
+
+def remarks(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
+    """Return what a reader should know beside the verdicts, a line each."""
+    return [
+        *model_of_controls(study),
+        *trivial(study),
+        *working_so_far(verdicts),
+        *seedless(study),
+        *unfinished(study),
     ]
 
 
@@ -207,6 +228,21 @@ def _causes(found: Sequence[Conclusion]) -> str:
         maybe = _listed(by[Cause.NOT_ALONE], "or")
         return f"None of the suspects is the cause by itself; whether changing {maybe} helps is open."
     return "None of the suspects is the cause." if len(found) > 1 else f"{found[0].name} is not the cause."
+
+
+def _compared(verdicts: Sequence[ArmVerdict]) -> str:
+    """Say of the arms of comparisons which are better than the control, and which are not."""
+    parts = []
+    for answer, title in (
+        (Matters.BETTER, "Better than the control"),
+        (Matters.WORSE, "Worse"),
+        (Matters.SAME, "No difference beyond the margin"),
+        (Matters.OPEN, "Open"),
+        (Matters.APART, "On other rows, not compared"),
+    ):
+        if labels := [v.arm.label for v in verdicts if v.judgement and v.judgement.matters.answer is answer]:
+            parts.append(f"{title}: {_listed(labels)}.")
+    return " ".join(parts)
 
 
 def causes_that_may_be_one(found: Sequence[Conclusion]) -> list[str]:

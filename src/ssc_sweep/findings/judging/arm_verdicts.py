@@ -66,7 +66,9 @@ class ArmVerdict:
     def as_expected(self) -> str:
         """Return whether the arm went the way that the claim predicts."""
         predicted = {"improves": Matters.BETTER, "worsens": Matters.WORSE, "no_difference": Matters.SAME}
-        if self.judgement is None or self.expect not in predicted:
+        if self.expect not in predicted:
+            return "-"
+        if self.judgement is None:
             return "undecided"
         found = self.judgement.matters.answer
         if found in (Matters.OPEN, Matters.APART):
