@@ -37,7 +37,7 @@ from tests.conftest import MakeConfig
 # 29 rows train in batches of 7: the last batch has one row.
 SMALL = [
     *("dataset=synthetic", "dataset.rows=58", "dataset.d_x=4", "dataset.wave_columns=0", "split=shuffled"),
-    *("batch.size=7", "epochs=3", "precision=float64"),
+    *("batch.size=7", "epochs=2", "precision=float64"),
 ]
 FLOW = ["model.width=16", "model.x_width=8"]
 CONSTANT = "split.planted=[{rows: train, columns: [x4], value: 0}]"

@@ -126,7 +126,7 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
         "Median over seeds by epoch; the band holds the middle half. A run leaves at the epoch where it becomes NaN or "
         "Inf. Where curves overlap, arms are similar or the same."
     )
-    found = [
+    found: list[tuple[str, str, str, str, Figure | None]] = [
         (
             "seeds",
             "Every seed",
@@ -145,13 +145,13 @@ def _figures(study: Study, arms: Sequence[Arm]) -> list[tuple[str, str, str, str
         ("gradients", "Gradient norms before clipping", band, "", plots.gradient_norms(runs)),
     ]
     told = [probe for probe in study.probes.values() if probe.tells in (Tells.DISTANCE, Tells.REACH_VAL)]
-    panels = {probe.name: titled(probe) for probe in told if any(probe.name in run.history for run in runs)}
-    if panels:
-        found.append(("statistics", "Statistics of the model", band, "", plots.statistics(runs, panels)))
+    panels = {probe.name: titled(probe) for probe in told}
+    found.append(("statistics", "Statistics of the model", band, "", plots.statistics(runs, panels)))
     names = ", ".join(run.label for run in runs)
     return [
         (suffix, title, caption, alt or f"{title} by epoch on log axes, median and quartiles, for {names}.", figure)
         for suffix, title, caption, alt, figure in found
+        if figure is not None
     ]
 
 

@@ -225,17 +225,27 @@ def _quartiles(history: pd.DataFrame, column: str) -> pd.DataFrame:
     return known.groupby("epoch")[column].quantile(np.array([0.25, 0.5, 0.75])).unstack().dropna()  # noqa: PD010
 
 
-def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
-    """Draw one panel per column (column -> title): median over seeds by epoch, band between the quartiles."""
+def _recorded(column: str, arm: ArmRuns) -> bool:
+    return column in arm.history and bool(np.isfinite(arm.history[column]).any())
+
+
+def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure | None:
+    """Draw one panel per column (column -> title): median over seeds by epoch, band between the quartiles.
+
+    A panel of what no arm has recorded is left out; None: no panel is left.
+    """
+    panels = {column: title for column, title in panels.items() if any(_recorded(column, arm) for arm in arms)}
+    if not panels:
+        return None
     with styled():
-        rows = max(len(panels), 1)
+        rows = len(panels)
         figure = Figure(figsize=(WIDTH, 0.5 + 0.24 * len(arms) + 1.75 * rows), layout="constrained")
         axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
-        for ax, (column, title) in zip(axes, panels.items(), strict=False):
+        for ax, (column, title) in zip(axes, panels.items(), strict=True):
             lowest, highest = np.inf, 0.0
             for i, arm in enumerate(arms):
                 colour, marker, line = line_style(i)
-                if column not in arm.history or not np.isfinite(arm.history[column]).any():
+                if not _recorded(column, arm):
                     continue
                 bands = _quartiles(arm.history, column)
                 lowest = min(lowest, float(bands.to_numpy().min()))
@@ -245,9 +255,7 @@ def _bands(panels: Mapping[str, str], arms: Sequence[ArmRuns]) -> Figure:
                 every = max(1, len(bands) // 8)
                 ax.plot(epochs, bands[0.5], color=colour, ls=line, marker=marker, ms=4.5, markevery=every, lw=1.6)
             ax.set_title(title)
-            if not np.isfinite(lowest):
-                ax.text(0.5, 0.5, "not recorded", transform=ax.transAxes, ha="center", color="#555555")
-            elif lowest > 0:
+            if lowest > 0:
                 plain_log(ax, "y")
             else:
                 # Between -1 and 1 symlog is linear, with one tick.
@@ -272,14 +280,17 @@ def _columns(arms: Sequence[ArmRuns]) -> list[str]:
     return list(dict.fromkeys(name for arm in arms for name in arm.history.columns))
 
 
-def training_curves(arms: Sequence[ArmRuns], unit: str) -> Figure:
-    """Draw validation RMSE and each objective's loss by epoch."""
+def training_curves(arms: Sequence[ArmRuns], unit: str) -> Figure | None:
+    """Draw validation RMSE and each objective's loss by epoch; None without epochs, as for a model that is solved."""
     losses = {name: f"training {name.replace('.', ' ')}" for name in _columns(arms) if name.endswith(".loss")}
     return _bands({"val_rmse": f"validation RMSE, {unit}"} | losses, arms)
 
 
-def gradient_norms(arms: Sequence[ArmRuns]) -> Figure:
-    """Draw gradient norms before clipping by epoch, in total and, if a model has several modules, by module."""
+def gradient_norms(arms: Sequence[ArmRuns]) -> Figure | None:
+    """Draw gradient norms before clipping by epoch, in total and, if a model has several modules, by module.
+
+    None without any.
+    """
     known = [arm.history.columns[arm.history.notna().any()] for arm in arms]
     panels = {}
     for name in _columns(arms):
@@ -292,8 +303,8 @@ def gradient_norms(arms: Sequence[ArmRuns]) -> Figure:
     return _bands(panels, arms)
 
 
-def statistics(arms: Sequence[ArmRuns], panels: Mapping[str, str]) -> Figure:
-    """Draw what the models recorded by epoch; panels: column -> title."""
+def statistics(arms: Sequence[ArmRuns], panels: Mapping[str, str]) -> Figure | None:
+    """Draw what the models recorded by epoch; panels: column -> title; None if they recorded none of these."""
     return _bands(panels, arms)
 
 
