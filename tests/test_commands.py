@@ -11,6 +11,7 @@
 | python -m ssc_sweep.audit | on 100 rows of NHEFS | all of them take seconds |
 | python -m ssc_sweep.findings | as it stands, on a tiny study of that name | |
 | ... .findings.failure_map | the same; --write writes beside the studies | it would replace the package's own file |
+| python make_clinic.py | as it stands | |
 | python -m tests... | imported: it has a main, and reads words if there are any | minutes to an hour |
 | make | make -n: every program of the recipe is there | it would install, train or test everything |
 | pip install | the extra is declared | no test needs the network |
@@ -24,6 +25,7 @@ import importlib
 import importlib.util
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -83,6 +85,10 @@ def place(command: Command, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
     my_csv().to_csv(command.folder / "my.csv", index=False)
+    with monkeypatch.context() as patch:
+        patch.chdir(command.folder)
+        for script in command.folder.glob("make_*.py"):
+            runpy.run_path(str(script))
     monkeypatch.syspath_prepend(str(command.folder))
     yield command
     for path in command.folder.glob("my_*.py"):
@@ -183,6 +189,12 @@ def fit(place: Command, words: list[str], _: pytest.FixtureRequest) -> None:
     assert " ".join(words) in yaml.safe_load(coefficients.read_text())["command"]
 
 
+def write_table(place: Command, words: list[str], _: pytest.FixtureRequest) -> None:
+    """A script of a page that writes a table."""
+    (name,) = words
+    assert (place.folder / name).with_suffix(".csv").name.replace("make_", "") in place.files()
+
+
 def has_main(name: str, words: list[str]) -> None:
     """A program of tests/: it is there, and reads the words that are given to it."""
     module = importlib.import_module(name)
@@ -241,6 +253,7 @@ WAYS: list[tuple[str, Way]] = [
     (r"python -m ssc_sweep\.audit\b", look),
     (r"python -m ssc_sweep\.findings(?![.\w])", rebuild),
     (r"python -m ssc_sweep\.findings\.failure_map\b", fit),
+    (r"python (?=make_)", write_table),
     (r"python -m (?=tests\.)", program_of_tests),
     (r"make\b", make),
     (r"pip install\b", installs),

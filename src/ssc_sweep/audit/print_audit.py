@@ -28,7 +28,7 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
     refused = [one for one in audited.findings if one.severity is Severity.REFUSED]
     if refused:
         lines.append(Text("refused by training", style=COLOURS[Severity.REFUSED]))
-        lines += [Padding(Text(one.what), (0, 0, 0, INDENT)) for one in refused[:MOST_LINES]]
+        lines += [indented(one.what) for one in refused[:MOST_LINES]]
         if len(refused) > MOST_LINES:
             lines.append(Text(f"  and {len(refused) - MOST_LINES:,} more: format=json has them all"))
     rest = [one for one in audited.findings if one.severity is not Severity.REFUSED]
@@ -37,7 +37,7 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
         if long := dict.fromkeys(one.override for one in rest if len(one.override) > _word(rest, width)):
             lines += [
                 Text("in full", style="dim"),
-                *(Padding(Text(word, overflow="fold"), (0, 0, 0, INDENT)) for word in long),
+                *map(indented, long),
             ]
     if audited.p_fail is not None:
         told = f"forecast: {audited.model} fails with probability {audited.p_fail:.2f}"
@@ -45,8 +45,13 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
             Text(),
             Text.assemble((told, "bold"), f" ({FAILING})"),
         ]
-        lines += [Padding(Text(reason), (0, 0, 0, INDENT)) for reason in audited.reasons]
+        lines += [indented(reason) for reason in audited.reasons]
     return Group(*lines)
+
+
+def indented(line: str) -> Padding:
+    """Return a line that is not filled up with spaces, so that it can be copied."""
+    return Padding(Text(line, overflow="fold"), (0, 0, 0, INDENT), expand=False)
 
 
 def _word(found: Sequence[Finding], width: int) -> int:
