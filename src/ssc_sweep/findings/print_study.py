@@ -106,7 +106,7 @@ def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     """Return a line for each hypothesis, then one for each arm, then what the intervals are."""
     found = conclusions_of(verdicts)
     lines = [f"{one.name}: {one.cause.value}" for one in found]
-    lines += [*on_causes(found), *remarks(study, verdicts)]
+    lines += [*on_causes(verdicts), *remarks(study, verdicts)]
     for verdict in verdicts:
         advice = verdict.judgement.advice if verdict.judgement else ""
         lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.sentence} {advice}".strip())

@@ -268,7 +268,7 @@ def render(
         "score_lines": answer.score_lines(score) if score else [],
         "namings": list(Naming),
         "conclusions": conclusions,
-        "on_causes": [] if score else answer.on_causes(conclusions),
+        "on_causes": [] if score else answer.on_causes(verdicts),
         "remarks": answer.remarks(compared, verdicts),
         "lead": first_forest or (drawn[0] if drawn else None),
         "whole_forest": whole_forest,

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from ssc_sweep.findings.judging.answer import (
-    Conclusion,
     causes_that_may_be_one,
     cleared_beside_a_cause,
     conclusions_of,
@@ -23,7 +22,7 @@ from ssc_sweep.findings.reading.collect import Study, collect
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.evidence import Matters, Works
-from ssc_sweep.verdicts.judge import Rule
+from ssc_sweep.verdicts.judge import Judgement, Rule, Verdict
 from tests.findings.studies import FAST, make_study
 from tests.verdicts.alone import judge
 
@@ -33,7 +32,9 @@ def verdict(name: str, cause: Cause, works: Works = Works.NO) -> ArmVerdict:
     judged = judge(dict.fromkeys(range(9), rmse), dict.fromkeys(range(9), 50.0), Rule(target=15))
     judged = replace(judged, works=replace(judged.works, answer=works))
     arm = Arm(f"{name}/x", f"{name}=1", name, "control", ())
-    return ArmVerdict(arm, name[0].upper(), f"{name}.", "improves", "control", judged, cause, "", 40.0, 50.0, 8.0)
+    return ArmVerdict(
+        arm, name[0].upper(), f"{name}.", "improves", "control", judged, cause, "", 40.0, 50.0, 8.0, f"{name}=1"
+    )
 
 
 def working(one: ArmVerdict) -> ArmVerdict:
@@ -133,9 +134,9 @@ def test_an_arm_without_randomness_is_named(tmp_path: Path) -> None:
 
 def test_two_causes_may_be_one() -> None:
     found = [verdict("split", Cause.CAUSE, Works.YES), verdict("codes", Cause.CAUSE, Works.YES)]
-    (line,) = causes_that_may_be_one(conclusions_of(found))
-    assert line.startswith("Each makes it work by itself, so they may be one cause: S split and C codes. Test one")
-    assert causes_that_may_be_one(conclusions_of([found[0], verdict("lr", Cause.PART)])) == []
+    (line,) = causes_that_may_be_one(found)
+    assert line.startswith("Each makes it work by itself, so they may be one cause: S split and C codes. To tell, test")
+    assert causes_that_may_be_one([found[0], verdict("lr", Cause.PART)]) == []
 
 
 def with_curves(folder: Path, curves: list[list[float]], statuses: list[str]) -> Study:
@@ -201,17 +202,35 @@ def test_headlines(found: list[ArmVerdict], said: str) -> None:
 
 
 def test_who_was_cleared_beside_a_cause() -> None:
-    split, lr, ema = (Conclusion(name, "", Cause.CAUSE, "control") for name in ("G split", "B lr", "D ema"))
+    split, lr, ema = (verdict(name, Cause.CAUSE) for name in ("split", "lr", "ema"))
     assert cleared_beside_a_cause([split, lr]) == [], "both are causes"
     lr, ema = replace(lr, cause=Cause.NEITHER), replace(ema, cause=Cause.NOT_ALONE)
     assert cleared_beside_a_cause([lr, ema]) == [], "there is no cause"
-    elsewhere = replace(split, control="at another point")
+    elsewhere = replace(split, arm=replace(split.arm, control="elsewhere"))
     assert cleared_beside_a_cause([elsewhere, lr]) == [], "the cause was found against another control"
-    said = (
-        "Tested with G split as in the control, which may hide an effect: {}. Test again on top of a change that helps."
+    (line,) = cleared_beside_a_cause([split, lr])
+    assert line.startswith(
+        "Tested with S split as in the control, which may hide an effect: L lr. Test again on top of a"
     )
-    assert cleared_beside_a_cause([split, lr]) == [said.format("B lr")]
-    assert cleared_beside_a_cause([split, lr, ema, elsewhere]) == [said.format("B lr and D ema")]
+    assert line.endswith(": the same command with split=1 and another study=<name>.")
+    (line,) = cleared_beside_a_cause([split, lr, ema])
+    assert "effect: L lr and E ema." in line
+
+
+def test_the_change_to_test_on_top_of_is_one_that_works_on_the_same_rows() -> None:
+    better = verdict("better", Cause.PART)
+    works = replace(verdict("works", Cause.CAUSE), judgement=said(better, Verdict.MAKES_IT_WORK, Matters.BETTER))
+    apart = replace(verdict("apart", Cause.CAUSE), judgement=said(better, Verdict.MAKES_IT_WORK, Matters.APART))
+    for found in ([better, apart, works], [works, apart, better], [apart, works]):
+        (line,) = causes_that_may_be_one(found)
+        assert "the same command with works=1 and another study=<name>" in line
+    (line,) = cleared_beside_a_cause([better, apart, verdict("lr", Cause.NEITHER)])
+    assert "the same command with apart=1 and" in line
+
+
+def said(like: ArmVerdict, sentence: Verdict, matters: Matters) -> Judgement:
+    assert like.judgement is not None
+    return replace(like.judgement, verdict=sentence, matters=replace(like.judgement.matters, answer=matters))
 
 
 def test_arms_of_several_changes_are_told_apart() -> None:

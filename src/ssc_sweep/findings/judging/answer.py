@@ -8,7 +8,7 @@ from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.lines import counted
 from ssc_sweep.study.job import Status
 from ssc_sweep.verdicts.causes import Cause
-from ssc_sweep.verdicts.judge import Matters, Works
+from ssc_sweep.verdicts.judge import Matters, Verdict, Works
 from ssc_sweep.verdicts.scoring import NamingScore, PlantedStudy
 
 MOST_NAMED = 5
@@ -245,22 +245,25 @@ def _compared(verdicts: Sequence[ArmVerdict]) -> str:
     return " ".join(parts)
 
 
-def causes_that_may_be_one(found: Sequence[Conclusion]) -> list[str]:
+def causes_that_may_be_one(verdicts: Sequence[ArmVerdict]) -> list[str]:
     """Return a line for each control that several changes make work, each by itself."""
     lines = []
+    found = conclusions_of(verdicts)
     for control in dict.fromkeys(one.control for one in found):
         causes = [one.name for one in found if one.control == control and one.cause is Cause.CAUSE]
         if len(causes) > 1:
+            named = _listed(causes, "and")
             lines.append(
-                f"Each makes it work by itself, so they may be one cause: {_listed(causes, 'and')}. Test one on top of "
-                "the other's change, or cross them as factors."
+                f"Each makes it work by itself, so they may be one cause: {named}. To tell, test again on top of one "
+                f"change: {_on_top(verdicts, control)}. Or cross them as factors."
             )
     return lines
 
 
-def cleared_beside_a_cause(found: Sequence[Conclusion]) -> list[str]:
+def cleared_beside_a_cause(verdicts: Sequence[ArmVerdict]) -> list[str]:
     """Return a line for each control with a cause that names the suspects cleared beside it."""
     lines = []
+    found = conclusions_of(verdicts)
     for control in dict.fromkeys(one.control for one in found):
         here = [one for one in found if one.control == control]
         causes = [one.name for one in here if one.cause in (Cause.CAUSE, Cause.PART, Cause.AT_LEAST_A_PART)]
@@ -268,14 +271,26 @@ def cleared_beside_a_cause(found: Sequence[Conclusion]) -> list[str]:
         if causes and cleared:
             lines.append(
                 f"Tested with {_listed(causes, 'and')} as in the control, which may hide an effect: "
-                f"{_listed(cleared, 'and')}. Test again on top of a change that helps."
+                f"{_listed(cleared, 'and')}. Test again on top of a change that helps: {_on_top(verdicts, control)}."
             )
     return lines
 
 
-def on_causes(found: Sequence[Conclusion]) -> list[str]:
+def _on_top(verdicts: Sequence[ArmVerdict], control: str) -> str:
+    """Say how to make a change that helps part of the control: one that makes it work, on the same rows if there is."""
+    helping = [
+        (v.judgement.verdict is not Verdict.MAKES_IT_WORK, v.judgement.matters.answer is Matters.APART, v.change)
+        for v in verdicts
+        if v.judgement and v.arm.control == control
+        if v.judgement.verdict is Verdict.MAKES_IT_WORK or v.judgement.matters.answer is Matters.BETTER
+    ]
+    _, _, change = min(helping, key=lambda one: one[:2])
+    return f"the same command with {change} and another study=<name>"
+
+
+def on_causes(verdicts: Sequence[ArmVerdict]) -> list[str]:
     """Return what to test next, a line each: on causes that may be one, and on suspects cleared beside a cause."""
-    return [*causes_that_may_be_one(found), *cleared_beside_a_cause(found)]
+    return [*causes_that_may_be_one(verdicts), *cleared_beside_a_cause(verdicts)]
 
 
 def _working(verdicts: Sequence[ArmVerdict]) -> str:

@@ -1,6 +1,7 @@
 """The verdicts of a study read from disk: which arm is compared with which control, and the result."""
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ class ArmVerdict:
         cause: the verdict on its hypothesis; None if none of its arms was judged.
         median, median_control: RMSE in the outcome's unit.
         median_mean: RMSE of predicting the mean, at the arm's seeds.
+        change: the words that make the control's command the arm's.
     """
 
     arm: Arm
@@ -42,6 +44,7 @@ class ArmVerdict:
     median: float
     median_control: float
     median_mean: float
+    change: str = ""
 
     @property
     def lacks_judgement(self) -> bool:
@@ -125,6 +128,13 @@ def seen_in(study: Study, rule: Rule) -> dict[str, dict[int, Seen]]:
     return found
 
 
+def changes(arm: Arm, study: Study) -> dict[str, str]:
+    """Return what the arm changes, by key: its overrides beyond those of its control."""
+    control = next((other for other in study.plan.arms if other.folder == arm.control), None)
+    shared = set(control.overrides) if control else set()
+    return dict(text.partition("=")[::2] for text in arm.overrides if text not in shared)
+
+
 def judge_arms(study: Study) -> list[ArmVerdict]:
     """Judge every arm of the study that has a control, all together."""
     labels = study.plan.labels
@@ -153,6 +163,7 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
                 median=float(rmse_of(study, arm.folder).median()),
                 median_control=float(rmse_of(study, arm.control or "").median()),
                 median_mean=float(means.get(arm.folder, math.nan)),
+                change=" ".join(shlex.quote(f"{key}={value}") for key, value in changes(arm, study).items()),
             )
         )
     return verdicts

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, rmse_of, scaled_rmse_of, seen_in
+from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, changes, rmse_of, scaled_rmse_of, seen_in
 from ssc_sweep.findings.judging.diagnosis import (
     MOST_LINES,
     Answer,
@@ -161,13 +161,6 @@ def point_of(arm: Arm) -> str:
     """Return the grid point of an arm, from its label; "" for none."""
     found = re.search(r"\((.*)\)$", arm.label)
     return found[1] if found else ""
-
-
-def changes(arm: Arm, study: Study) -> dict[str, str]:
-    """Return what the arm changes, by key: its overrides beyond those of its control."""
-    control = next((other for other in study.plan.arms if other.folder == arm.control), None)
-    shared = set(control.overrides) if control else set()
-    return dict(text.partition("=")[::2] for text in arm.overrides if text not in shared)
 
 
 def _interventions(
