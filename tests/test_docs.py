@@ -158,9 +158,7 @@ def test_a_single_run_that_fails_names_its_folder_and_its_step(mine: Command) ->
     ended = mine(*SMALL, "model._target_=my_models.Late", "admit=my_models", "study=s", "arm=late")
     assert ended.code == 1
     said = ended.err.replace(f"{mine.folder}/", "")
-    assert (
-        f"failed: outputs/s/late/seed=0: RuntimeError: too late (my_models.py, line {last}), raised in step 2" in said
-    ), said
+    assert f"failed: outputs/s/late/seed=0 in step 2: RuntimeError: too late (my_models.py, line {last})" in said, said
     path.write_text(path.read_text().replace("== 2", "== 2000"))
     os.utime(path, (time.time() + 60, time.time() + 60))
     words = [*SMALL, "model._target_=my_models.Late", "admit=my_models", "study=s", "arm=late"]

@@ -1,6 +1,7 @@
 """What is printed to a stream that is closed, full or gone breaks nothing off, and is not forgotten."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,35 @@ except BrokenPipeError:
         ended = subprocess.run(call, cwd=tmp_path, check=False, **{stream: writer})  # type: ignore[call-overload]
         assert ended.returncode == code
     os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        ("raise ValueError('a bug')", 1, "ValueError: a bug"),
+        ("raise BrokenPipeError('of another pipe')", 1, "BrokenPipeError: of another pipe"),
+        ("sys.exit('text')", 1, "text"),
+        ("sys.exit(2)", 2, ""),
+        ("return 0", 128 + signal.SIGPIPE, ""),
+    ],
+)
+def test_a_reader_that_has_left_hides_no_error(tmp_path: Path, body: str, code: int, said: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    script = f"""
+import sys
+from ssc_sweep import stop
+def main():
+    if {code} > 2:
+        print('x')
+    {body}
+stop.run(main)
+"""
+    call = [sys.executable, "-c", script]
+    ended = subprocess.run(call, cwd=tmp_path, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert ended.returncode == code
+    assert said in ended.stderr and (said or not ended.stderr)
 
 
 def test_a_study_whose_table_cannot_be_printed_has_its_report_and_exit_code_1(tmp_path: Path) -> None:

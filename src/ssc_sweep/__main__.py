@@ -164,14 +164,7 @@ def main() -> None:
 
 def command() -> NoReturn:
     """Run the command line and end the process."""
-
-    def to_the_end() -> None:
-        try:
-            main()
-        finally:
-            stop.listen_no_more()
-
-    stop.run(to_the_end)
+    stop.run(main, stop.listen_no_more)
 
 
 if __name__ == "__main__":

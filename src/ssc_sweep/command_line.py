@@ -24,7 +24,7 @@ HOME = re.compile(r"(?P<key>[^=]+)=(?P<quote>['\"]?)(?P<path>~(/[^,]*)?)(?P=quot
 def check_options(words: Sequence[str]) -> None:
     """Check the words that begin with a dash like Hydra's own parser, which would print its whole usage.
 
-    With --version print it and end: Hydra would print its own alone.
+    `--version` is answered here, as Hydra would print its own version alone.
 
     Raises:
         SystemExit: after --version.

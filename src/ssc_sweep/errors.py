@@ -24,10 +24,10 @@ def go_on() -> str:
 IN_STEP = "raised in step "
 
 
-def steps_in(error: BaseException) -> list[str]:
-    """Return the notes of an error that say in which step it was raised."""
-    notes = vars(error).get("__notes__", [])
-    return [str(note) for note in notes if str(note).startswith(IN_STEP)]
+def step_in(error: BaseException) -> int | None:
+    """Return the step in which an error was raised, by its note; None: outside of one."""
+    notes = (str(note) for note in vars(error).get("__notes__", []))
+    return next((int(note.removeprefix(IN_STEP)) for note in notes if note.startswith(IN_STEP)), None)
 
 
 def message(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 import os
 import sys
 import textwrap
+from contextlib import suppress
 from typing import TextIO
 
 NARROW = 80  # a terminal that does not tell its width
@@ -54,5 +55,7 @@ def width_of(terminal: TextIO) -> int:
 
 
 def tell_error(line: str) -> None:
-    """Print "error: ..." on standard error, as one line."""
+    """Print "error: ..." on standard error, as one line, after all that was printed before."""
+    with suppress(BrokenPipeError):  # its reader has left
+        sys.stdout.flush()
     tell(" ".join(f"error: {line}".split()), sys.stderr)

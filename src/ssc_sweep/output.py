@@ -14,12 +14,14 @@ class _Patient(io.FileIO):
     """Standard output or error that ignores failed writes."""
 
     lost: OSError | None = None
+    left = False  # the reader of a pipe
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError as error:
             if isinstance(error, BrokenPipeError) and self.fileno() == 1:
+                self.left = True
                 raise
             self.lost = error
             return memoryview(data).nbytes
@@ -65,6 +67,11 @@ def _patient(stream: TextIO | None, own: TextIO | None, number: int) -> TextIO:
 def discard() -> None:
     """Discard what is still printed: the reader has closed the pipe, as in `--help | head`."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def reader_left() -> bool:
+    """Return whether nobody reads standard output, a pipe, any more."""
+    return 1 in _taken and _taken[1].left
 
 
 def lost() -> str | None:

@@ -86,31 +86,41 @@ def end_fast() -> None:
     atexit.register(_end_at_once)
 
 
-def run(main: Callable[[], int | None]) -> NoReturn:
+def run(main: Callable[[], int | None], at_last: Callable[[], None] = lambda: None) -> NoReturn:
     """Run a command and end the process with its exit code: what `main` returns (None: 0) or passes to sys.exit.
 
-    If what it printed could not be written to standard output, 0 becomes 1; if the reader of a pipe has left, as in
+    If what it printed could not be written to standard output, 0 becomes 1. If the reader of its pipe has left, as in
     `--help | head`, the exit code is that of SIGPIPE. Any other exception is a bug; Python shows its traceback.
+
+    Args:
+        at_last: called once all is printed, and after a bug too.
     """
     global _code
     output.make_patient()
     try:
-        try:
-            code = main() or 0
-        except SystemExit as ended:
-            if not isinstance(ended.code, int | None):
-                raise  # text, which Python prints
-            code = ended.code or 0
-        finally:
-            sys.stdout.flush()
+        code = _returned(main)
+        sys.stdout.flush()
     except BrokenPipeError:
+        if not output.reader_left():
+            raise  # another pipe
         output.discard()
         code = 128 + signal.SIGPIPE
+    finally:
+        at_last()
     if code == 0 and (why := output.lost()) is not None:
         tell_error(f"what was printed could not be written to standard output: {why}.")
         code = 1
     _code = code
     sys.exit(code)
+
+
+def _returned(main: Callable[[], int | None]) -> int:
+    try:
+        return main() or 0
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise  # text, which Python prints
+        return ended.code or 0
 
 
 def _end_at_once() -> None:

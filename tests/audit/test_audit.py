@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ssc_sweep.audit.definitions import BY_NAME
 from ssc_sweep.audit.page import MARK
 from tests.audit.coefficients import CONTENT, fitted
 from tests.command import Command, Ended
+from tests.documents import ROOT, files
 
 FIVE = {"pica", "diabetes", "hbpmed", "boweltrouble", "hbp"}
 TABLE = ("dataset=csv", "dataset.path=my.csv", "dataset.treatment=t", "dataset.outcome=y")
@@ -82,6 +84,29 @@ def test_nhefs_in_file_order(command: Command) -> None:
     line = next(line for line in ended.out.splitlines() if "code for missing?" in line)
     assert all(name in line for name in FIVE) and "0% -> 98%" in line
     assert "page: outputs/audit/nhefs-file_order/audit.html\n" in ended.out
+
+
+def test_audits_of_different_rows_have_pages_of_their_own(command: Command) -> None:
+    for words in (
+        (), ("split=file_order",), ("split=shuffled",), ("dataset_size=n100",), ("dataset_size=n100", "split=shuffled"),
+        ("covariates=confounders", "page=null"), ("dataset=nsw",), ("dataset=black_politicians",),
+    ):  # fmt: skip
+        assert command(*words).code == 0
+    assert {Path(name).parent.name for name in command.files()} == {
+        "nhefs-file_order", "nhefs-shuffled", "nhefs-100_rows", "nhefs-100_rows,split=shuffled",
+        "nhefs-file_order,covariates=confounders", "nsw-file_order", "black_politicians-file_order",
+    }  # fmt: skip
+
+
+def test_the_audit_of_the_first_study_is_as_shown(command: Command) -> None:
+    page = ROOT / "docs" / "FIRST_STUDY.md"
+    for name, text in files(page).items():
+        (command.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (command.folder / name).write_text(text)
+    subprocess.run([sys.executable, "make_clinic.py"], cwd=command.folder, check=True)
+    ended = replace(command, width=110)("--config-dir", "mine", "dataset=clinic")
+    shown = "\n".join(line.rstrip() for line in ended.out.rstrip().split("\n"))
+    assert f"```\n{shown}\n```" in page.read_text(encoding="utf-8")
 
 
 def test_json_is_all_there_is_on_stdout(command: Command) -> None:

@@ -181,7 +181,8 @@ def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder
     # On the first screen; once for both failed runs, with its last line before it; and for each of them in the list of
     # runs, in its panel, and at the end of its log.
     assert flat.count("boom") == 1 + 2 + 2 * 3
-    assert flat.index("2 runs failed: RuntimeError: <b>boom</b> & more Traceback") < flat.index("Claim: ")
+    first = "2 runs failed, for example: control seed 7: RuntimeError: <b>boom</b> & more Traceback"
+    assert flat.index(first) < flat.index("Claim: ")
     assert f"control seed 7, {FAST} seed 7 in step 9" in flat
     assert "NaN or Inf at step 7: fit.loss" in flat
     assert "2 failed, 2 left out, 1 unfinished, 1 diverged, 17 finished" in flat

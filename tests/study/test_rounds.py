@@ -162,7 +162,7 @@ def test_a_study_ends_decided_goes_on_and_keeps_its_rule(command: Command) -> No
     ended = command("-m", *SMALL, "max_seeds=14", "rule.margin=0.5")
     assert ended.code == 0, ended.err
     first = command.done()
-    assert "11 seeds" in ended.err and "open" in ended.err
+    assert "11 seeds" in ended.err and "arm" in ended.err
     again = command("-m", *SMALL, "max_seeds=14", "rule.margin=0.5")
     assert (again.code, command.done()) == (0, first)
     more = command("-m", *SMALL, "max_seeds=16", "rule.margin=0.5")

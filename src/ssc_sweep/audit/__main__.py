@@ -9,9 +9,10 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
@@ -27,11 +28,8 @@ from ssc_sweep.schema import Section
 from ssc_sweep.writing import check_ours, folder_name
 
 CONFIG = "audit"  # conf/audit.yaml
-# Words that are in the page's name already, or that say nothing of the rows.
-NOT_IN_ITS_NAME = {
-    "dataset", "dataset.path", "dataset.treatment", "dataset.outcome", "split", "dataset_size", "format", "outputs",
-    "admit",
-}  # fmt: skip
+# Keys of words that say nothing of the rows.
+NOT_OF_THE_ROWS = ("format", "page", "outputs", "admit", "hydra")
 
 
 class Output(Section):
@@ -44,17 +42,20 @@ class Output(Section):
     outputs: str = Field(min_length=1, description="folder of all studies")
 
 
-_composed: list[DictConfig] = []
+_composed: list[tuple[DictConfig, str]] = []  # a config, and which dataset it has chosen
 
 
 @hydra.main(config_path=str(conf_dir()), config_name=CONFIG, execution_whitelist=HYDRA_TARGETS)
 def compose(cfg: DictConfig) -> None:
     """Keep the composed config. Do not raise here: Hydra would add its own lines to the error."""
-    _composed.append(cfg)
+    _composed.append((cfg, str(HydraConfig.get().runtime.choices["dataset"])))
 
 
-def run(cfg: DictConfig) -> None:
+def run(cfg: DictConfig, chosen: str) -> None:
     """Audit the rows that a run of this config would have; print, then write the page.
+
+    Args:
+        chosen: the dataset.
 
     Raises:
         UserError: the config is wrong, the data cannot be audited, or the page cannot be written.
@@ -70,7 +71,8 @@ def run(cfg: DictConfig) -> None:
     beside = OmegaConf.to_container(cfg.dataset, resolve=True)
     assert isinstance(beside, dict)
     extra = {str(key): value for key, value in beside.items() if key in DATASET_KEYS}
-    place = Path(output.page).expanduser() if output.page else _place(output.outputs, config, beside, sys.argv[1:])
+    usual = _place(output.outputs, config, chosen, beside.get("path"))
+    place = Path(output.page).expanduser() if output.page else usual
     check_ours(place, "give another file with page=")
     with doing("reading the data and measuring the rows"):
         audited = audit(config, extra)
@@ -85,14 +87,20 @@ def run(cfg: DictConfig) -> None:
         print(f"page: {place}")
 
 
-def _place(outputs: str, config: RunConfig, dataset: dict[Any, Any], words: list[str]) -> Path:
-    """Return the default path of the page: named after the data, the rows, and the words that say more."""
-    module = str(dataset.get("_target_", "")).rpartition(".")[0]
-    name = Path(str(dataset["path"])).stem if dataset.get("path") else module.rpartition(".")[2]
-    safe = re.sub(r"[^\w.-]+", "_", name).strip(".")[:100] or "data"
+def _place(outputs: str, config: RunConfig, chosen: str, path: object) -> Path:
+    """Return the default path of the page: named after the data and the rows, then every word that these do not say."""
+    file = Path(str(path or ""))
+    safe = re.sub(r"[^\w.-]+", "_", file.stem or chosen).strip(".")[:100] or "data"
     rows = config.dataset_size.rows
     which = config.split.order if rows is None else f"{rows}_rows"
-    more = [word for word in words if "=" in word and word.partition("=")[0].lstrip("+") not in NOT_IN_ITS_NAME]
+    said = {f"dataset={chosen}", f"dataset.path={file.name}"}
+    said |= {f"split={which}"} if rows is None else {f"dataset_size=n{rows}"}
+    overrides = [word for word in sys.argv[1:] if ("=" in word and word[0] != "-") or word[0] == "~"]
+    more = [
+        word
+        for word in overrides
+        if word not in said and re.split(r"[.=]", word.lstrip("+~"))[0] not in NOT_OF_THE_ROWS
+    ]
     return Path(outputs).expanduser() / "audit" / folder_name([f"{safe}-{which}", *more]) / "audit.html"
 
 
@@ -126,8 +134,8 @@ def main() -> None:
         spare_plain_keys()
         with admitting(sys.argv[1:]), readable_help(sys.argv[1:]):
             compose()
-            for cfg in _composed:
-                run(cfg)
+            for cfg, chosen in _composed:
+                run(cfg, chosen)
     except UserError as error:
         if wants_traceback:
             raise

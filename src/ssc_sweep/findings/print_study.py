@@ -25,6 +25,7 @@ from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.judged import comparison
 from ssc_sweep.terminal_table import TableColumn, TableRow, TerminalTable
+from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.evidence import Share
 from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.verdicts.scoring import Naming, NamingScore
@@ -105,7 +106,7 @@ def _endings(runs: pd.DataFrame) -> str:
 def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     """Return a line for each hypothesis, then one for each arm, then what the intervals are."""
     found = conclusions_of(verdicts)
-    lines = [f"{one.name}: {one.cause.value}" for one in found]
+    lines = [f"{one.name}: {one.cause.value}" for one in found if one.cause is not Cause.COMPARED]
     lines += [*on_causes(verdicts), *remarks(study, verdicts)]
     for verdict in verdicts:
         advice = verdict.judgement.advice if verdict.judgement else ""

@@ -59,6 +59,7 @@ from ssc_sweep.findings.searched.search_results import answer_of, confirmations,
 from ssc_sweep.probe import Tells
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
+from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.scoring import Naming
 from ssc_sweep.writing import folder_name, write_text
 
@@ -223,7 +224,7 @@ def draw_search(search: Search) -> list[Picture]:
 def pictures_of_factors(study: Study, factorial: Factorial) -> list[Picture]:
     """Draw the figures of a hypothesis with factors."""
     stem = folder_name([f"factors-{factorial.hypothesis}{factorial.at}"])
-    figures = figures_of(factorial, study.rule, unit_of(study)) if study.rule else []
+    figures = figures_of(factorial, study.rule) if study.rule else []
     return [
         picture(study, stem + suffix, title, caption, alt, figure) for suffix, title, caption, alt, figure in figures
     ]
@@ -250,7 +251,8 @@ def render(
     factorials = factorials_of(compared)
     score = answer.score_of(study, verdicts)
     first_forest, whole_forest = pictures_of_verdicts(compared, verdicts)
-    traces, conclusions = tracebacks(runs), answer.conclusions_of(verdicts)
+    traces = tracebacks(runs)
+    conclusions = [one for one in answer.conclusions_of(verdicts) if one.cause is not Cause.COMPARED]
     base = base_config(runs)
     searched = draw_search(search) if search else []
     drawn = [*searched, *(one for chapter in chapters for one in chapter.pictures)]

@@ -23,7 +23,7 @@ from ssc_sweep.config import RunConfig
 from ssc_sweep.data.cohort import HIDDEN, Floats
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit, Rows
-from ssc_sweep.errors import CannotWrite, steps_in, type_and_message
+from ssc_sweep.errors import CannotWrite, step_in, type_and_message
 from ssc_sweep.study.board import Place
 from ssc_sweep.study.channel import Channel, Silent, Written
 from ssc_sweep.study.job import Job, Outcome, Stack, Status, ended
@@ -44,6 +44,7 @@ class _Failure:
 
     error: str
     trace: str
+    step: int | None
 
 
 def run_stack(sent: Stack, channel: Channel | None = None) -> list[Outcome]:
@@ -119,7 +120,7 @@ def _attempt(work: Callable[[], T]) -> T | _Failure:
         trace, reason = traceback.format_exc(), type_and_message(error) + place_in(error)
         # The last line of FAILED says what went wrong, also where the message has several lines, or notes follow it.
         trace = trace if trace.rstrip().endswith(reason) else f"{trace}\n{reason}\n"
-        return _Failure(", ".join([reason, *steps_in(error)]), trace)
+        return _Failure(reason, trace, step_in(error))
 
 
 def _run(jobs: list[Job], device: str, channel: Channel) -> list[Outcome]:
@@ -140,7 +141,7 @@ def _write(job: Job, result: Result) -> Outcome:
 
 def _failed(job: Job, failure: _Failure) -> Outcome:
     write_failure(job, failure.trace)
-    return Outcome(Status.FAILED, {}, failure.error)
+    return Outcome(Status.FAILED, {}, failure.error, failure.step)
 
 
 def _train(jobs: list[Job], device: torch.device, channel: Channel) -> list[Result]:

@@ -97,11 +97,16 @@ GoOn = Callable[[Sequence[Job], int, Sequence[float | None]], bool]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: its metrics if it finished or diverged, or its error in one line if it failed."""
+    """How a job ended: its metrics if it finished or diverged, or its error in one line if it failed.
+
+    Attributes:
+        step: in which it failed; None: outside of one, or unknown.
+    """
 
     status: Status
     metrics: dict[str, Any]
     error: str | None = None
+    step: int | None = None
 
     @property
     def value(self) -> float:
@@ -202,15 +207,17 @@ def _describe(study: StudyFolder, jobs: Sequence[Job], rule: Rule, settings: dic
         write_plan(study, Plan(tuple(sorted({seed for _, seed in new})), arms, rule, settings=settings))
 
 
-def failure_lines(failed: Sequence[tuple[Path, str]]) -> list[str]:
+def failure_lines(failed: Sequence[tuple[Path, Outcome]]) -> list[str]:
     """Return a line for each distinct error of failed runs, given by folder: the first run, and how many more.
 
-    >>> failure_lines([(Path("lr/seed=0"), "no memory"), (Path("lr/seed=1"), "no memory")])
-    ['failed: lr/seed=0 and 1 more: no memory']
+    >>> twice = [Outcome(Status.FAILED, {}, "no memory", step) for step in (3, 7)]
+    >>> failure_lines([(Path("lr/seed=0"), twice[0]), (Path("lr/seed=1"), twice[1])])
+    ['failed: lr/seed=0 in step 3 and 1 more: no memory']
     """
-    runs: dict[str, list[Path]] = {}
-    for path, error in failed:
-        runs.setdefault(error, []).append(path)
+    runs: dict[str, list[str]] = {}
+    for path, outcome in failed:
+        step = "" if outcome.step is None else f" in step {outcome.step:,}"
+        runs.setdefault(str(outcome.error), []).append(f"{path}{step}")
     lines = [
         f"failed: {paths[0]}{f' and {len(paths) - 1:,} more' if len(paths) > 1 else ''}: {error}"
         for error, paths in runs.items()
@@ -226,7 +233,7 @@ def raise_failures(jobs: Sequence[Job], outcomes: Sequence[Outcome | None]) -> N
         RunsFailed: some did.
     """
     failed = [(job, one) for job, one in zip(jobs, outcomes, strict=True) if one and one.status is Status.FAILED]
-    say(failure_lines([(job.folder.path, str(one.error)) for job, one in failed]))
+    say(failure_lines([(job.folder.path, one) for job, one in failed]))
     if failed:
         left = sum(outcome is None for outcome in outcomes)
         ending = f" {left} runs were not begun." if left else ""

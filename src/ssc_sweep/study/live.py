@@ -40,9 +40,10 @@ def live_table(arms: Sequence[Arm], max_seeds: int) -> Iterator[Callable[[Progre
 
 def in_a_line(progress: Progress) -> str:
     """Return where the study stands, in one line."""
-    left = f"{len(progress.open)} of {len(progress.judged)} arms open" if progress.open else "no arm open"
-    if hopeless := sum(one.hopeless for one in progress.judged.values()):
-        left += f", {hopeless} out of reach of max_seeds"
+    hopeless, n = sum(one.hopeless for one in progress.judged.values()), len(progress.judged)
+    left = f"{len(progress.open)} of {n} arms open" if progress.open else "" if hopeless else "every arm answered"
+    if hopeless:
+        left += f"{', ' if left else ''}{hopeless} of {n} stay open, out of reach of max_seeds"
     if progress.contrasts:
         unsettled = sum(not one.settled and not one.hopeless for one in progress.contrasts)
         left += f", {unsettled} of {len(progress.contrasts)} contrasts open"

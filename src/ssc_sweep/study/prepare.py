@@ -255,7 +255,9 @@ def _warnings(
             found.setdefault(one.warning, []).extend(arms_of[kind])
     lines = [line if len(configs) == 1 else f"{line} Arms: {_few(arms)}." for line, arms in found.items()]
     more = len(lines) - MOST_WARNINGS
-    return lines if more <= 0 else [*lines[:MOST_WARNINGS], f"forecast: {more} more such arms; the report has them all"]
+    return (
+        lines if more <= 0 else [*lines[:MOST_WARNINGS], f"forecast: {more} more such lines; the report has every arm"]
+    )
 
 
 def _few(names: Sequence[str]) -> str:

@@ -62,6 +62,7 @@ def descend(objective: Objective, optimizer: Optimizer, batch: Batch, history: H
     """
     for _ in range(objective.steps):
         loss = objective.loss(batch)
+        # Their sum has the gradient of each run's own loss. With grad_outputs torch would import sympy, half a second.
         found = torch.autograd.grad(loss.total.sum(), objective.parameters, allow_unused=True)
         unused = {i for i, gradient in enumerate(found) if gradient is None}
         gradients = [

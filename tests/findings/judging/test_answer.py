@@ -12,7 +12,10 @@ from ssc_sweep.findings.judging.answer import (
     causes_that_may_be_one,
     cleared_beside_a_cause,
     conclusions_of,
+    failed_beside,
     headline,
+    model_of_controls,
+    near_the_target,
     seedless,
     unfinished,
     working_so_far,
@@ -33,7 +36,7 @@ def verdict(name: str, cause: Cause, works: Works = Works.NO) -> ArmVerdict:
     judged = replace(judged, works=replace(judged.works, answer=works))
     arm = Arm(f"{name}/x", f"{name}=1", name, "control", ())
     return ArmVerdict(
-        arm, name[0].upper(), f"{name}.", "improves", "control", judged, cause, "", 40.0, 50.0, 8.0, f"{name}=1"
+        arm, name[0].upper(), f"{name}.", "improves", "control", judged, cause, "", 40.0, 50.0, 8.0, 8.0, f"{name}=1"
     )
 
 
@@ -59,31 +62,81 @@ def test_a_comparison_names_no_cause() -> None:
     assert headline([*told, verdict("b", Cause.NEITHER)]).startswith("B b is not the cause. Better than the control: x")
 
 
-def test_a_control_that_works_so_far_is_told() -> None:
-    one = verdict("lr", Cause.OPEN)
+def with_control(one: ArmVerdict, **values: object) -> ArmVerdict:
     assert one.judgement is not None
-    control = replace(one.judgement.control, works=9, n=9, answer=Works.OPEN)
-    told = replace(one, judgement=replace(one.judgement, control=control))
-    assert working_so_far([told, told]) == [
+    control = replace(one.judgement.control, **values)  # type: ignore[arg-type]
+    return replace(one, judgement=replace(one.judgement, control=control))
+
+
+def test_a_control_that_works_so_far_is_told(tmp_path: Path) -> None:
+    study = collect(make_study(tmp_path / "s", seeds=9))
+    told = with_control(verdict("lr", Cause.OPEN), works=9, n=9, answer=Works.OPEN)
+    assert working_so_far(study, [told, told]) == [
         "All runs of the control work so far (9 of 9): there may be nothing to explain."
     ]
-    for change in ({"works": 8}, {"answer": Works.YES}, {"works": 0, "n": 0}):
-        assert (
-            working_so_far([replace(told, judgement=replace(one.judgement, control=replace(control, **change)))]) == []
-        )
+    for silent in (
+        with_control(told, works=8),
+        with_control(told, answer=Works.YES),
+        with_control(told, works=2, n=2),
+        replace(told, expect="nothing"),
+    ):
+        assert working_so_far(study, [silent]) == []
+    lost = replace(study, runs=study.runs.assign(status="failed"))
+    assert working_so_far(lost, [told]) == [], "it also failed, which is something to explain"
 
 
-@pytest.mark.parametrize(
-    ("ratio", "told"),
-    [(0.95, " Within it RMSE is lower: times 0.95 ["), (1.05, " Within it RMSE is higher"), (1.0, "")],
-)
+def test_runs_that_failed_are_told_beside_the_verdicts(tmp_path: Path) -> None:
+    study = collect(make_study(tmp_path / "s", seeds=4))
+    assert failed_beside(study) == []
+    first = (study.runs["seed"] == 0) & (study.runs["arm"] != FAST)
+    (line,) = failed_beside(replace(study, runs=study.runs.assign(status=np.where(first, "failed", "finished"))))
+    assert line.startswith(
+        "Runs that failed count nowhere: control (1 of 4) and optimizer.lr=1e-5 (1 of 4). If the model"
+    )
+    of_all = study.runs["arm"] == FAST  # it has no verdict, which says so
+    assert failed_beside(replace(study, runs=study.runs.assign(status=np.where(of_all, "failed", "finished")))) == []
+
+
+@pytest.mark.parametrize(("rmse", "named"), [(14.5, True), (15.7, True), (13.9, False), (16.0, False)])
+def test_an_arm_about_the_target_is_told(tmp_path: Path, rmse: float, named: bool) -> None:
+    study = collect(make_study(tmp_path / "s", seeds=10))  # the target is 15 kg
+    study = replace(study, runs=study.runs.assign(rmse=rmse))
+    one = replace(verdict("lr", Cause.OPEN, Works.OPEN), arm=next(a for a in study.plan.arms if a.folder == FAST))
+    one = with_control(one, answer=Works.NO)
+    assert one.judgement is not None
+    judged = replace(one.judgement, works=replace(one.judgement.works, n=10))
+    lines = near_the_target(study, [replace(one, judgement=judged)])
+    assert [("optimizer.lr=1e-4 is within 5%" in line) for line in lines] == [True] * named
+    for settled in (replace(judged.works, n=9), replace(judged.works, n=10, answer=Works.NO)):
+        assert near_the_target(study, [replace(one, judgement=replace(judged, works=settled))]) == []
+
+
+def test_the_model_of_the_control_is_told_among_several(tmp_path: Path) -> None:
+    study = collect(make_study(tmp_path / "s", seeds=2))
+    assert model_of_controls(study) == []
+    runs = study.runs.assign(model=np.where(study.runs["arm"] == "control", "FlowSSC", "Linear"))
+    assert model_of_controls(replace(study, runs=runs)) == ["Model of the control: FlowSSC."]
+
+
+@pytest.mark.parametrize(("ratio", "told"), [(0.95, "lower"), (1.05, "higher"), (1.0, ""), (0.9985, "")])
 def test_a_difference_within_the_margin_is_told(ratio: float, told: str) -> None:
     rng = np.random.default_rng(0)
-    control = {seed: 50.0 * math.exp(rng.normal(0, 0.01)) for seed in range(30)}
-    arm = {seed: value * ratio * math.exp(rng.normal(0, 0.01)) for seed, value in control.items()}
+    control = {seed: 50.0 * math.exp(rng.normal(0, 0.001)) for seed in range(30)}
+    arm = {seed: value * ratio * math.exp(rng.normal(0, 0.001)) for seed, value in control.items()}
     judged = replace(verdict("lr", Cause.NEITHER), judgement=judge(arm, control, Rule(target=15)))
     assert judged.judgement is not None and judged.judgement.matters.answer is Matters.SAME
-    assert ("Within it" in judged.sentence) == bool(told) and told in judged.sentence
+    assert judged.sentence.endswith(f" Within it RMSE is {told}." if told else "beyond the margin.")
+
+
+def test_an_arm_on_other_rows_is_set_against_predicting_the_mean() -> None:
+    one = replace(
+        verdict("split", Cause.OPEN), median=6.0, median_mean=8.0, median_control=24.0, median_mean_control=6.0
+    )
+    assert "over that" not in one.sentence
+    assert one.judgement is not None
+    apart = replace(one, judgement=said(one, one.judgement.verdict, Matters.APART))
+    assert apart.sentence.endswith(" Median RMSE over that of predicting the mean: 0.75, of the control 4.00.")
+    assert "over that" not in replace(apart, median=math.nan).sentence
 
 
 def crashed(name: str) -> ArmVerdict:
@@ -135,7 +188,7 @@ def test_an_arm_without_randomness_is_named(tmp_path: Path) -> None:
 def test_two_causes_may_be_one() -> None:
     found = [verdict("split", Cause.CAUSE, Works.YES), verdict("codes", Cause.CAUSE, Works.YES)]
     (line,) = causes_that_may_be_one(found)
-    assert line.startswith("Each makes it work by itself, so they may be one cause: S split and C codes. To tell, test")
+    assert line.startswith("Each makes it work by itself: S split and C codes. So it takes them together to fail")
     assert causes_that_may_be_one([found[0], verdict("lr", Cause.PART)]) == []
 
 
@@ -212,20 +265,30 @@ def test_who_was_cleared_beside_a_cause() -> None:
     assert line.startswith(
         "Tested with S split as in the control, which may hide an effect: L lr. Test again on top of a"
     )
-    assert line.endswith(": the same command with split=1 and another study=<name>.")
+    assert line.endswith(": add split=1 and another study=<name> to the command.")
     (line,) = cleared_beside_a_cause([split, lr, ema])
     assert "effect: L lr and E ema." in line
 
 
-def test_the_change_to_test_on_top_of_is_one_that_works_on_the_same_rows() -> None:
-    better = verdict("better", Cause.PART)
-    works = replace(verdict("works", Cause.CAUSE), judgement=said(better, Verdict.MAKES_IT_WORK, Matters.BETTER))
-    apart = replace(verdict("apart", Cause.CAUSE), judgement=said(better, Verdict.MAKES_IT_WORK, Matters.APART))
-    for found in ([better, apart, works], [works, apart, better], [apart, works]):
-        (line,) = causes_that_may_be_one(found)
-        assert "the same command with works=1 and another study=<name>" in line
-    (line,) = cleared_beside_a_cause([better, apart, verdict("lr", Cause.NEITHER)])
-    assert "the same command with apart=1 and" in line
+def test_the_change_to_test_on_top_of_is_that_of_a_named_cause() -> None:
+    lr = verdict("lr", Cause.NEITHER)
+    part, works, apart = verdict("part", Cause.PART), verdict("works", Cause.CAUSE), verdict("apart", Cause.CAUSE)
+    works = replace(works, judgement=said(works, Verdict.MAKES_IT_WORK, Matters.BETTER))
+    apart = replace(apart, judgement=said(apart, Verdict.MAKES_IT_WORK, Matters.APART))
+    longer = replace(works, change="works=1 epochs=9")
+    other = replace(works, cause=Cause.COMPARED, change="model=linear")
+
+    def words(*found: ArmVerdict) -> str:
+        (line,) = cleared_beside_a_cause([*found, lr])
+        return line.rpartition("on top of a change that helps")[2]
+
+    for found in ([part, apart, works], [works, apart, part], [longer, other, works]):
+        assert words(*found) == ": add works=1 and another study=<name> to the command."
+    assert words(part, apart) == ": add apart=1 and another study=<name> to the command.", "no other makes it work"
+    assert words(part) == ": add part=1 and another study=<name> to the command."
+    # The points of a grid, or factors, may set the same key.
+    elsewhere = replace(lr, arm=replace(lr.arm, control="elsewhere"))
+    assert words(works, elsewhere) == words(replace(works, arm=replace(works.arm, levels=(("a", "b"),)))) == "."
 
 
 def said(like: ArmVerdict, sentence: Verdict, matters: Matters) -> Judgement:

@@ -67,13 +67,23 @@ def test_one_sentence_a_factor_and_one_an_interaction(tmp_path: Path) -> None:
     assert "b64 multiplies RMSE by 3.4" in batch
     # Of each cell by itself, so within 1% of the table above.
     cells = re.fullmatch(
-        r"order=shuffled x batch=b64: RMSE is (\S+) with neither, (\S+) with order=shuffled, (\S+) with batch=b64, "
-        r"(\S+) with both\. With both that is 3\.0.*",
+        r"order=shuffled x batch=b64: RMSE, kg, is (\S+) with neither, (\S+) with order=shuffled, (\S+) with "
+        r"batch=b64, (\S+) with both\. With both that is 3\.0.*",
         together,
     )
     assert cells and [float(cell) for cell in cells.groups()] == pytest.approx([40, 10, 80, 60], rel=0.02)
     assert together.endswith("times what the two effects, multiplied, would give.")
     assert not any("batch=b32" in line for line in found.sentences)
+
+
+def test_an_interaction_without_a_target_is_over_predicting_the_mean(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", rule=Rule(target=None))  # the mean has 8 kg
+    together = factorials_of(collect(study))[0].sentences[-1]
+    assert re.search(r"RMSE, times that of predicting the mean, is [45]\.\d+ with neither, 1\.2\d with order", together)
+    for seed in range(SEEDS):
+        diverge(study, "order=shuffled,batch=b64", seed)
+    together = factorials_of(collect(study))[0].sentences[-1]
+    assert "unknown (diverged) with both" in together and "nan" not in together
 
 
 def test_cell_means_by_hand(tmp_path: Path) -> None:

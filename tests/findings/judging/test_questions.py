@@ -90,8 +90,8 @@ def test_runs_of_which_nothing_is_known_are_counted_apart() -> None:
     known = replace(made, history=made.history[made.history["seed"] == 1])
     found = does_the_loss_diverge(known, watch(known))
     assert "NaN or Inf: 0 of 1 runs of the study that trained." in found.evidence
-    assert "Of 1 more run nothing is known." in found.answer
-    assert "runs of which nothing is known, failed, unfinished or left out: 1." in found.evidence
+    assert "1 more run failed, did not end, or were left out." in found.answer
+    assert "runs that failed, did not end, or were left out: 1." in found.evidence
 
 
 def test_predictions_at_the_clamp_are_told() -> None:
@@ -281,10 +281,10 @@ def test_which_models_work_and_which_factors_move_the_result() -> None:
         )
     )
     assert found.answer == (
-        "Working: Net. What moves the result: model.stats=batch put into Net (RMSE times 3.00); "
+        "The median run works of Net. What moves the result: model.stats=batch put into Net (RMSE times 3.00); "
         "stats=all given to Flow (RMSE times 0.50). Without a certain effect: noise=1 given to Flow."
     )
-    assert "control: Flow, median RMSE 40.50 over 6 runs, 0 lost." in found.evidence
+    assert "control: Flow, median RMSE 40.50 over 6 runs, 0 diverged." in found.evidence
     assert "stats=all given to Flow: RMSE times 0.50 [0.50, 0.50], 6 pairs." in found.evidence
 
 
@@ -304,14 +304,14 @@ def test_a_model_that_loses_half_of_its_runs_does_not_work() -> None:
     found = what_do_working_models_do(
         compared(control=("Flow", BAD, ()), other=("Net", [5.0, nan, nan, nan, 5.0, 5.0], ("model=net",)))
     )
-    assert found.answer.startswith("No model works. No arm gives a factor")
-    assert "other: Net, median RMSE inf over 6 runs, 3 lost." in found.evidence
+    assert found.answer.startswith("Of no model the median run works. No arm gives a factor")
+    assert "other: Net, median RMSE inf over 6 runs, 3 diverged." in found.evidence
 
 
 def test_without_a_target_a_model_works_that_beats_the_mean() -> None:
     made = compared(control=("Flow", [7.5] * 6, ()), other=("Net", GOOD, ("model=net",)))  # the mean has 8
     made = replace(made, plan=replace(made.plan, rule=Rule(target=None)))
-    assert what_do_working_models_do(made).answer.startswith("Working: Net.")
+    assert what_do_working_models_do(made).answer.startswith("The median run works of Net.")
 
 
 def test_all_five_are_answered() -> None:

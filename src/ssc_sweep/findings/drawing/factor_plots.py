@@ -28,15 +28,14 @@ TOGETHER = (
 )
 
 
-def figures_of(factorial: Factorial, rule: Rule, unit: str) -> list[tuple[str, str, str, str, Figure]]:
+def figures_of(factorial: Factorial, rule: Rule) -> list[tuple[str, str, str, str, Figure]]:
     """Return (suffix, title, caption, alt text, figure) for each figure; empty if nothing is judged."""
     if not factorial.contrasts:
         return []
     answers = "; ".join(f"{one.contrast.name}: {answer_text(one)}" for one in factorial.contrasts)
     forest = contrast_forest(factorial, rule.log_margin)
     found = [("", "What each factor does", FOREST, answers, forest)]
-    scale = "over predicting the mean's" if factorial.relative or rule.target is None else unit
-    together = interaction_plot(factorial, scale)
+    together = interaction_plot(factorial)
     if together is not None:
         cells = "; ".join(f"{levels_text(c) or 'control'}: {plain(value)}" for c, value in factorial.cells.items())
         found.append(("-together", "Factors two by two", TOGETHER, cells, together))
@@ -57,7 +56,7 @@ def contrast_forest(factorial: Factorial, log_margin: float) -> Figure:
         return figure
 
 
-def interaction_plot(factorial: Factorial, unit: str) -> Figure | None:
+def interaction_plot(factorial: Factorial) -> Figure | None:
     """Draw a panel for each pair of factors: RMSE by the level of one, a line for each level of the other.
 
     Parallel lines: the two effects multiply. Others: one effect depends on the other factor. None for one factor.
@@ -81,7 +80,7 @@ def interaction_plot(factorial: Factorial, unit: str) -> Figure | None:
                 )  # fmt: skip
             ax.set_xlim(-0.3, len(columns) - 0.7)
             ax.set_xticks(range(len(columns)), [shortened(f"{a}={column}", 24) for column in columns])
-            ax.set_ylabel(f"RMSE, {unit}")
+            ax.set_ylabel(f"RMSE, {factorial.unit}")
             ax.legend(loc="best")
             if any(math.isfinite(value) for value in factorial.cells.values()):
                 plain_log(ax, "y")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ssc_sweep.findings.judging.arm_verdicts import UNKNOWN_UNIT, ArmVerdict, unit_of
+from ssc_sweep.findings.judging.arm_verdicts import UNKNOWN_UNIT, ArmVerdict, scaled_rmse_of, unit_of
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.lines import counted
 from ssc_sweep.study.job import Status
@@ -12,9 +12,12 @@ from ssc_sweep.verdicts.judge import Matters, Verdict, Works
 from ssc_sweep.verdicts.scoring import NamingScore, PlantedStudy
 
 MOST_NAMED = 5
+CAUSES = (Cause.CAUSE, Cause.PART, Cause.AT_LEAST_A_PART)
 # A run was still learning if its RMSE fell by this share or more in each of the last epochs that are compared: three,
 # or the two that a short run has. Fewer epochs, or fewer runs, would call chance a trend.
 STILL_FALLING, FALLS, FEWEST_FALLS, FEWEST_RUNS = 0.01, 3, 2, 3
+# A median this near the target, over this many runs, says that the target cuts through the runs.
+ABOUT, FEWEST_ABOUT = 0.05, 10
 
 
 @dataclass(frozen=True)
@@ -96,19 +99,52 @@ def trivial(study: Study) -> list[str]:
     ]
 
 
-def working_so_far(verdicts: Sequence[ArmVerdict]) -> list[str]:
-    """Return a line for each control whose runs all work, while it is open whether it works."""
-    open_controls = {
-        v.control_label: v.judgement.control.n
-        for v in verdicts
-        if v.judgement
-        and v.judgement.control.answer is Works.OPEN
-        and v.judgement.control.works == v.judgement.control.n
-    }
+def working_so_far(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
+    """Return a line for each control under suspicion whose runs all work, while it is open whether it works."""
+    failed = study.runs[study.runs["status"] == Status.FAILED]["arm"]
+    failing = {study.plan.labels[arm] for arm in failed if arm in study.plan.labels}
+    runs = {v.control_label: v.judgement.control for v in verdicts if v.judgement and v.expect == "improves"}
     return [
-        f"All runs of the {label} work so far ({n} of {n}): there may be nothing to explain."
-        for label, n in open_controls.items()
-        if n
+        f"All runs of the {label} work so far ({one.n} of {one.n}): there may be nothing to explain."
+        for label, one in runs.items()
+        if one.answer is Works.OPEN and one.works == one.n >= FEWEST_RUNS and label not in failing
+    ]
+
+
+def failed_beside(study: Study) -> list[str]:
+    """Return a line that names the arms of which some runs failed, while others count."""
+    failed = study.runs[study.runs["status"] == Status.FAILED]["arm"].value_counts()
+    counting = study.counting["arm"].value_counts()
+    named = [
+        f"{study.plan.labels[arm]} ({failed[arm]} of {failed[arm] + counting[arm]})"
+        for arm in dict.fromkeys(arm.folder for arm in study.plan.arms)
+        if arm in failed.index and arm in counting.index
+    ]
+    if not named:
+        return []
+    return [
+        f"Runs that failed count nowhere: {_listed(named, 'and')}. If the model raises only where it does badly, what "
+        "is left looks better than it is."
+    ]
+
+
+def near_the_target(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
+    """Return a line that names the arms whose runs lie about the target, so that it is open whether they work."""
+    if study.rule is None:
+        return []
+    shares = {v.arm.folder: v.judgement.works for v in verdicts if v.judgement}
+    shares |= {v.arm.control: v.judgement.control for v in verdicts if v.judgement and v.arm.control}
+    named = []
+    for arm, share in shares.items():
+        median = float(scaled_rmse_of(study, arm).median())
+        if share.answer is Works.OPEN and share.n >= FEWEST_ABOUT and abs(median / study.rule.threshold - 1) < ABOUT:
+            named.append(study.plan.labels[arm])
+    if not named:
+        return []
+    return [
+        f"Whether it works hangs on the target: the median RMSE of {_listed(named, 'and')} is within {ABOUT:.0%} of "
+        "it. With another target (rule.beats_mean or target=<RMSE>) take fresh seeds: first_seed=1000 and another "
+        "study=<name>."
     ]
 
 
@@ -118,7 +154,8 @@ def model_of_controls(study: Study) -> list[str]:
     controls = dict.fromkeys(arm.control for arm in study.plan.arms if arm.control)
     if models.nunique() < 2:
         return []
-    return [f"Model of the {study.plan.labels[name]}: {models[name]}." for name in controls if name in models]
+    labels = {name: study.plan.labels[name] for name in controls if name in models}
+    return [f"Model of the {label}: {models[name]}." for name, label in labels.items() if "model=" not in label]
 
 
 def seedless(study: Study) -> list[str]:
@@ -164,7 +201,9 @@ def remarks(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     return [
         *model_of_controls(study),
         *trivial(study),
-        *working_so_far(verdicts),
+        *failed_beside(study),
+        *working_so_far(study, verdicts),
+        *near_the_target(study, verdicts),
         *seedless(study),
         *unfinished(study),
     ]
@@ -252,10 +291,9 @@ def causes_that_may_be_one(verdicts: Sequence[ArmVerdict]) -> list[str]:
     for control in dict.fromkeys(one.control for one in found):
         causes = [one.name for one in found if one.control == control and one.cause is Cause.CAUSE]
         if len(causes) > 1:
-            named = _listed(causes, "and")
             lines.append(
-                f"Each makes it work by itself, so they may be one cause: {named}. To tell, test again on top of one "
-                f"change: {_on_top(verdicts, control)}. Or cross them as factors."
+                f"Each makes it work by itself: {_listed(causes, 'and')}. So it takes them together to fail, and they "
+                "may be one cause. Crossed as factors they show what one adds to the other."
             )
     return lines
 
@@ -266,26 +304,32 @@ def cleared_beside_a_cause(verdicts: Sequence[ArmVerdict]) -> list[str]:
     found = conclusions_of(verdicts)
     for control in dict.fromkeys(one.control for one in found):
         here = [one for one in found if one.control == control]
-        causes = [one.name for one in here if one.cause in (Cause.CAUSE, Cause.PART, Cause.AT_LEAST_A_PART)]
+        causes = [one.name for one in here if one.cause in CAUSES]
         cleared = [one.name for one in here if one.cause in (Cause.NEITHER, Cause.NOT_ALONE)]
         if causes and cleared:
             lines.append(
                 f"Tested with {_listed(causes, 'and')} as in the control, which may hide an effect: "
-                f"{_listed(cleared, 'and')}. Test again on top of a change that helps: {_on_top(verdicts, control)}."
+                f"{_listed(cleared, 'and')}. Test again on top of a change that helps{_in_words(verdicts, control)}."
             )
     return lines
 
 
-def _on_top(verdicts: Sequence[ArmVerdict], control: str) -> str:
-    """Say how to make a change that helps part of the control: one that makes it work, on the same rows if there is."""
+def _in_words(verdicts: Sequence[ArmVerdict], control: str) -> str:
+    """Say how to make the change of a named cause part of the control; "" where that may contradict the study.
+
+    It is that of an arm that makes it work, if there is one, on the same rows, if there is one, with the fewest words.
+    A study with several points, or factors, may set the same keys.
+    """
+    if len({v.arm.control for v in verdicts}) > 1 or any(v.arm.levels for v in verdicts):
+        return ""
     helping = [
         (v.judgement.verdict is not Verdict.MAKES_IT_WORK, v.judgement.matters.answer is Matters.APART, v.change)
         for v in verdicts
-        if v.judgement and v.arm.control == control
+        if v.judgement and v.arm.control == control and v.cause in CAUSES
         if v.judgement.verdict is Verdict.MAKES_IT_WORK or v.judgement.matters.answer is Matters.BETTER
     ]
-    _, _, change = min(helping, key=lambda one: one[:2])
-    return f"the same command with {change} and another study=<name>"
+    *_, change = min(helping, key=lambda one: (*one[:2], one[2].count(" ")))
+    return f": add {change} and another study=<name> to the command"
 
 
 def on_causes(verdicts: Sequence[ArmVerdict]) -> list[str]:

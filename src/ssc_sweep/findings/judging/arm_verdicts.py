@@ -16,7 +16,7 @@ from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.evidence import Difference
 from ssc_sweep.verdicts.judge import Judgement, Matters, Works
 from ssc_sweep.verdicts.rule import Rule
-from ssc_sweep.verdicts.shown import interval_text
+from ssc_sweep.verdicts.shown import short
 
 # Columns of verdicts.csv besides the judgement.
 NAMES = ("hypothesis", "letter", "arm", "label", "control", "cause", "note")
@@ -29,7 +29,7 @@ class ArmVerdict:
     Attributes:
         cause: the verdict on its hypothesis; None if none of its arms was judged.
         median, median_control: RMSE in the outcome's unit.
-        median_mean: RMSE of predicting the mean, at the arm's seeds.
+        median_mean, median_mean_control: RMSE of predicting the mean, at the arm's and the control's seeds.
         change: the words that make the control's command the arm's.
     """
 
@@ -44,7 +44,8 @@ class ArmVerdict:
     median: float
     median_control: float
     median_mean: float
-    change: str = ""
+    median_mean_control: float
+    change: str
 
     @property
     def lacks_judgement(self) -> bool:
@@ -60,10 +61,19 @@ class ArmVerdict:
         if self.judgement.changes_nothing:
             told += " Its results are the control's to the last digit."
         told += _within_the_margin(self.judgement.matters)
+        told += self._over_the_mean()
         mean, mine = f"{self.median_mean:.2f}", f"{self.median:.2f}"
         if self.judgement.works.answer is not Works.NO and self.median > self.median_mean and mean != mine:
             told += f" Predicting the mean does better: {mean} against {mine}."
         return told
+
+    def _over_the_mean(self) -> str:
+        """Say how an arm on other rows than the control's does on its own, against predicting the mean there."""
+        mine, control = self.median / self.median_mean, self.median_control / self.median_mean_control
+        apart = self.judgement is not None and self.judgement.matters.answer is Matters.APART
+        if not apart or not math.isfinite(mine) or not math.isfinite(control):
+            return ""
+        return f" Median RMSE over that of predicting the mean: {short(mine)}, of the control {short(control)}."
 
     @property
     def as_expected(self) -> str:
@@ -87,10 +97,11 @@ class ArmVerdict:
 
 
 def _within_the_margin(seen: Difference) -> str:
-    """Say that a difference within the margin is there all the same; "" if the interval holds 1."""
-    if seen.answer is not Matters.SAME or seen.low <= 1 <= seen.high:
+    """Say that a difference within the margin is there all the same; "" if the interval holds 1, as it is shown."""
+    low, high = round(seen.low, 2), round(seen.high, 2)
+    if seen.answer is not Matters.SAME or low <= 1 <= high:
         return ""
-    return f" Within it RMSE is {'lower' if seen.high < 1 else 'higher'}: times {interval_text(seen)}."
+    return f" Within it RMSE is {'lower' if high < 1 else 'higher'}."
 
 
 def rmse_of(study: Study, arm: str) -> pd.Series:
@@ -163,6 +174,7 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
                 median=float(rmse_of(study, arm.folder).median()),
                 median_control=float(rmse_of(study, arm.control or "").median()),
                 median_mean=float(means.get(arm.folder, math.nan)),
+                median_mean_control=float(means.get(arm.control or "", math.nan)),
                 change=" ".join(shlex.quote(f"{key}={value}") for key, value in changes(arm, study).items()),
             )
         )

@@ -60,7 +60,7 @@ def does_the_loss_diverge(study: Study, watched: Watched) -> Answer:
         for _, row in everywhere.head(5).iterrows()
     ]
     if watched.unknown:
-        evidence.append(f"{who}s of which nothing is known, failed, unfinished or left out: {watched.unknown}.")
+        evidence.append(f"{who}s that failed, did not end, or were left out: {watched.unknown}.")
     losses, bad = watched.columns(".loss"), watched.runs[watched.runs["status"] == Status.DIVERGED]
     if watched.history.empty and bad.empty:
         return Answer(question, f"No {who} has left a history.", tuple(evidence))
@@ -88,7 +88,7 @@ def does_the_loss_diverge(study: Study, watched: Watched) -> Answer:
     else:
         text = f"No: the training loss of every {who} is finite, and in no epoch above that of the first."
     if watched.unknown:
-        text += f" Of {counted(watched.unknown, f'more {who}')} nothing is known."
+        text += f" {counted(watched.unknown, f'more {who}')} failed, did not end, or were left out."
     return Answer(question, text + _where_it_fails(study, watched), tuple(evidence))
 
 

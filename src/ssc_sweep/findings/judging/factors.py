@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ssc_sweep.findings.judging.arm_verdicts import seen_in
+from ssc_sweep.findings.judging.arm_verdicts import seen_in, unit_of
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.study.judged import Runs, cells_in, claims_in, judge_contrasts
 from ssc_sweep.terminal_table import TableColumn, TableRow, TerminalTable
@@ -18,6 +18,7 @@ from ssc_sweep.verdicts.shown import forest_of, interval_text, short
 TITLE = "lower | higher".center(23)
 ACROSS_ROWS = "over that of predicting the mean, for its runs have other validation rows"
 ALONE = "Each level against the first of its factor, averaged over the other factors"
+OVER_THE_MEAN = "times that of predicting the mean"
 TOGETHER = "Two together, over what their effects, multiplied, would give"
 
 
@@ -29,10 +30,10 @@ class Factorial:
         control: folder of its control; `at` names it if there are several.
         levels: factor -> its levels, the control's first.
         contrasts: none if `note` says why.
-        cells: RMSE of each combination of levels, scaled as the rule asks, or over that of predicting the mean if
-            `relative`: geometric mean over the seeds at which all cells have a run, without those that diverged; NaN
-            if there are none.
-        relative: whether a contrast uses RMSE over that of predicting the mean.
+        cells: RMSE of each combination of levels in `unit`: geometric mean over the seeds at which all cells have a
+            run, without those that diverged; NaN if there are none.
+        unit: of the outcome, or "times that of predicting the mean" where runs have other rows, or no target is set.
+        relative: whether a contrast uses RMSE over that of predicting the mean, for its runs have other rows.
     """
 
     hypothesis: str
@@ -42,6 +43,7 @@ class Factorial:
     contrasts: Sequence[JudgedContrast]
     note: str
     cells: Mapping[Cell, float]
+    unit: str
     relative: bool
 
     @property
@@ -88,13 +90,17 @@ def _interaction(one: JudgedContrast, factorial: Factorial) -> str:
     neither = {factor: factorial.levels[factor][0] for factor in both}
     alone = {f"{factor}={level}": neither | {factor: level} for factor, level in both.items()}
     places = {"neither": neither, **alone, "both": both}
-    over = f" {ACROSS_ROWS}," if factorial.relative else ""
-    means = ", ".join(f"{short(mean_of(factorial, levels))} with {name}" for name, levels in places.items())
+    means = ", ".join(f"{_mean(factorial, levels)} with {name}" for name, levels in places.items())
     times = interval_text(one.seen) + _decided_by_diverged(one.seen)
     return (
-        f"{one.contrast.name}{factorial.at}: RMSE{over} is {means}. With both that is {times} times what the two "
-        "effects, multiplied, would give."
+        f"{one.contrast.name}{factorial.at}: RMSE, {factorial.unit}, is {means}. With both that is {times} times what "
+        "the two effects, multiplied, would give."
     )
+
+
+def _mean(factorial: Factorial, levels: Mapping[str, str]) -> str:
+    mean = mean_of(factorial, levels)
+    return short(mean) if math.isfinite(mean) else "unknown (diverged)"
 
 
 def _decided_by_diverged(seen: Difference) -> str:
@@ -142,6 +148,7 @@ def factorials_of(study: Study) -> list[Factorial]:
                 contrasts=contrasts,
                 note=note,
                 cells=_typical(of, runs, relative),
+                unit=OVER_THE_MEAN if relative or study.rule is None or study.rule.target is None else unit_of(study),
                 relative=relative,
             )
         )

@@ -21,6 +21,7 @@ from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.judged import apart, rmse_in
 from ssc_sweep.verdicts.evidence import Difference, difference, log_differences
 from ssc_sweep.verdicts.judge import Matters
+from ssc_sweep.verdicts.shown import interval_text
 
 # With more factors than this, the answer names those that change the result most; the evidence has all.
 MOST_FACTORS = 4
@@ -50,7 +51,7 @@ def which_hyperparameters_matter(study: Study, verdicts: Sequence[ArmVerdict]) -
             continue
         seen = judgement.matters
         groups.setdefault(seen.answer, []).append(verdict.arm.label)
-        times = f" RMSE times {seen.ratio:.2f} [{seen.low:.2f}, {seen.high:.2f}]," if seen.n else ""
+        times = f" RMSE times {interval_text(seen)}," if seen.n else ""
         works = f"works in {judgement.works.works} of {judgement.works.n}."
         evidence.append(f"{verdict.arm.label}: {verdict.sentence}{times} {works}")
     if not groups:
@@ -106,10 +107,9 @@ def what_do_working_models_do(study: Study) -> Answer:
         if not seen.n:
             continue
         factors.setdefault(what, []).append(seen)
-        interval = f"[{seen.low:.2f}, {seen.high:.2f}]"
         where = f" ({at})" if at else ""
-        evidence.append(f"{what}{where}: RMSE times {seen.ratio:.2f} {interval}, {seen.n} pairs.")
-    text = f"Working: {'; '.join(working)}." if working else "No model works."
+        evidence.append(f"{what}{where}: RMSE times {interval_text(seen)}, {seen.n} pairs.")
+    text = f"The median run works of {'; '.join(working)}." if working else "Of no model the median run works."
     moved = {what: found for what, found in factors.items() if any(_sure(seen) for seen in found)}
     ranked = sorted(moved.items(), key=lambda item: -max(abs(seen.log_mean) for seen in item[1]))
     if ranked:
@@ -148,8 +148,10 @@ def _who_works(study: Study, model: Mapping[str, str]) -> tuple[list[str], list[
         median = float(rmse.fillna(math.inf).median())
         at = point_of(arm)
         lost = int(rmse.isna().sum())
-        raw = float(rmse_of(study, arm.folder).fillna(math.inf).median())
-        evidence.append(f"{arm.label}: {model[arm.folder]}, median RMSE {raw:.2f} over {len(rmse)} runs, {lost} lost.")
+        raw = float(rmse_of(study, arm.folder)[rmse.index].fillna(math.inf).median())
+        evidence.append(
+            f"{arm.label}: {model[arm.folder]}, median RMSE {raw:.2f} over {len(rmse)} runs, {lost} diverged."
+        )
         if median < study.rule.threshold:
             by_point.setdefault(at, []).append(model[arm.folder])
     for at, names in by_point.items():
