@@ -165,6 +165,9 @@ def test_a_single_run_that_fails_names_its_folder_and_its_step(mine: Command) ->
     assert "my_models.py was written after 1 of these runs failed: retry=failed" in mine(*words, "dry_run=true").err
     trace = (mine.folder / "outputs/s/late/seed=0/FAILED").read_text().splitlines()
     assert trace[-1] == f"RuntimeError: too late (my_models.py, line {last})" and "raised in step 2" in trace, trace
+    left = pd.read_csv(mine.folder / "outputs/s/late/seed=0/history.csv")
+    assert left[["kind", "epoch", "step"]].to_numpy().tolist() == [["step", 1, 1], ["epoch", 1, 1]]
+    assert left.filter(like=".loss").notna().all().all()
 
 
 def test_a_yaml_cannot_admit(mine: Command) -> None:

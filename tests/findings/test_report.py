@@ -29,7 +29,7 @@ from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.plan import read_plan, write_plan
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Verdict
-from tests.findings.studies import FAST, SLOW, TRACE, fail, finish, make_study
+from tests.findings.studies import FAST, SLOW, TRACE, fail, finish, history, make_study
 
 
 class Page(HTMLParser):
@@ -171,6 +171,21 @@ def test_of_many_runs_the_first_seeds_of_every_arm_and_status_have_a_panel(
     assert set(panels) == set(zip(study.runs["arm"], study.runs["status"], strict=True)) and len(set(panels)) == 8
     assert all(run.curves == () and run.log == "" and run.differences == () for run in runs if not run.panel)
     assert all(run.curves for run in runs if run.panel and run.status == "finished")
+
+
+@pytest.mark.parametrize(("epochs", "by", "count"), [(0, "step", 1), (2, "step", 1), (3, "epoch", 3)])
+def test_a_failed_run_shows_the_curves_that_it_has_left(tmp_path: Path, epochs: int, by: str, count: int) -> None:
+    folder = make_study(tmp_path / "s", seeds=2)
+    run = folder.run(FAST, 1)
+    fail(run)
+    run.history.write_text(history(7.0, epochs))
+    found = collect(folder)
+    shown = next(one for one in views.view_runs(found) if one.status == "failed")
+    assert (shown.by, {curve.name: curve.count for curve in shown.curves}["fit.loss"]) == (by, count)
+    assert not ((found.history["arm"] == FAST) & (found.history["seed"] == 1)).any(), "no figure shows it"
+    for broken in ("", "kind,epoch\n", "kind,epoch,step,fit.loss\nstep,1,1,text\n"):
+        run.history.write_text(broken)
+        assert next(one for one in views.view_runs(collect(folder)) if one.status == "failed").curves == ()
 
 
 def test_what_went_wrong_is_listed_first_and_counts_nowhere(damaged: StudyFolder) -> None:

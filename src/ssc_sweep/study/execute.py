@@ -10,7 +10,7 @@ import hashlib
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from ssc_sweep.study.channel import Channel, Silent, Written
 from ssc_sweep.study.job import Job, Outcome, Stack, Status, ended
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start, write_table
 from ssc_sweep.study.trainer import chosen_device, dtype_of, make_trainer
+from ssc_sweep.training.history import History
 from ssc_sweep.training.loop import Trained, subnormals_are_zero, train
 from ssc_sweep.training.measure import Answers
 from ssc_sweep.training.scores import OF_THE_ROWS, Measured, measure, measure_own, of_your_own
@@ -124,27 +125,30 @@ def _attempt(work: Callable[[], T]) -> T | _Failure:
 
 
 def _run(jobs: list[Job], device: str, channel: Channel) -> list[Outcome]:
-    results = _attempt(lambda: _train(jobs, torch.device(device), channel))
+    begun: list[History] = []
+    results = _attempt(lambda: _train(jobs, torch.device(device), channel, begun.append))
     if isinstance(results, _Failure) and len(jobs) > 1:
         return [outcome for job in jobs for outcome in _run([job], device, Silent())]
     if isinstance(results, _Failure):
-        return [_failed(jobs[0], results)]
+        return [_failed(jobs[0], results, begun)]
     return [_write(job, result) for job, result in zip(jobs, results, strict=True)]
 
 
 def _write(job: Job, result: Result) -> Outcome:
     failure = _attempt(lambda: write_run(job, result))
     if isinstance(failure, _Failure):
-        return _failed(job, failure)
+        return _failed(job, failure, ())
     return Outcome(Status(result.metrics["status"]), result.metrics)
 
 
-def _failed(job: Job, failure: _Failure) -> Outcome:
-    write_failure(job, failure.trace)
+def _failed(job: Job, failure: _Failure, begun: Sequence[History]) -> Outcome:
+    for history in begun:
+        history.broken_off()
+    write_failure(job, failure.trace, [row for history in begun for row in history.rows[0]])
     return Outcome(Status.FAILED, {}, failure.error, failure.step)
 
 
-def _train(jobs: list[Job], device: torch.device, channel: Channel) -> list[Result]:
+def _train(jobs: list[Job], device: torch.device, channel: Channel, begun: Callable[[History], None]) -> list[Result]:
     splits = _rows([job.config for job in jobs])
     configs, runs = [job.config for job in jobs], len(jobs)
     rows = assemble(splits, dtype_of(configs[0]), device)
@@ -152,7 +156,7 @@ def _train(jobs: list[Job], device: torch.device, channel: Channel) -> list[Resu
     model = trainer.model
     forecasts = _forecasts(configs, splits)
     start = time.perf_counter()
-    trained = train(model, rows, trainer.make_optimizer, trainer.schedule, channel.after_epoch, channel.go_on)
+    trained = train(model, rows, trainer.make_optimizer, trainer.schedule, channel.after_epoch, channel.go_on, begun)
     seconds = (time.perf_counter() - start) / runs
     about = {
         "model": trainer.name,

@@ -99,10 +99,7 @@ def write_run(job: Job, result: Result) -> None:
     folder = job.folder
     if not (folder.config.exists() and folder.overrides.exists()):  # the folder was removed meanwhile
         write_start(job)
-    _write_csv(
-        folder.history,
-        pd.DataFrame(result.history or [], columns=None if result.history else ["kind", "epoch", "step"]),
-    )
+    _write_history(folder, result.history)
     _write_csv(folder.predictions, predictions_table(result))
     if job.weights:
         write_bytes(folder.model, save(result.state))
@@ -135,12 +132,20 @@ def write_table(study: StudyFolder, runs: Sequence[RunFolder]) -> None:
         study.look()
 
 
-def write_failure(job: Job, trace: str) -> None:
+def _write_history(folder: RunFolder, rows: Sequence[Row]) -> None:
+    _write_csv(folder.history, pd.DataFrame(rows, columns=None if rows else ["kind", "epoch", "step"]))
+
+
+def write_failure(job: Job, trace: str, history: Sequence[Row] = ()) -> None:
     """Write a run that raised, or whose process died: its config and the reason; no metrics, no DONE.
+
+    Args:
+        history: of the steps before the one that raised.
 
     Raises:
         CannotWrite: the folder cannot be written.
     """
     write_start(job)
+    _write_history(job.folder, history)
     write_text(job.folder.log, trace)
     write_text(job.folder.failed, trace)

@@ -68,6 +68,7 @@ class History:
     # Indices of parameters without a gradient in any step so far, by objective.
     unused: dict[str, set[int]] = field(default_factory=dict)
     stopped: int | None = None  # the epoch after which training was stopped early
+    closed: int = 0  # epochs
     _steps: list[_Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -110,7 +111,7 @@ class History:
     def close_epoch(self, epoch: int) -> None:
         """Reduce the steps since the last call to rows. A run's history ends before its first bad step."""
         steps, first = self._steps, self.step - len(self._steps) + 1
-        self._steps = []
+        self._steps, self.closed = [], epoch
         columns = _reduce([step.tensors for step in steps])
         for objective, modules in self.modules.items():
             norms = torch.stack([step.norms[objective] for step in steps]).double().cpu().numpy()
@@ -134,6 +135,14 @@ class History:
                 found = {name: float(values[0, run]) for name, values in after_epoch.items()}
                 row |= found if good == len(steps) else {}
                 self.rows[run].append({"kind": "epoch", "epoch": epoch, "step": first + good - 1, **row})
+
+    def broken_off(self) -> None:
+        """Reduce the steps before the one that raised, as those of an epoch: the rows end there."""
+        if self._steps:
+            self._steps.pop()
+            self.step -= 1
+        if self._steps:
+            self.close_epoch(self.closed + 1)
 
     def solved(self, found: Mapping[str, Tensor]) -> None:
         """Give each run the only row of a solved model, with the model's own probes."""

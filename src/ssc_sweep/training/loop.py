@@ -114,11 +114,13 @@ def train(
     schedule: Schedule,
     after_epoch: Callable[[], None],
     go_on: Callable[[int, list[float | None]], bool] = to_the_end,
+    begun: Callable[[History], None] = lambda _: None,
 ) -> Trained:
     """Train all runs of a stack: a Learner step by step, a Solver in one go.
 
     Args:
         after_epoch: called after every epoch.
+        begun: called with the history of a Learner when its first step begins.
         go_on: called with the epoch and each run's RMSE on the rows measured between epochs (None for a bad run);
             False stops the training there, which the history records.
     """
@@ -131,7 +133,7 @@ def train(
         unused: tuple[str, ...] = ()
     else:
         assert isinstance(model, Learner)
-        history, unused = _learn(model, rows, make_optimizer, schedule, limit, after_epoch, go_on)
+        history, unused = _learn(model, rows, make_optimizer, schedule, limit, after_epoch, go_on, begun)
     predictions = predict(model, rows.val)
     if isinstance(model, Solver):
         history.solved(_probed(model, rows) if schedule.probes else {})
@@ -154,6 +156,7 @@ def _learn(
     limit: float,
     after_epoch: Callable[[], None],
     go_on: Callable[[int, list[float | None]], bool],
+    begun: Callable[[History], None],
 ) -> tuple[History, tuple[str, ...]]:
     """Train batch by batch.
 
@@ -169,6 +172,7 @@ def _learn(
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     modules = {o.name: [names[id(p)].split(".")[0] for p in o.parameters] for o in objectives}
     history = History(model.runs, limit, modules)
+    begun(history)
     optimizers = [
         make_optimizer(o.parameters) if o.lr is None else make_optimizer(o.parameters, lr=[o.lr] * model.runs)
         for o in objectives

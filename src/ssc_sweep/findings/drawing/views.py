@@ -15,7 +15,7 @@ from ssc_sweep.errors import IN_STEP
 from ssc_sweep.findings.drawing.plots import plain, sparkline
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.findings.reading.run_files import RunYamls, Unreadable
-from ssc_sweep.findings.reading.run_folder import LEFT_OUT
+from ssc_sweep.findings.reading.run_folder import LEFT_OUT, read_columns
 from ssc_sweep.probe import Probe
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Status
@@ -23,6 +23,7 @@ from ssc_sweep.study.job import Status
 LOG_LINES, LINE_LENGTH = 8, 240  # of a run's log, shown in its panel
 LONGEST_TRACE = 12_000  # characters; the run's folder has the full one
 NO_TRACE = "The file FAILED is empty."
+FEWEST_EPOCHS = 3  # a curve by epoch that ends sooner shows less than its first steps
 MOST_PANELS = 1000  # a page with more panels takes long to open
 
 # Order of display: what went wrong comes first.
@@ -35,7 +36,7 @@ class Curve:
 
     Attributes:
         points: in a box of 100 x 30, on a log axis if `low` is above 0, else on that of arcsinh.
-        count: of its finite values, one an epoch.
+        count: of its finite values, one an epoch or step.
         low, high: values at the bottom and at the top of the box.
         first, lowest, last: values, as text.
     """
@@ -58,6 +59,7 @@ class RunView:
         href: its folder; "" if it lies in a table.
         unpack: the words after `python -m ssc_sweep.findings` that make a folder of it then.
         panel: whether it has a panel; without one it has no curves, config, differences and log.
+        by: what its curves are by, epoch or step.
         config: every key of its config.yaml with its value as text; None if it is unknown.
     """
 
@@ -75,6 +77,7 @@ class RunView:
     unpack: str
     reason: str
     panel: bool
+    by: str
     curves: tuple[Curve, ...]
     config: Mapping[str, str] | None
     differences: tuple[tuple[str, str, str], ...]
@@ -118,7 +121,7 @@ def _log(run: RunFolder) -> str:
 
 
 def _curves(history: pd.DataFrame, rows: ArrayLike) -> tuple[Curve, ...]:
-    """Return loss, validation RMSE and gradient norm of one run by epoch, from these rows of the history."""
+    """Return loss, validation RMSE and gradient norm of one run, from these rows of the history."""
     curves = []
     for name in history:
         if name != "val_rmse" and not str(name).endswith((".loss", ".gradient_norm")):
@@ -130,6 +133,17 @@ def _curves(history: pd.DataFrame, rows: ArrayLike) -> tuple[Curve, ...]:
             shown = (plain(float(value)) for value in (values[0], low, values[-1]))
             curves.append(Curve(str(name), sparkline(values), len(values), low, high, *shown))
     return tuple(curves)
+
+
+def _curves_left(folder: RunFolder) -> tuple[str, tuple[Curve, ...]]:
+    """Return what a run that failed has left: ("epoch" or, if it failed in its first epochs, "step", curves)."""
+    try:
+        left = read_columns(folder)
+    except Unreadable:
+        return "epoch", ()
+    kinds = np.array(left.kinds)
+    kind = "epoch" if (kinds == "epoch").sum() >= FEWEST_EPOCHS else "step"
+    return kind, _curves(pd.DataFrame(left.columns), np.flatnonzero(kinds == kind))
 
 
 def _config(folder: RunFolder, yamls: RunYamls) -> dict[str, str] | None:
@@ -186,6 +200,9 @@ def view_runs(study: Study) -> list[RunView]:
         shared = set(control.overrides) if control else set()
         changes = [text.lstrip("+") for text in planned.overrides if text not in shared] if planned else []
         failed = run["status"] == Status.FAILED
+        by, curves = "epoch", _curves(by_epoch, rows[arm, seed]) if panel and (arm, seed) in rows else ()
+        if panel and failed:
+            by, curves = _curves_left(folder)
         views.append(
             RunView(
                 number=number,
@@ -202,7 +219,8 @@ def view_runs(study: Study) -> list[RunView]:
                 unpack=shlex.join([str(study.folder.path), f"unpack={run['folder']}"]),
                 reason="" if pd.isna(run["left_out"]) else str(run["left_out"]),
                 panel=panel,
-                curves=_curves(by_epoch, rows[arm, seed]) if panel and (arm, seed) in rows else (),
+                by=by,
+                curves=curves,
                 config=config,
                 differences=differences,
                 differences_note=note,

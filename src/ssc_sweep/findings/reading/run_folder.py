@@ -100,10 +100,8 @@ def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> RunHistory:
     Raises:
         Unreadable: it is missing, cut off, or holds text where numbers belong.
     """
-    table = read_table(folder.history, folder.read)
-    columns = _history_columns(table)
-    # Interned: the same few words are in every row of every run.
-    kinds = tuple(sys.intern(kind) for kind in table.cells[table.names.index("kind")])
+    found = read_columns(folder)
+    kinds, columns = found.kinds, found.columns
     for name in ("epoch", "step"):
         if not (np.isfinite(columns[name]) & (columns[name] == np.rint(columns[name]))).all():
             raise Unreadable("history.csv has rows without an epoch or a step")
@@ -122,7 +120,19 @@ def read_history(folder: RunFolder, metrics: Mapping[str, Any]) -> RunHistory:
         # Single precision rounds outcomes, so an RMSE near 0 is rounding error.
         if not abs(said - metrics["rmse"]) <= 1e-4 * metrics["rmse"] + 1e-6 * metrics.get("mean_predictor_rmse", 0.0):
             raise Unreadable(f"metrics.json has rmse={metrics['rmse']:.6g}, but history.csv ends with {said:.6g}")
-    return RunHistory(kinds, columns)
+    return found
+
+
+def read_columns(folder: RunFolder) -> RunHistory:
+    """Read history.csv, whether or not its run came to an end.
+
+    Raises:
+        Unreadable: it is missing, or holds text where numbers belong.
+    """
+    table = read_table(folder.history, folder.read)
+    columns = _history_columns(table)
+    # Interned: the same few words are in every row of every run.
+    return RunHistory(tuple(sys.intern(kind) for kind in table.cells[table.names.index("kind")]), columns)
 
 
 def check_predictions(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
