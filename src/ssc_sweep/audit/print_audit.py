@@ -39,6 +39,8 @@ def render(audited: Audit, heading: str, width: int) -> RenderableType:
                 Text("in full", style="dim"),
                 *map(indented, long),
             ]
+        if any(one.override.lstrip("'").startswith("dataset.missing") for one in rest):
+            lines.append(Text("to test it first: the same with dataset.codes, and hypothesis=codes", style="dim"))
     if audited.p_fail is not None:
         told = f"forecast: {audited.model} fails with probability {audited.p_fail:.2f}"
         lines += [

@@ -62,9 +62,13 @@ def title(audited: Audit, config: RunConfig) -> str:
     order = "file order" if config.split.order == "file_order" else "shuffled"
     if config.dataset_size.rows is not None:
         order = "rows drawn at random"
+    read, seen = len(audited.columns), int(c["columns"])
+    columns = counted(seen, "column")
+    if read != seen:
+        columns = f"{counted(read, 'covariate')} in {columns}"
     return (
         f"{audited.data.cohort.name}, {order}: {c['rows_train']:,.0f} rows train, "
-        f"{c['rows_validation']:,.0f} validate, {counted(int(c['columns']), 'column')}"
+        f"{c['rows_validation']:,.0f} validate, {columns}"
     )
 
 

@@ -40,6 +40,8 @@ from ssc_sweep.verdicts.rule import Rule
 
 __all__ = ["Judgement", "Matters", "Rule", "Verdict", "Works", "claims_of", "judge_study"]
 
+MANY_SEEDS = 1000  # nobody trains more, so the number does not matter
+
 
 class Verdict(StrEnum):
     """Both answers in a sentence. The values are the sentences in the report."""
@@ -153,7 +155,9 @@ class Judgement:
 
 
 def _about(seeds: int | None, what: str) -> str:
-    return f"{what}: cannot be said" if seeds is None else f"{what}: about {seeds:,}"
+    if seeds is None:
+        return f"{what}: cannot be said"
+    return f"{what}: about {seeds}" if seeds <= MANY_SEEDS else f"{what}: more than {MANY_SEEDS:,}"
 
 
 def claims_of(
