@@ -420,3 +420,19 @@ def test_a_damaged_finished_run_is_named_in_one_line(command: Command) -> None:
     ended = command("-m", *TINY, "seed=0,1")
     assert ended.code == 2
     assert ended.err.count("\n") == 1 and "metrics.json of a finished run cannot be read" in ended.err
+
+
+def test_a_comparison_of_models_names_no_cause(command: Command) -> None:
+    (command.folder / "hypothesis").mkdir()
+    (command.folder / "hypothesis" / "models.yaml").write_text(
+        "letter: M\nclaim: Which is better?\nexpect: nothing\narms: [{model: linear}, {model: mean}]\n"
+    )
+    words = [word for word in REPORTED if not word.startswith("model.")]
+    ended = command("-m", "--config-dir", ".", *words, "hypothesis=models", "seeds=8")
+    assert ended.code == 0, ended.err
+    first = ended.out.splitlines()[0]
+    assert first.startswith("Better than the control: model=linear, model=mean.") and "cause" not in ended.out
+    assert "Model of the control: FlowSSC." in ended.out
+    table = pd.read_csv(command.folder / "outputs/s/verdicts.csv")
+    assert set(table["cause"]) == {"A comparison: each arm has its own answer."}
+    assert "<strong>Better than the control" in (command.folder / "outputs/s/report.html").read_text()
