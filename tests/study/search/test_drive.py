@@ -329,7 +329,7 @@ def test_several_objectives_are_searched_to_the_end(command: Command) -> None:
 def test_unpromising_trials_stop_early_and_are_recorded_as_pruned(command: Command) -> None:
     healthy = ("dataset.rows=200", "dataset.wave_columns=0", "epochs=6", "stats_mode=precomputed")
     words = ("optimizer.lr=tag(log,interval(1e-9,1e-2))", "hydra/sweeper/sampler=random", "hydra.sweeper.n_jobs=1")
-    command(*SMALL, IMPOSSIBLE, "n_trials=20", "hydra.sweeper.sampler.seed=1", *healthy, *words)
+    command(*SMALL, IMPOSSIBLE, "n_trials=15", "hydra.sweeper.sampler.seed=1", *healthy, *words)
     trials = load(command.folder).trials
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
     assert pruned and {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
@@ -337,3 +337,10 @@ def test_unpromising_trials_stop_early_and_are_recorded_as_pruned(command: Comma
         assert trial.user_attrs["rmse"] == [None, None] and max(trial.intermediate_values) < 6
         metrics = read_yaml(Path(trial.user_attrs["folder"]) / "seed=0" / "metrics.json")
         assert metrics["status"] == "pruned" and metrics["rmse"] is None
+    # A worker process asks the command, and gets the same answers.
+    more = ("outputs=apart", "workers=2")
+    command(*SMALL, IMPOSSIBLE, "n_trials=15", "hydra.sweeper.sampler.seed=1", *healthy, *words, *more)
+    apart = load(command.folder, f"sqlite:///{command.folder / 'apart/s/search.db'}").trials
+    assert [(one.state, one.intermediate_values) for one in apart] == [
+        (one.state, one.intermediate_values) for one in trials
+    ]
