@@ -26,6 +26,7 @@ ONE_RUN = {
     "labels=1e-3 labels=@file": ["labels=1e-3 is unknown: allowed is"],
     "labels=[1]": ["labels=[1]: a run takes one labels"],
     "+fault=[null]": ["a run takes one fault"],
+    "optimizer={}": ["optimizer={} changes nothing", "~optimizer.<key>"],
     "experiment=[1]": ["a run takes one experiment"],
     "hydra/launcher=[1]": ["hydra/launcher=[1]: a run takes one hydra/launcher."],
     "split=../../etc": ["../../etc is no choice"],

@@ -431,8 +431,8 @@ def test_a_comparison_of_models_names_no_cause(command: Command) -> None:
     ended = command("-m", "--config-dir", ".", *words, "hypothesis=models", "seeds=8")
     assert ended.code == 0, ended.err
     first = ended.out.splitlines()[0]
-    assert first.startswith("Better than the control: model=linear, model=mean.") and "cause" not in ended.out
+    assert first.startswith("Lower RMSE than the control: model=linear, model=mean.") and "cause" not in ended.out
     assert "Model of the control: FlowSSC." in ended.out
     table = pd.read_csv(command.folder / "outputs/s/verdicts.csv")
     assert set(table["cause"]) == {"A comparison: each arm has its own answer."}
-    assert "<strong>Better than the control" in (command.folder / "outputs/s/report.html").read_text()
+    assert "<strong>Lower RMSE than the control" in (command.folder / "outputs/s/report.html").read_text()

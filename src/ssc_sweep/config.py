@@ -201,12 +201,17 @@ def _list_of_choices() -> re.Pattern[str]:
 
 
 def one_choice_each(overrides: Iterable[str]) -> None:
-    """Check that no override gives a group a list: Hydra would merge the choices, and breaks at one that is no text.
+    """Check that no override gives a group a list, whose choices Hydra would merge; or a key {}, which changes nothing.
 
     Raises:
         UserError: one does.
     """
     for text in overrides:
+        if found := re.fullmatch(r"\+{0,2}([\w.]+)=\{\}", text):
+            raise UserError(
+                f"{text} changes nothing, as a mapping is merged with what is there. Remove a key of it: "
+                f"~{found[1]}.<key>"
+            )
         if found := _list_of_choices().fullmatch(text):
             several = re.sub(r"['\"\s]", "", found[2])
             compare = "" if found[1].startswith("hydra/") else f" To compare several: -m {found[1]}={several}."

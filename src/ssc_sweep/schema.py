@@ -245,7 +245,7 @@ def words(annotation: Any, metadata: Iterable[object] = ()) -> str:
         return words(inner, [*outer, *metadata])
     if get_origin(annotation) in (Union, UnionType):
         parts = [part for part in get_args(annotation) if part is not NoneType]
-        text = " or ".join(dict.fromkeys(words(part, metadata) for part in parts))
+        text = " or ".join(dict.fromkeys(one for part in parts for one in words(part, metadata).split(" or ")))
         return f"{text}, or null" if NoneType in get_args(annotation) else text
     if get_origin(annotation) is Literal:
         return " | ".join(shown(value) for value in get_args(annotation))

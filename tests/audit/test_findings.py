@@ -45,6 +45,13 @@ def test_the_document_states_every_limit() -> None:
     assert limits.ERRORS == 3 and "three standard errors" in page
 
 
+def test_columns_that_validation_rows_lack_are_blamed_first(make_config: MakeConfig) -> None:
+    """Filled from the training rows they do not vary, so they bring rows together instead of apart."""
+    gone = "split.planted=[{rows: validation, columns: [x2, x4], value: null}]"
+    by_kind = found(make_config, "dataset=synthetic", "dataset.wave_columns=0", "dataset.d_x=6", "split=shuffled", gone)
+    assert set(by_kind["domain"].columns[:2]) == {"x2", "x4"}
+
+
 def worse_than_notes(by_kind: dict[str, Finding]) -> set[str]:
     return {kind for kind, one in by_kind.items() if one.severity is not Severity.NOTE}
 

@@ -20,6 +20,9 @@ def test_texts() -> None:
     assert ratio_text(with_ratio(0.21, 0.333, 12.4)) == "0.33 [0.21, 12]"
     assert ratio_text(with_ratio(0.0, 0.5, math.inf)) == "0.50 [?]"
     assert ratio_text(with_ratio(0.5, 2.0, math.inf)) == "2.00 [0.50, ∞]"
+    assert ratio_text(with_ratio(1.0001, 1.24, 1.46)) == "1.24 [>1.00, 1.46]"
+    assert ratio_text(with_ratio(0.9, 0.95, 0.9999)) == "0.95 [0.90, <1.00]"
+    assert ratio_text(with_ratio(0.9999, 1.0, 1.0001)) == "1.00 [1.00, 1.00]"
     assert ratio_text(with_ratio(0.2, 0.3, 0.4, Matters.APART)) == "other rows"
     assert ratio_text(replace(BASE, matters=replace(BASE.matters, n=0))) == "-"
 

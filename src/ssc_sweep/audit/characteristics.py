@@ -67,7 +67,7 @@ class SplitMeasures:
     Attributes:
         characteristics: by name; see `definitions`.
         outcome_leak, treatment_leak: names of the columns that leak them.
-        far: columns that put validation rows far from training rows, the largest contribution first.
+        far: columns that change the distance of validation rows from training rows, the largest contribution first.
     """
 
     characteristics: dict[str, float]
@@ -130,12 +130,14 @@ def measure(data: DataSplit, quick: bool = False) -> SplitMeasures:
     if not quick:
         numbers["domain_auc"], numbers["domain_p"] = distance.domain(*distance.sample(some[0].x, some[1].x, MOST_ROWS))
     names = data.cohort.names
+    # A column that no validation row varies in brings rows together, which also changes their distances.
+    apart = np.abs((far**2).mean(axis=0) - (near**2).mean(axis=0)) if len(far) and len(near) else np.empty(0)
     return SplitMeasures(
         numbers,
         found,
         _named(told, varying, names),
         _named(treated, varying, names),
-        _named(Leak(0.0, tuple(int(j) for j in np.argsort(-(far**2).mean(axis=0)) if len(far))), varying, names),
+        _named(Leak(0.0, tuple(int(j) for j in np.argsort(-apart))), varying, names),
     )
 
 

@@ -178,8 +178,8 @@ def _reach(measured: SplitMeasures) -> Iterator[Found]:
         what = ", ".join(f"{name} {ratio:.3g}x" for name, ratio in farther.items() if ratio > FARTHER) + " as far"
         yield Severity.WARNING, "far", what, measured.far[:MOST_FAR]
     if c.get("domain_p", 1.0) <= APART_P and c["domain_auc"] > APART_AUC:
-        blamed = sorted(columns, key=lambda one: (not one.constant, -abs(one.smd)))[:MOST_FAR]
-        yield Severity.NOTE, "domain", f"told from training rows: AUC {c['domain_auc']:.2f}", _named(blamed)
+        blamed = [*_named([one for one in columns if one.constant]), *measured.far]
+        yield Severity.NOTE, "domain", f"told from training rows: AUC {c['domain_auc']:.2f}", blamed[:MOST_FAR]
 
 
 def _leaks(measured: SplitMeasures) -> Iterator[Found]:

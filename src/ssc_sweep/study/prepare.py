@@ -220,23 +220,19 @@ def _without_codes(configs: Iterable[RunConfig], data: Data) -> list[str]:
 def _changed_code(ended: Iterable[tuple[Job, Outcome]]) -> list[str]:
     """Return a line for each file of the user's code that was written after some of these runs had ended."""
     files: dict[str, Path | None] = {}
-    changed: dict[tuple[Path, bool], int] = {}
+    changed: dict[tuple[Path, bool], None] = {}
     for job, outcome in ended:
         own = [target for target in job.targets if not admission.is_ours(target)]
         files |= {target: admission.file_of(target) for target in own if target not in files}
         for file in {files[target] for target in own}:
             if file is not None and file.stat().st_mtime > job.folder.written():
-                kind = file, outcome.status is Status.FAILED
-                changed[kind] = changed.get(kind, 0) + 1
+                changed[file, outcome.status is Status.FAILED] = None
     then = {
-        True: "failed: retry=failed tries them again.",
-        False: "ended; they stay as they are. If a change alters results, choose another study=<name>, so that all "
+        True: "had failed: retry=failed tries them again.",
+        False: "had ended; they stay as they are. If a change alters results, choose another study=<name>, so that all "
         "runs have the new code.",
     }
-    return [
-        f"{file.name} was written after {count:,} of these runs {then[failed]}"
-        for (file, failed), count in changed.items()
-    ]
+    return [f"{file.name} was written after some of these runs {then[failed]}" for file, failed in changed]
 
 
 def _warnings(

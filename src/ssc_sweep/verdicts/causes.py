@@ -13,7 +13,7 @@ class Cause(StrEnum):
     CAUSE = "The cause: changing it makes it work."
     PART = "A part of the cause: changing it helps, but it still fails."
     AT_LEAST_A_PART = "At least a part of the cause: changing it helps; whether that is enough is open."
-    NOT_ALONE = "Not the cause by itself: changing it is not enough; whether it helps is open."
+    NOT_ALONE = "Not the cause by itself: changing it is not enough; whether it helps is open, or not compared."
     NEITHER = "Not the cause: changing it does not help beyond the margin."
     OPEN = "Open: too few seeds to tell."
     NOTHING_WRONG = "Nothing to explain: the control works."

@@ -26,7 +26,10 @@ def interval_text(seen: Difference) -> str:
         return "-"
     if seen.low == 0 and math.isinf(seen.high):
         return f"{short(seen.ratio)} [?]"
-    return f"{short(seen.ratio)} [{short(seen.low)}, {short(seen.high)}]"
+    # An interval that leaves out 1 by less than it is shown with.
+    low = ">1.00" if seen.low > 1 and short(seen.low) == "1.00" else short(seen.low)
+    high = "<1.00" if seen.high < 1 and short(seen.high) == "1.00" else short(seen.high)
+    return f"{short(seen.ratio)} [{low}, {high}]"
 
 
 def short(value: float) -> str:

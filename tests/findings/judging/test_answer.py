@@ -57,9 +57,11 @@ def test_a_comparison_names_no_cause() -> None:
         return replace(one, arm=replace(one.arm, label=label, folder=label), judgement=judged)
 
     told = [answered("x", Matters.BETTER), answered("y", Matters.OPEN), answered("z", Matters.BETTER)]
-    assert headline(told) == "Better than the control: x, z. Open: y. Nothing works."
+    assert headline(told) == "Lower RMSE than the control: x, z. Open: y. Nothing works."
     assert one.as_expected == "-"
-    assert headline([*told, verdict("b", Cause.NEITHER)]).startswith("B b is not the cause. Better than the control: x")
+    assert headline([*told, verdict("b", Cause.NEITHER)]).startswith(
+        "B b is not the cause. Lower RMSE than the control: x"
+    )
 
 
 def with_control(one: ArmVerdict, **values: object) -> ArmVerdict:
@@ -107,8 +109,8 @@ def test_an_arm_about_the_target_is_told(tmp_path: Path, rmse: float, named: boo
     judged = replace(one.judgement, works=replace(one.judgement.works, n=10))
     lines = near_the_target(study, [replace(one, judgement=judged)])
     assert [("optimizer.lr=1e-4 is within 5%" in line) for line in lines] == [True] * named
-    for settled in (replace(judged.works, n=9), replace(judged.works, n=10, answer=Works.NO)):
-        assert near_the_target(study, [replace(one, judgement=replace(judged, works=settled))]) == []
+    few = replace(judged.works, n=9)
+    assert near_the_target(study, [replace(one, judgement=replace(judged, works=few))]) == []
 
 
 def test_the_model_of_the_control_is_told_among_several(tmp_path: Path) -> None:
@@ -135,7 +137,11 @@ def test_an_arm_on_other_rows_is_set_against_predicting_the_mean() -> None:
     assert "over that" not in one.sentence
     assert one.judgement is not None
     apart = replace(one, judgement=said(one, one.judgement.verdict, Matters.APART))
-    assert apart.sentence.endswith(" Median RMSE over that of predicting the mean: 0.75, of the control 4.00.")
+    told = " Median RMSE over that of predicting the mean: 0.75, of the control 4.00."
+    assert apart.sentence.endswith(f"{told} Factors compare it by that: docs/HYPOTHESES.md.")
+    assert apart.judgement is not None
+    works = replace(apart.judgement, works=replace(apart.judgement.works, answer=Works.YES))
+    assert replace(apart, judgement=works, median_mean=8.0).sentence.endswith(told)
     assert "over that" not in replace(apart, median=math.nan).sentence
 
 
@@ -294,6 +300,16 @@ def test_the_change_to_test_on_top_of_is_that_of_a_named_cause() -> None:
 def said(like: ArmVerdict, sentence: Verdict, matters: Matters) -> Judgement:
     assert like.judgement is not None
     return replace(like.judgement, verdict=sentence, matters=replace(like.judgement.matters, answer=matters))
+
+
+def test_what_works_says_what_is_known_of_the_control() -> None:
+    one = verdict("lr", Cause.NEITHER, Works.YES)
+    assert headline([with_control(one, answer=Works.OPEN)]).endswith(
+        "What works: lr=1. Whether the control works is open."
+    )
+    assert headline([with_control(one, answer=Works.NO)]).endswith("What works: lr=1.")
+    compared = replace(one, cause=Cause.COMPARED, expect="nothing")
+    assert headline([with_control(compared, answer=Works.YES)]).endswith("What works: control, lr=1.")
 
 
 def test_arms_of_several_changes_are_told_apart() -> None:

@@ -1,5 +1,6 @@
 """What is said and drawn of a study with factors, from a folder written by hand; two studies from command to report."""
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -84,6 +85,20 @@ def test_an_interaction_without_a_target_is_over_predicting_the_mean(tmp_path: P
         diverge(study, "order=shuffled,batch=b64", seed)
     together = factorials_of(collect(study))[0].sentences[-1]
     assert "unknown (diverged) with both" in together and "nan" not in together
+
+
+def test_a_level_whose_results_are_the_same_changes_nothing(tmp_path: Path) -> None:
+    study = make(tmp_path / "s")
+    for seed in range(SEEDS):
+        for order in ("", "order=shuffled,"):
+            one = study.run(f"both/{order.rstrip(',')}" if order else "control", seed)
+            other = study.run(f"both/{order}batch=b32", seed)
+            metrics = json.loads(one.metrics.read_text())
+            config = other.config.read_text()
+            finish(other, metrics["rmse"])
+            other.config.write_text(config)
+    (found,) = factorials_of(collect(study))
+    assert "b32 changes nothing: the results are the same to the last digit" in found.sentences[1]
 
 
 def test_cell_means_by_hand(tmp_path: Path) -> None:
@@ -193,7 +208,7 @@ def test_from_the_command_to_the_report(command: Command) -> None:
     words = declare(command)
     ended = command(*words, "seeds=2")
     assert ended.code == 0, ended.err
-    assert len(command.done()) == 8 and "lr=1e-4 x batch=15" in ended.out and "lr: 1e-4 is open" in ended.out
+    assert len(command.done()) == 8 and "lr=1e-4 x batch=15" in ended.out and "lr: 1e-4 changes nothing" in ended.out
     study = command.folder / "outputs" / "s"
     said = yaml.safe_load((study / "study.yaml").read_text())
     assert list(said["hypotheses"]["both"]["factors"]["lr"]) == ["5e-4", "1e-4"]

@@ -129,7 +129,7 @@ def failed_beside(study: Study) -> list[str]:
 
 
 def near_the_target(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
-    """Return a line that names the arms whose runs lie about the target, so that it is open whether they work."""
+    """Return a line that names the arms whose runs lie about the target: with another one the answer may change."""
     if study.rule is None:
         return []
     shares = {v.arm.folder: v.judgement.works for v in verdicts if v.judgement}
@@ -137,14 +137,14 @@ def near_the_target(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     named = []
     for arm, share in shares.items():
         median = float(scaled_rmse_of(study, arm).median())
-        if share.answer is Works.OPEN and share.n >= FEWEST_ABOUT and abs(median / study.rule.threshold - 1) < ABOUT:
+        if share.n >= FEWEST_ABOUT and abs(median / study.rule.threshold - 1) < ABOUT:
             named.append(study.plan.labels[arm])
     if not named:
         return []
     return [
         f"Whether it works hangs on the target: the median RMSE of {_listed(named, 'and')} is within {ABOUT:.0%} of "
-        "it. With another target (rule.beats_mean or target=<RMSE>) take fresh seeds: first_seed=1000 and another "
-        "study=<name>."
+        "it. With another target (rule.beats_mean or target=<RMSE>) take seeds that were not looked at: another "
+        "first_seed and study=<name>."
     ]
 
 
@@ -273,9 +273,9 @@ def _compared(verdicts: Sequence[ArmVerdict]) -> str:
     """Say of the arms of comparisons which are better than the control, and which are not."""
     parts = []
     for answer, title in (
-        (Matters.BETTER, "Better than the control"),
-        (Matters.WORSE, "Worse"),
-        (Matters.SAME, "No difference beyond the margin"),
+        (Matters.BETTER, "Lower RMSE than the control"),
+        (Matters.WORSE, "Higher RMSE"),
+        (Matters.SAME, "RMSE no different beyond the margin"),
         (Matters.OPEN, "Open"),
         (Matters.APART, "On other rows, not compared"),
     ):
@@ -343,8 +343,13 @@ def _working(verdicts: Sequence[ArmVerdict]) -> str:
     if not verdicts:
         return ""
     works = [v.arm.label for v in verdicts if v.judgement and v.judgement.works.answer is Works.YES]
+    controls = {v.control_label: v.judgement.control.answer for v in verdicts if v.judgement}
     if works:
-        return f"What works: {_listed(works)}."
+        compared = any(v.cause is Cause.COMPARED for v in verdicts)
+        too = [label for label, answer in controls.items() if compared and answer is Works.YES]
+        unsure = [label for label, answer in controls.items() if answer is Works.OPEN]
+        more = f" Whether the {_listed(unsure, 'or')} works is open." if unsure else ""
+        return f"What works: {_listed([*too, *works])}.{more}"
     # An arm that was not judged, because its runs crashed, may work.
     maybe = [
         v.arm.label

@@ -73,7 +73,9 @@ class ArmVerdict:
         apart = self.judgement is not None and self.judgement.matters.answer is Matters.APART
         if not apart or not math.isfinite(mine) or not math.isfinite(control):
             return ""
-        return f" Median RMSE over that of predicting the mean: {short(mine)}, of the control {short(control)}."
+        told = f" Median RMSE over that of predicting the mean: {short(mine)}, of the control {short(control)}."
+        works = self.judgement is not None and self.judgement.works.answer is Works.YES
+        return told if works else f"{told} Factors compare it by that: docs/HYPOTHESES.md."
 
     @property
     def as_expected(self) -> str:

@@ -16,7 +16,7 @@ from ssc_sweep.verdicts.evidence import Difference, Matters
 from ssc_sweep.verdicts.shown import forest_of, interval_text, short
 
 TITLE = "lower | higher".center(23)
-ACROSS_ROWS = "over that of predicting the mean, for its runs have other validation rows"
+ACROSS_ROWS = "over that of predicting the mean, as its validation rows are others"
 ALONE = "Each level against the first of its factor, averaged over the other factors"
 OVER_THE_MEAN = "times that of predicting the mean"
 TOGETHER = "Two together, over what their effects, multiplied, would give"
@@ -71,7 +71,9 @@ def _main_effect(one: JudgedContrast) -> str:
     """Return for example "shuffled divides RMSE by 6.30 [4.10, 9.80]"."""
     ((_, level),) = one.contrast.changes
     seen = one.seen
-    over = (f" {ACROSS_ROWS}" if one.relative else "") + _decided_by_diverged(seen)
+    over = (f" ({ACROSS_ROWS})" if one.relative else "") + _decided_by_diverged(seen)
+    if seen.identical:
+        return f"{level} changes nothing: the results are the same to the last digit"
     if seen.answer is Matters.BETTER:
         return f"{level} divides RMSE by {short(_inverse(seen.ratio))} [{_inverted(seen)}]{over}"
     if seen.answer is Matters.WORSE:
