@@ -27,6 +27,7 @@ ONE_RUN = {
     "labels=[1]": ["labels=[1]: a run takes one labels"],
     "+fault=[null]": ["a run takes one fault"],
     "optimizer={}": ["optimizer={} changes nothing", "~optimizer.<key>"],
+    "dataset.missing={}": ["dataset.missing={} changes nothing", "~dataset.missing.<key>"],
     "experiment=[1]": ["a run takes one experiment"],
     "hydra/launcher=[1]": ["hydra/launcher=[1]: a run takes one hydra/launcher."],
     "split=../../etc": ["../../etc is no choice"],

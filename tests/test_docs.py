@@ -170,6 +170,8 @@ def test_a_single_run_that_fails_names_its_folder_and_its_step(mine: Command) ->
     left = pd.read_csv(mine.folder / "outputs/s/late/seed=0/history.csv")
     assert left[["kind", "epoch", "step"]].to_numpy().tolist() == [["step", 1, 1], ["epoch", 1, 1]]
     assert left.filter(like=".loss").notna().all().all()
+    again = mine(*words)
+    assert again.code == 1 and "outputs/s/late/seed=0 in step 2: RuntimeError" in again.err
 
 
 def test_a_yaml_cannot_admit(mine: Command) -> None:

@@ -207,7 +207,7 @@ def one_choice_each(overrides: Iterable[str]) -> None:
         UserError: one does.
     """
     for text in overrides:
-        if found := re.fullmatch(r"\+{0,2}([\w.]+)=\{\}", text):
+        if found := re.fullmatch(r"([\w.]+)=\{\s*\}", text):
             raise UserError(
                 f"{text} changes nothing, as a mapping is merged with what is there. Remove a key of it: "
                 f"~{found[1]}.<key>"

@@ -1,5 +1,7 @@
 """What ends a command with one line: invalid input (exit code 2) and failures (1)."""
 
+import re
+
 _name = ""  # of this command's study, if it was given one because it had none
 
 
@@ -24,10 +26,10 @@ def go_on() -> str:
 IN_STEP = "raised in step "
 
 
-def step_in(error: BaseException) -> int | None:
-    """Return the step in which an error was raised, by its note; None: outside of one."""
-    notes = (str(note) for note in vars(error).get("__notes__", []))
-    return next((int(note.removeprefix(IN_STEP)) for note in notes if note.startswith(IN_STEP)), None)
+def step_in(trace: str) -> int | None:
+    """Return the step in which a run raised, by its traceback or a note of its exception; None: outside of one."""
+    found = re.search(rf"^{IN_STEP}(\d+)$", trace, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def message(error: BaseException) -> str:

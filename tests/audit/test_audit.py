@@ -98,6 +98,17 @@ def test_audits_of_different_rows_have_pages_of_their_own(command: Command) -> N
     }  # fmt: skip
 
 
+def test_two_names_of_one_file_have_pages_of_their_own(command: Command) -> None:
+    (command.folder / "mine/dataset").mkdir(parents=True)
+    pd.DataFrame({"t": [0, 1] * 20, "y": range(40), "a": [1, 2, 3, 5] * 10}).to_csv(command.folder / "clinic.csv")
+    for name in ("clinic", "other"):
+        text = "defaults: [csv, _self_]\npath: clinic.csv\ntreatment: t\noutcome: y\n"
+        (command.folder / f"mine/dataset/{name}.yaml").write_text(text)
+        assert command("--config-dir", "mine", f"dataset={name}").code == 0
+    folders = {path.parent.name for path in command.folder.rglob("audit.html")}
+    assert folders == {"clinic-file_order", "clinic-file_order,dataset=other"}
+
+
 def test_the_audit_of_the_first_study_is_as_shown(command: Command) -> None:
     page = ROOT / "docs" / "FIRST_STUDY.md"
     for name, text in files(page).items():

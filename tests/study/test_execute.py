@@ -27,6 +27,7 @@ from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Job, Outcome, Stack, Status, make_job
 from ssc_sweep.study.prepare import prepare
 from ssc_sweep.study.workers import Lost, Sent, ThisProcess
+from ssc_sweep.training.history import History
 from ssc_sweep.training.scores import NAMES, RESERVED
 from tests.command import execute
 
@@ -318,3 +319,18 @@ print(sorted({{"sympy", "scipy.stats"}} & set(sys.modules)))
 """
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ended.stdout.endswith("\n[]\n")
+
+
+def test_a_history_that_cannot_be_read_any_more_does_no_further_harm(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an error of a GPU, when every further call fails."""
+
+    def lost(*_: object) -> None:
+        raise RuntimeError("device lost")
+
+    monkeypatch.setattr("ssc_sweep.training.loop.descend", lost)
+    monkeypatch.setattr(History, "broken_off", lost)
+    first, second = run_stack(Stack((job("seed=0"), job("seed=1"))))
+    assert first == second and (first.status, first.step) == (Status.FAILED, 1)
+    assert str(first.error).startswith("RuntimeError: device lost")

@@ -51,9 +51,10 @@ def test_what_stays_open_is_told_apart_from_what_gets_more_seeds() -> None:
     lost, judged = replace(JUDGED, hopeless=True), {comparison(arm): JUDGED for arm in ARMS[:4]}
     some = judged | {comparison(ARMS[0]): lost}
     assert in_a_line(Progress(9, judged, (), 12.0)) == "9 seeds, 12 s: every arm answered"
-    assert in_a_line(Progress(9, some, (), 12.0)) == "9 seeds, 12 s: 1 of 4 stay open, out of reach of max_seeds"
+    assert in_a_line(Progress(9, {}, (), 12.0)) == "9 seeds, 12 s: "
+    assert in_a_line(Progress(9, some, (), 12.0)) == "9 seeds, 12 s: 1 of 4 arms cannot be settled within max_seeds"
     assert in_a_line(Progress(9, some, ("lr/1", "lr/2"), 12.0)) == (
-        "9 seeds, 12 s: 2 of 4 arms open, 1 of 4 stay open, out of reach of max_seeds"
+        "9 seeds, 12 s: 2 of 4 arms open, 1 more cannot be settled within max_seeds"
     )
 
 

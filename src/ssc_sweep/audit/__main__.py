@@ -93,7 +93,7 @@ def _place(outputs: str, config: RunConfig, chosen: str, path: object) -> Path:
     safe = re.sub(r"[^\w.-]+", "_", file.stem or chosen).strip(".")[:100] or "data"
     rows = config.dataset_size.rows
     which = config.split.order if rows is None else f"{rows}_rows"
-    said = {f"dataset={chosen}", f"dataset.path={file.name}"}
+    said = {f"dataset.path={file.name}", "dataset=csv", f"dataset={safe}"}
     said |= {f"split={which}"} if rows is None else {f"dataset_size=n{rows}"}
     overrides = [word for word in sys.argv[1:] if ("=" in word and word[0] != "-") or word[0] == "~"]
     more = [

@@ -130,7 +130,7 @@ def measure(data: DataSplit, quick: bool = False) -> SplitMeasures:
     if not quick:
         numbers["domain_auc"], numbers["domain_p"] = distance.domain(*distance.sample(some[0].x, some[1].x, MOST_ROWS))
     names = data.cohort.names
-    # A column that no validation row varies in brings rows together, which also changes their distances.
+    # A column that is constant in validation brings rows together, which changes their distances too.
     apart = np.abs((far**2).mean(axis=0) - (near**2).mean(axis=0)) if len(far) and len(near) else np.empty(0)
     return SplitMeasures(
         numbers,

@@ -178,7 +178,7 @@ def _reach(measured: SplitMeasures) -> Iterator[Found]:
         what = ", ".join(f"{name} {ratio:.3g}x" for name, ratio in farther.items() if ratio > FARTHER) + " as far"
         yield Severity.WARNING, "far", what, measured.far[:MOST_FAR]
     if c.get("domain_p", 1.0) <= APART_P and c["domain_auc"] > APART_AUC:
-        blamed = [*_named([one for one in columns if one.constant]), *measured.far]
+        blamed = list(dict.fromkeys([*_named([one for one in columns if one.constant]), *measured.far]))
         yield Severity.NOTE, "domain", f"told from training rows: AUC {c['domain_auc']:.2f}", blamed[:MOST_FAR]
 
 

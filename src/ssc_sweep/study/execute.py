@@ -29,7 +29,7 @@ from ssc_sweep.study.channel import Channel, Silent, Written
 from ssc_sweep.study.job import Job, Outcome, Stack, Status, ended
 from ssc_sweep.study.record import Result, write_failure, write_run, write_start, write_table
 from ssc_sweep.study.trainer import chosen_device, dtype_of, make_trainer
-from ssc_sweep.training.history import History
+from ssc_sweep.training.history import History, Row
 from ssc_sweep.training.loop import Trained, subnormals_are_zero, train
 from ssc_sweep.training.measure import Answers
 from ssc_sweep.training.scores import OF_THE_ROWS, Measured, measure, measure_own, of_your_own
@@ -121,30 +121,36 @@ def _attempt(work: Callable[[], T]) -> T | _Failure:
         trace, reason = traceback.format_exc(), type_and_message(error) + place_in(error)
         # The last line of FAILED says what went wrong, also where the message has several lines, or notes follow it.
         trace = trace if trace.rstrip().endswith(reason) else f"{trace}\n{reason}\n"
-        return _Failure(reason, trace, step_in(error))
+        return _Failure(reason, trace, step_in(trace))
 
 
 def _run(jobs: list[Job], device: str, channel: Channel) -> list[Outcome]:
     begun: list[History] = []
     results = _attempt(lambda: _train(jobs, torch.device(device), channel, begun.append))
     if isinstance(results, _Failure) and len(jobs) > 1:
+        begun.clear()  # frees its tensors
         return [outcome for job in jobs for outcome in _run([job], device, Silent())]
     if isinstance(results, _Failure):
-        return [_failed(jobs[0], results, begun)]
+        return [_failed(jobs[0], results, _left(begun))]
     return [_write(job, result) for job, result in zip(jobs, results, strict=True)]
+
+
+def _left(begun: Sequence[History]) -> list[Row]:
+    """Return the history of a run until it raised, as far as it can still be read: a device may be lost."""
+    for history in begun:
+        _attempt(history.broken_off)
+    return [row for history in begun for row in history.rows[0]]
 
 
 def _write(job: Job, result: Result) -> Outcome:
     failure = _attempt(lambda: write_run(job, result))
     if isinstance(failure, _Failure):
-        return _failed(job, failure, ())
+        return _failed(job, failure, result.history)
     return Outcome(Status(result.metrics["status"]), result.metrics)
 
 
-def _failed(job: Job, failure: _Failure, begun: Sequence[History]) -> Outcome:
-    for history in begun:
-        history.broken_off()
-    write_failure(job, failure.trace, [row for history in begun for row in history.rows[0]])
+def _failed(job: Job, failure: _Failure, history: Sequence[Row]) -> Outcome:
+    write_failure(job, failure.trace, history)
     return Outcome(Status.FAILED, {}, failure.error, failure.step)
 
 

@@ -290,9 +290,13 @@ class RunFolder:
                     f"{self.kept_in} and start again."
                 ) from error
 
+    def read_trace(self) -> str:
+        """Return FAILED: the traceback."""
+        return self.read(self.failed).decode("utf-8", errors="replace").strip()
+
     def read_failure(self) -> str:
         """Return the last line of FAILED: what the run raised."""
-        lines = self.read(self.failed).decode("utf-8", errors="replace").strip().splitlines()
+        lines = self.read_trace().splitlines()
         return lines[-1] if lines else "no message"
 
     def read_metrics(self) -> dict[str, Any]:

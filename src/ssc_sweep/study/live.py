@@ -41,13 +41,15 @@ def live_table(arms: Sequence[Arm], max_seeds: int) -> Iterator[Callable[[Progre
 def in_a_line(progress: Progress) -> str:
     """Return where the study stands, in one line."""
     hopeless, n = sum(one.hopeless for one in progress.judged.values()), len(progress.judged)
-    left = f"{len(progress.open)} of {n} arms open" if progress.open else "" if hopeless else "every arm answered"
+    left = [f"{len(progress.open)} of {n} arms open"] if progress.open else []
     if hopeless:
-        left += f"{', ' if left else ''}{hopeless} of {n} stay open, out of reach of max_seeds"
+        left.append(f"{hopeless}{' more' if left else f' of {n} arms'} cannot be settled within max_seeds")
+    if n and not left:
+        left.append("every arm answered")
     if progress.contrasts:
         unsettled = sum(not one.settled and not one.hopeless for one in progress.contrasts)
-        left += f", {unsettled} of {len(progress.contrasts)} contrasts open"
-    return f"{counted(progress.seeds, 'seed')}, {progress.seconds:.0f} s: {left}"
+        left.append(f"{unsettled} of {len(progress.contrasts)} contrasts open")
+    return f"{counted(progress.seeds, 'seed')}, {progress.seconds:.0f} s: {', '.join(left)}"
 
 
 def for_a_log(arms: Sequence[Arm], progress: Progress) -> str:

@@ -68,7 +68,7 @@ def test_one_sentence_a_factor_and_one_an_interaction(tmp_path: Path) -> None:
     assert "b64 multiplies RMSE by 3.4" in batch
     # Of each cell by itself, so within 1% of the table above.
     cells = re.fullmatch(
-        r"order=shuffled x batch=b64: RMSE, kg, is (\S+) with neither, (\S+) with order=shuffled, (\S+) with "
+        r"order=shuffled x batch=b64: RMSE in kg is (\S+) with neither, (\S+) with order=shuffled, (\S+) with "
         r"batch=b64, (\S+) with both\. With both that is 3\.0.*",
         together,
     )
@@ -80,7 +80,7 @@ def test_one_sentence_a_factor_and_one_an_interaction(tmp_path: Path) -> None:
 def test_an_interaction_without_a_target_is_over_predicting_the_mean(tmp_path: Path) -> None:
     study = make(tmp_path / "s", rule=Rule(target=None))  # the mean has 8 kg
     together = factorials_of(collect(study))[0].sentences[-1]
-    assert re.search(r"RMSE, times that of predicting the mean, is [45]\.\d+ with neither, 1\.2\d with order", together)
+    assert re.search(r"RMSE over that of predicting the mean is [45]\.\d+ with neither, 1\.2\d with order", together)
     for seed in range(SEEDS):
         diverge(study, "order=shuffled,batch=b64", seed)
     together = factorials_of(collect(study))[0].sentences[-1]

@@ -281,7 +281,7 @@ def test_which_models_work_and_which_factors_move_the_result() -> None:
         )
     )
     assert found.answer == (
-        "The median run works of Net. What moves the result: model.stats=batch put into Net (RMSE times 3.00); "
+        "Models whose median run works: Net. What moves the result: model.stats=batch put into Net (RMSE times 3.00); "
         "stats=all given to Flow (RMSE times 0.50). Without a certain effect: noise=1 given to Flow."
     )
     assert "control: Flow, median RMSE 40.50 over 6 runs, 0 diverged." in found.evidence
@@ -304,14 +304,14 @@ def test_a_model_that_loses_half_of_its_runs_does_not_work() -> None:
     found = what_do_working_models_do(
         compared(control=("Flow", BAD, ()), other=("Net", [5.0, nan, nan, nan, 5.0, 5.0], ("model=net",)))
     )
-    assert found.answer.startswith("Of no model the median run works. No arm gives a factor")
+    assert found.answer.startswith("No model's median run works. No arm gives a factor")
     assert "other: Net, median RMSE inf over 6 runs, 3 diverged." in found.evidence
 
 
 def test_without_a_target_a_model_works_that_beats_the_mean() -> None:
     made = compared(control=("Flow", [7.5] * 6, ()), other=("Net", GOOD, ("model=net",)))  # the mean has 8
     made = replace(made, plan=replace(made.plan, rule=Rule(target=None)))
-    assert what_do_working_models_do(made).answer.startswith("The median run works of Net.")
+    assert what_do_working_models_do(made).answer.startswith("Models whose median run works: Net.")
 
 
 def test_all_five_are_answered() -> None:

@@ -1,6 +1,5 @@
 """A study's runs as the report shows them: curves, differences from the control, log, traceback."""
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ssc_sweep.errors import IN_STEP
+from ssc_sweep.errors import step_in
 from ssc_sweep.findings.drawing.plots import plain, sparkline
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.findings.reading.run_files import RunYamls, Unreadable
@@ -98,8 +97,8 @@ class RunView:
     @property
     def step(self) -> str:
         """Return the step in which the run failed; "" if it did not, or outside of one."""
-        found = re.search(rf"^{IN_STEP}(\d+)", self.trace, re.MULTILINE)
-        return found[1] if found else ""
+        step = step_in(self.trace)
+        return "" if step is None else str(step)
 
 
 def titled(probe: Probe) -> str:
@@ -142,7 +141,8 @@ def _curves_left(folder: RunFolder) -> tuple[str, tuple[Curve, ...]]:
     except Unreadable:
         return "epoch", ()
     kinds = np.array(left.kinds)
-    kind = "epoch" if (kinds == "epoch").sum() >= FEWEST_EPOCHS else "step"
+    steps = (kinds == "step").any() and (kinds == "epoch").sum() < FEWEST_EPOCHS
+    kind = "step" if steps else "epoch"
     return kind, _curves(pd.DataFrame(left.columns), np.flatnonzero(kinds == kind))
 
 

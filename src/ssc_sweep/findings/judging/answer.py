@@ -1,5 +1,6 @@
 """The answer of a study in a sentence or two, shown first on the terminal and in the report."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -285,17 +286,26 @@ def _compared(verdicts: Sequence[ArmVerdict]) -> str:
 
 
 def causes_that_may_be_one(verdicts: Sequence[ArmVerdict]) -> list[str]:
-    """Return a line for each control that several changes make work, each by itself."""
+    """Return a line for each control that several changes of different keys make work, each by itself."""
     lines = []
     found = conclusions_of(verdicts)
     for control in dict.fromkeys(one.control for one in found):
-        causes = [one.name for one in found if one.control == control and one.cause is Cause.CAUSE]
-        if len(causes) > 1:
+        here = [one for one in found if one.control == control and one.cause is Cause.CAUSE]
+        causes = [v for v in verdicts if v.arm.control == control and v.cause is Cause.CAUSE]
+        keys = [_keys([v for v in causes if v.arm.hypothesis == name]) for name in {v.arm.hypothesis for v in causes}]
+        if len(here) > 1 and len(set().union(*keys)) == sum(map(len, keys)):
+            which = "both are" if len(here) == 2 else "all are"
             lines.append(
-                f"Each makes it work by itself: {_listed(causes, 'and')}. So it takes them together to fail, and they "
-                "may be one cause. Crossed as factors they show what one adds to the other."
+                f"Each makes it work by itself: {_listed([one.name for one in here], 'and')}. So it fails only where "
+                f"{which} as in the control, and they may be one cause. Crossed as factors they show what one adds to "
+                "the other."
             )
     return lines
+
+
+def _keys(verdicts: Sequence[ArmVerdict]) -> set[str]:
+    """Return the keys that these arms change."""
+    return {word.partition("=")[0] for v in verdicts for word in shlex.split(v.change)}
 
 
 def cleared_beside_a_cause(verdicts: Sequence[ArmVerdict]) -> list[str]:
@@ -317,8 +327,8 @@ def cleared_beside_a_cause(verdicts: Sequence[ArmVerdict]) -> list[str]:
 def _in_words(verdicts: Sequence[ArmVerdict], control: str) -> str:
     """Say how to make the change of a named cause part of the control; "" where that may contradict the study.
 
-    It is that of an arm that makes it work, if there is one, on the same rows, if there is one, with the fewest words.
-    A study with several points, or factors, may set the same keys.
+    The change is that of an arm that makes it work, if there is one, on the same rows, if there is one, with the fewest
+    words. A study with several points, or factors, may set the same keys, and so may a suspect that was cleared.
     """
     if len({v.arm.control for v in verdicts}) > 1 or any(v.arm.levels for v in verdicts):
         return ""
@@ -329,6 +339,9 @@ def _in_words(verdicts: Sequence[ArmVerdict], control: str) -> str:
         if v.judgement.verdict is Verdict.MAKES_IT_WORK or v.judgement.matters.answer is Matters.BETTER
     ]
     *_, change = min(helping, key=lambda one: (*one[:2], one[2].count(" ")))
+    cleared = _keys([v for v in verdicts if v.cause in (Cause.NEITHER, Cause.NOT_ALONE)])
+    if cleared & {word.partition("=")[0] for word in shlex.split(change)}:
+        return ""
     return f": add {change} and another study=<name> to the command"
 
 

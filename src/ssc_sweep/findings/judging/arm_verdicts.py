@@ -99,11 +99,10 @@ class ArmVerdict:
 
 
 def _within_the_margin(seen: Difference) -> str:
-    """Say that a difference within the margin is there all the same; "" if the interval holds 1, as it is shown."""
-    low, high = round(seen.low, 2), round(seen.high, 2)
-    if seen.answer is not Matters.SAME or low <= 1 <= high:
+    """Say that a difference within the margin is there all the same; "" if the interval holds 1."""
+    if seen.answer is not Matters.SAME or seen.low <= 1 <= seen.high:
         return ""
-    return f" Within it RMSE is {'lower' if high < 1 else 'higher'}."
+    return f" Within it RMSE is {'lower' if seen.high < 1 else 'higher'}."
 
 
 def rmse_of(study: Study, arm: str) -> pd.Series:

@@ -16,7 +16,7 @@ from ssc_sweep.verdicts.evidence import Difference, Matters
 from ssc_sweep.verdicts.shown import forest_of, interval_text, short
 
 TITLE = "lower | higher".center(23)
-ACROSS_ROWS = "over that of predicting the mean, as its validation rows are others"
+ACROSS_ROWS = "over that of predicting the mean, as validation rows differ"
 ALONE = "Each level against the first of its factor, averaged over the other factors"
 OVER_THE_MEAN = "times that of predicting the mean"
 TOGETHER = "Two together, over what their effects, multiplied, would give"
@@ -94,9 +94,11 @@ def _interaction(one: JudgedContrast, factorial: Factorial) -> str:
     places = {"neither": neither, **alone, "both": both}
     means = ", ".join(f"{_mean(factorial, levels)} with {name}" for name, levels in places.items())
     times = interval_text(one.seen) + _decided_by_diverged(one.seen)
+    over = factorial.unit == OVER_THE_MEAN
+    in_what = "over that of predicting the mean" if over else f"in {factorial.unit}"
     return (
-        f"{one.contrast.name}{factorial.at}: RMSE, {factorial.unit}, is {means}. With both that is {times} times what "
-        "the two effects, multiplied, would give."
+        f"{one.contrast.name}{factorial.at}: RMSE {in_what} is {means}. With both that is {times} times what the two "
+        "effects, multiplied, would give."
     )
 
 

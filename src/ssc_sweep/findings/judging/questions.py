@@ -109,7 +109,7 @@ def what_do_working_models_do(study: Study) -> Answer:
         factors.setdefault(what, []).append(seen)
         where = f" ({at})" if at else ""
         evidence.append(f"{what}{where}: RMSE times {interval_text(seen)}, {seen.n} pairs.")
-    text = f"The median run works of {'; '.join(working)}." if working else "Of no model the median run works."
+    text = f"Models whose median run works: {'; '.join(working)}." if working else "No model's median run works."
     moved = {what: found for what, found in factors.items() if any(_sure(seen) for seen in found)}
     ranked = sorted(moved.items(), key=lambda item: -max(abs(seen.log_mean) for seen in item[1]))
     if ranked:
