@@ -65,7 +65,7 @@ def title(audited: Audit, config: RunConfig) -> str:
     read, seen = len(audited.columns), int(c["columns"])
     columns = counted(seen, "column")
     if read != seen:
-        columns = f"{counted(read, 'covariate')} in {columns}"
+        columns = f"{counted(read, 'covariate')}, {columns} with indicators"
     return (
         f"{audited.data.cohort.name}, {order}: {c['rows_train']:,.0f} rows train, "
         f"{c['rows_validation']:,.0f} validate, {columns}"
