@@ -26,6 +26,12 @@ def go_on() -> str:
 IN_STEP = "raised in step "
 
 
+def reason_in(trace: str) -> str:
+    """Return the last line of a traceback: what a run raised."""
+    lines = trace.splitlines()
+    return lines[-1] if lines else "no message"
+
+
 def step_in(trace: str) -> int | None:
     """Return the step in which a run raised, by its traceback or a note of its exception; None: outside of one."""
     found = re.search(rf"^{IN_STEP}(\d+)$", trace, re.MULTILINE)

@@ -3,9 +3,11 @@
 import os
 import sys
 import textwrap
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TextIO
 
+MOST_NAMED = 5  # of a list of names
 NARROW = 80  # a terminal that does not tell its width
 
 
@@ -35,6 +37,22 @@ def counted(n: int, word: str) -> str:
     ('1 run', '1,200 runs')
     """
     return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def listed(names: Iterable[str], last: str = "", most: int = MOST_NAMED) -> str:
+    """List names, each once: the first `most` and how many more there are, or all with the word `last` before the last.
+
+    >>> listed(["a", "b", "c"], "and"), listed(["a", "b", "c"], most=2)
+    ('a, b and c', 'a, b and 1 more')
+    """
+    unique = list(dict.fromkeys(names))
+    between = "; " if any(", " in name for name in unique) else ", "  # an arm of several changes has commas of its own
+    if len(unique) > most:
+        return between.join(unique[:most]) + f" and {len(unique) - most} more"
+    if last and len(unique) > 1:
+        before = "; " if between == "; " else " "
+        return f"{between.join(unique[:-1])}{before}{last} {unique[-1]}"
+    return between.join(unique)
 
 
 def tell(line: str, stream: TextIO | None = None) -> None:

@@ -9,23 +9,22 @@ from rich.markup import escape
 from rich.text import Text
 
 from ssc_sweep.findings.judging.answer import (
-    conclusions_of,
     headline,
     on_causes,
-    remarks,
+    on_hypotheses,
     score_lines,
     score_of,
 )
 from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, rmse_of, scaled_rmse_of, unit_of
 from ssc_sweep.findings.judging.comparison import Cell, effects, finite, published, score_table
 from ssc_sweep.findings.judging.factors import contrast_table, factorials_of
+from ssc_sweep.findings.judging.remarks import remarks
 from ssc_sweep.findings.reading.collect import Study
 from ssc_sweep.lines import counted
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.study.job import Status
 from ssc_sweep.study.judged import comparison
 from ssc_sweep.terminal_table import TableColumn, TableRow, TerminalTable
-from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.evidence import Share
 from ssc_sweep.verdicts.rule import Rule
 from ssc_sweep.verdicts.scoring import Naming, NamingScore
@@ -105,9 +104,7 @@ def _endings(runs: pd.DataFrame) -> str:
 
 def verdict_lines(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
     """Return a line for each hypothesis, then one for each arm, then what the intervals are."""
-    found = conclusions_of(verdicts)
-    lines = [f"{one.name}: {one.cause.value}" for one in found if one.cause is not Cause.COMPARED]
-    lines += [*on_causes(verdicts), *remarks(study, verdicts)]
+    lines = [*on_hypotheses(verdicts), *on_causes(verdicts), *remarks(study, verdicts)]
     for verdict in verdicts:
         advice = verdict.judgement.advice if verdict.judgement else ""
         lines.append(f"{verdict.letter} {verdict.arm.label}: {verdict.sentence} {advice}".strip())

@@ -50,6 +50,7 @@ from ssc_sweep.findings.judging.comparison import effects, foretold, probe_table
 from ssc_sweep.findings.judging.diagnosis import Answer
 from ssc_sweep.findings.judging.factors import ACROSS_ROWS, Factorial, answer_text, contrasts_csv, factorials_of
 from ssc_sweep.findings.judging.questions import answer_all
+from ssc_sweep.findings.judging.remarks import remarks
 from ssc_sweep.findings.reading.collect import Study, summarised
 from ssc_sweep.findings.reading.run_files import Unreadable
 from ssc_sweep.findings.reading.summary import as_csv
@@ -59,7 +60,6 @@ from ssc_sweep.findings.searched.search_results import answer_of, confirmations,
 from ssc_sweep.probe import Tells
 from ssc_sweep.study.folder import StudyFolder
 from ssc_sweep.study.hypothesis import Arm
-from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.scoring import Naming
 from ssc_sweep.writing import folder_name, write_text
 
@@ -252,7 +252,6 @@ def render(
     score = answer.score_of(study, verdicts)
     first_forest, whole_forest = pictures_of_verdicts(compared, verdicts)
     traces = tracebacks(runs)
-    conclusions = [one for one in answer.conclusions_of(verdicts) if one.cause is not Cause.COMPARED]
     base = base_config(runs)
     searched = draw_search(search) if search else []
     drawn = [*searched, *(one for chapter in chapters for one in chapter.pictures)]
@@ -269,9 +268,9 @@ def render(
         "score": score,
         "score_lines": answer.score_lines(score) if score else [],
         "namings": list(Naming),
-        "conclusions": conclusions,
+        "on_hypotheses": answer.on_hypotheses(verdicts),
         "on_causes": [] if score else answer.on_causes(verdicts),
-        "remarks": answer.remarks(compared, verdicts),
+        "remarks": remarks(compared, verdicts),
         "lead": first_forest or (drawn[0] if drawn else None),
         "whole_forest": whole_forest,
         "factorials": [(one, pictures_of_factors(compared, one)) for one in factorials],

@@ -294,11 +294,6 @@ class RunFolder:
         """Return FAILED: the traceback."""
         return self.read(self.failed).decode("utf-8", errors="replace").strip()
 
-    def read_failure(self) -> str:
-        """Return the last line of FAILED: what the run raised."""
-        lines = self.read_trace().splitlines()
-        return lines[-1] if lines else "no message"
-
     def read_metrics(self) -> dict[str, Any]:
         metrics: dict[str, Any] = json.loads(self.read(self.metrics).decode("utf-8"))
         return metrics

@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ssc_sweep.config import RunConfig, check, one_choice_each, without_seed
-from ssc_sweep.errors import RunsFailed, UserError, step_in
+from ssc_sweep.errors import RunsFailed, UserError, reason_in, step_in
 from ssc_sweep.progress import say
 from ssc_sweep.schema import Names, checked
 from ssc_sweep.steering import changes_a_run
@@ -150,7 +150,8 @@ def ended(job: Job) -> Outcome | None:
                     f"{folder.kept_in} and start again."
                 ) from error
         if folder.has(folder.failed):
-            return Outcome(Status.FAILED, {}, folder.read_failure(), step_in(folder.read_trace()))
+            trace = folder.read_trace()
+            return Outcome(Status.FAILED, {}, reason_in(trace), step_in(trace))
     return None
 
 

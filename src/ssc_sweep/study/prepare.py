@@ -17,6 +17,7 @@ from ssc_sweep.data.cohort import HIDDEN
 from ssc_sweep.data.source import Data
 from ssc_sweep.data.splitting import DataSplit
 from ssc_sweep.errors import DoesNotFit, UserError
+from ssc_sweep.lines import listed
 from ssc_sweep.models.choice import choose
 from ssc_sweep.models.contract import Sizes
 from ssc_sweep.progress import doing, passing
@@ -249,16 +250,13 @@ def _warnings(
         one = foretell(config, data.split(config))
         if one is not None and one.warning:
             found.setdefault(one.warning, []).extend(arms_of[kind])
-    lines = [line if len(configs) == 1 else f"{line} Arms: {_few(arms)}." for line, arms in found.items()]
+    lines = [
+        line if len(configs) == 1 else f"{line} Arms: {listed(arms, most=MOST_ARMS)}." for line, arms in found.items()
+    ]
     more = len(lines) - MOST_WARNINGS
     return (
         lines if more <= 0 else [*lines[:MOST_WARNINGS], f"forecast: {more} more such lines; the report has every arm"]
     )
-
-
-def _few(names: Sequence[str]) -> str:
-    more = len(names) - MOST_ARMS
-    return ", ".join(names[:MOST_ARMS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _group(jobs: tuple[int, ...], config: RunConfig, data: DataSplit) -> Group:

@@ -8,19 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssc_sweep.findings.judging.answer import (
-    causes_that_may_be_one,
-    cleared_beside_a_cause,
-    conclusions_of,
+from ssc_sweep.findings.judging.answer import causes_that_may_be_one, cleared_beside_a_cause, conclusions_of, headline
+from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
+from ssc_sweep.findings.judging.remarks import (
     failed_beside,
-    headline,
     model_of_controls,
     near_the_target,
     seedless,
     unfinished,
     working_so_far,
 )
-from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict
 from ssc_sweep.findings.reading.collect import Study, collect
 from ssc_sweep.study.hypothesis import Arm
 from ssc_sweep.verdicts.causes import Cause
@@ -36,7 +33,7 @@ def verdict(name: str, cause: Cause, works: Works = Works.NO) -> ArmVerdict:
     judged = replace(judged, works=replace(judged.works, answer=works))
     arm = Arm(f"{name}/x", f"{name}=1", name, "control", ())
     return ArmVerdict(
-        arm, name[0].upper(), f"{name}.", "improves", "control", judged, cause, "", 40.0, 50.0, 8.0, 8.0, f"{name}=1"
+        arm, name[0].upper(), f"{name}.", "improves", "control", judged, cause, "", 40.0, 50.0, 8.0, 8.0, {name: "1"}
     )
 
 
@@ -143,6 +140,8 @@ def test_an_arm_on_other_rows_is_set_against_predicting_the_mean() -> None:
     works = replace(apart.judgement, works=replace(apart.judgement.works, answer=Works.YES))
     assert replace(apart, judgement=works, median_mean=8.0).sentence.endswith(told)
     assert "over that" not in replace(apart, median=math.nan).sentence
+    for none in (replace(apart, median_mean=0.0), replace(apart, median_mean_control=0.0)):
+        assert "over that" not in none.sentence
 
 
 def crashed(name: str) -> ArmVerdict:
@@ -196,7 +195,7 @@ def test_two_causes_may_be_one() -> None:
     (line,) = causes_that_may_be_one(found)
     assert line.startswith("Each makes it work by itself: S split and C codes. So it fails only where both are as in")
     # Of two changes of one key neither can be made on top of the other.
-    assert causes_that_may_be_one([found[0], replace(found[1], change="split=2")]) == []
+    assert causes_that_may_be_one([found[0], replace(found[1], changes={"split": "2"})]) == []
     assert causes_that_may_be_one([found[0], verdict("lr", Cause.PART)]) == []
 
 
@@ -283,8 +282,8 @@ def test_the_change_to_test_on_top_of_is_that_of_a_named_cause() -> None:
     part, works, apart = verdict("part", Cause.PART), verdict("works", Cause.CAUSE), verdict("apart", Cause.CAUSE)
     works = replace(works, judgement=said(works, Verdict.MAKES_IT_WORK, Matters.BETTER))
     apart = replace(apart, judgement=said(apart, Verdict.MAKES_IT_WORK, Matters.APART))
-    longer = replace(works, change="works=1 epochs=9")
-    other = replace(works, cause=Cause.COMPARED, change="model=linear")
+    longer = replace(works, changes={"works": "1", "epochs": "9"})
+    other = replace(works, cause=Cause.COMPARED, changes={"model": "linear"})
 
     def words(*found: ArmVerdict) -> str:
         (line,) = cleared_beside_a_cause([*found, lr])
@@ -294,7 +293,7 @@ def test_the_change_to_test_on_top_of_is_that_of_a_named_cause() -> None:
         assert words(*found) == ": add works=1 and another study=<name> to the command."
     assert words(part, apart) == ": add apart=1 and another study=<name> to the command.", "no other makes it work"
     assert words(part) == ": add part=1 and another study=<name> to the command."
-    same_key = replace(lr, change="works=2")
+    same_key = replace(lr, changes={"works": "2"})
     assert cleared_beside_a_cause([works, same_key])[0].endswith("on top of a change that helps.")
     # The points of a grid, or factors, may set the same key.
     elsewhere = replace(lr, arm=replace(lr.arm, control="elsewhere"))

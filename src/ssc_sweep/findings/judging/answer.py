@@ -1,24 +1,16 @@
 """The answer of a study in a sentence or two, shown first on the terminal and in the report."""
 
-import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ssc_sweep.findings.judging.arm_verdicts import UNKNOWN_UNIT, ArmVerdict, scaled_rmse_of, unit_of
+from ssc_sweep.findings.judging.arm_verdicts import ArmVerdict, with_unit
 from ssc_sweep.findings.reading.collect import Study
-from ssc_sweep.lines import counted
-from ssc_sweep.study.job import Status
+from ssc_sweep.lines import MOST_NAMED, counted, listed
 from ssc_sweep.verdicts.causes import Cause
 from ssc_sweep.verdicts.judge import Matters, Verdict, Works
 from ssc_sweep.verdicts.scoring import NamingScore, PlantedStudy
 
-MOST_NAMED = 5
 CAUSES = (Cause.CAUSE, Cause.PART, Cause.AT_LEAST_A_PART)
-# A run was still learning if its RMSE fell by this share or more in each of the last epochs that are compared: three,
-# or the two that a short run has. Fewer epochs, or fewer runs, would call chance a trend.
-STILL_FALLING, FALLS, FEWEST_FALLS, FEWEST_RUNS = 0.01, 3, 2, 3
-# A median this near the target, over this many runs, says that the target cuts through the runs.
-ABOUT, FEWEST_ABOUT = 0.05, 10
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,12 @@ def conclusions_of(verdicts: Sequence[ArmVerdict]) -> list[Conclusion]:
     return list(found.values())
 
 
+def on_hypotheses(verdicts: Sequence[ArmVerdict]) -> list[str]:
+    """Return a line with the verdict on each hypothesis; a comparison claims nothing, so there is none."""
+    found = conclusions_of(verdicts)
+    return [f"{one.name}: {one.cause.value}" for one in found if one.cause is not Cause.COMPARED]
+
+
 def headline(verdicts: Sequence[ArmVerdict]) -> str:
     """Return the answer in one or two sentences: which suspect is the cause, and whether anything works."""
     found = conclusions_of(verdicts)
@@ -60,15 +58,10 @@ def headline(verdicts: Sequence[ArmVerdict]) -> str:
     told = [
         _causes(tested) if tested else "",
         _compared([v for v in verdicts if v.cause is Cause.COMPARED]),
-        f"Not tested, since the change changes nothing here: {_listed(void)}." if void else "",
+        f"Not tested, since the change changes nothing here: {listed(void)}." if void else "",
         _working(verdicts),
     ]
     return " ".join(part for part in told if part)
-
-
-def _with_unit(value: float, study: Study) -> str:
-    unit = unit_of(study)
-    return f"{value:.3g}" + ("" if unit == UNKNOWN_UNIT else f" {unit}")
 
 
 def lowest(study: Study) -> str:
@@ -79,7 +72,7 @@ def lowest(study: Study) -> str:
         return ""
     best = min(medians, key=lambda arm: medians[arm])
     label = next((arm.label for arm in study.plan.arms if arm.folder == best), best)
-    number = _with_unit(medians[best], study)
+    number = with_unit(medians[best], study)
     runs = counted(int((known["arm"] == best).sum()), "run")
     which = (
         f"Of {len(medians)} arms, {label} has the lowest median RMSE"
@@ -87,127 +80,6 @@ def lowest(study: Study) -> str:
         else f"The median RMSE of {label}"
     )
     return f"{which}: {number} over {runs}. No arm has a control, so nothing is judged."
-
-
-def trivial(study: Study) -> list[str]:
-    """Return a line if predicting the mean meets the target at every seed."""
-    rule, means = study.rule, study.ended["mean_predictor_rmse"].dropna()
-    if rule is None or rule.target is None or means.empty or means.max() >= rule.target:
-        return []
-    return [
-        f"Predicting the mean meets the target too, with an RMSE of {_with_unit(means.max(), study)} at most. "
-        f"target=null counts a run as working only if it beats that by {rule.beats_mean:.0%}."
-    ]
-
-
-def working_so_far(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
-    """Return a line for each control under suspicion whose runs all work, while it is open whether it works."""
-    failed = study.runs[study.runs["status"] == Status.FAILED]["arm"]
-    failing = {study.plan.labels[arm] for arm in failed if arm in study.plan.labels}
-    runs = {v.control_label: v.judgement.control for v in verdicts if v.judgement and v.expect == "improves"}
-    return [
-        f"All runs of the {label} work so far ({one.n} of {one.n}): there may be nothing to explain."
-        for label, one in runs.items()
-        if one.answer is Works.OPEN and one.works == one.n >= FEWEST_RUNS and label not in failing
-    ]
-
-
-def failed_beside(study: Study) -> list[str]:
-    """Return a line that names the arms of which some runs failed, while others count."""
-    failed = study.runs[study.runs["status"] == Status.FAILED]["arm"].value_counts()
-    counting = study.counting["arm"].value_counts()
-    named = [
-        f"{study.plan.labels[arm]} ({failed[arm]} of {failed[arm] + counting[arm]})"
-        for arm in dict.fromkeys(arm.folder for arm in study.plan.arms)
-        if arm in failed.index and arm in counting.index
-    ]
-    if not named:
-        return []
-    return [
-        f"Runs that failed count nowhere: {_listed(named, 'and')}. If the model raises only where it does badly, what "
-        "is left looks better than it is."
-    ]
-
-
-def near_the_target(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
-    """Return a line that names the arms whose runs lie about the target: with another one the answer may change."""
-    if study.rule is None:
-        return []
-    shares = {v.arm.folder: v.judgement.works for v in verdicts if v.judgement}
-    shares |= {v.arm.control: v.judgement.control for v in verdicts if v.judgement and v.arm.control}
-    named = []
-    for arm, share in shares.items():
-        median = float(scaled_rmse_of(study, arm).median())
-        if share.n >= FEWEST_ABOUT and abs(median / study.rule.threshold - 1) < ABOUT:
-            named.append(study.plan.labels[arm])
-    if not named:
-        return []
-    return [
-        f"Whether it works hangs on the target: the median RMSE of {_listed(named, 'and')} is within {ABOUT:.0%} of "
-        "it. With another target (rule.beats_mean or target=<RMSE>) take seeds that were not looked at: another "
-        "first_seed and study=<name>."
-    ]
-
-
-def model_of_controls(study: Study) -> list[str]:
-    """Return a line that names the model of each control if the study has several models."""
-    models = study.runs.dropna(subset=["model"]).groupby("arm")["model"].first()
-    controls = dict.fromkeys(arm.control for arm in study.plan.arms if arm.control)
-    if models.nunique() < 2:
-        return []
-    labels = {name: study.plan.labels[name] for name in controls if name in models}
-    return [f"Model of the {label}: {models[name]}." for name, label in labels.items() if "model=" not in label]
-
-
-def seedless(study: Study) -> list[str]:
-    """Return a line that names the arms whose runs have one RMSE at every seed."""
-    runs = study.counting.groupby("arm")["rmse"].agg(["size", "count", "nunique"])
-    alike = set(runs.index[(runs["count"] == runs["size"]) & (runs["size"] >= FEWEST_RUNS) & (runs["nunique"] == 1)])
-    named = [study.plan.labels[arm.folder] for arm in study.plan.arms if arm.folder in alike]
-    if not named:
-        return []
-    return [f"RMSE is the same at every seed of {_listed(named, 'and')}: more seeds are no more evidence there."]
-
-
-def unfinished(study: Study) -> list[str]:
-    """Return a line that names the arms whose RMSE was still falling when training ended, in most of their runs."""
-    if "val_rmse" not in study.history:
-        return []
-    finished = study.ended.loc[study.ended["status"] == Status.FINISHED, ["arm", "seed"]]
-    epochs = study.history[study.history["kind"] == "epoch"].merge(finished, on=["arm", "seed"])
-    run = ["arm", "seed"]
-    # The last epoch is left out: it is measured on all rows, and those before it on a sample where there are many.
-    epochs = epochs[epochs.groupby(run).cumcount(ascending=False) > 0]
-    by_run = epochs.groupby(run)
-    fell = 1 - epochs["val_rmse"] / by_run["val_rmse"].shift() >= STILL_FALLING
-    compared = (by_run.cumcount() > 0) & (by_run.cumcount(ascending=False) < FALLS)
-    falls = epochs.assign(fell=fell)[compared].groupby(run)["fell"].agg(["size", "all"])
-    learning = falls[(falls["size"] >= FEWEST_FALLS) & falls["all"]].groupby(level="arm").size()
-    runs = study.counting["arm"].value_counts()
-    named = [
-        study.plan.labels[arm.folder]
-        for arm in study.plan.arms
-        if runs.get(arm.folder, 0) >= FEWEST_RUNS and learning.get(arm.folder, 0) > runs[arm.folder] / 2
-    ]
-    if not named:
-        return []
-    return [
-        f"RMSE was still falling by {STILL_FALLING:.0%} or more in every epoch when training ended, in most runs of "
-        f"{_listed(named, 'and')}. More epochs may lower it, and change a verdict."
-    ]
-
-
-def remarks(study: Study, verdicts: Sequence[ArmVerdict]) -> list[str]:
-    """Return what a reader should know beside the verdicts, a line each."""
-    return [
-        *model_of_controls(study),
-        *trivial(study),
-        *failed_beside(study),
-        *working_so_far(study, verdicts),
-        *near_the_target(study, verdicts),
-        *seedless(study),
-        *unfinished(study),
-    ]
 
 
 def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> NamingScore | None:
@@ -235,7 +107,7 @@ def score_of(study: Study, verdicts: Sequence[ArmVerdict]) -> NamingScore | None
 def score_lines(score: NamingScore) -> list[str]:
     """Return a line for each study whose fault was not named, or not alone."""
     return [
-        f"{one.at}: {f'named {listed}' if (listed := ', '.join(one.named)) else one.naming}, planted {one.fault}"
+        f"{one.at}: {f'named {named}' if (named := ', '.join(one.named)) else one.naming}, planted {one.fault}"
         + (f" (named by {' or '.join(one.named_by)})" if one.named_by else "")
         for one in score.wrong
     ]
@@ -249,23 +121,23 @@ def _causes(found: Sequence[Conclusion]) -> str:
     if Cause.NOTHING_WRONG in by and len(by) == 1:
         return "The control works: there is nothing to explain."
     if Cause.CAUSE in by:
-        also = f" A part of it: {_listed(parts)}." if parts else ""
-        return f"The cause: {_listed(by[Cause.CAUSE])}.{also}"
+        also = f" A part of it: {listed(parts)}." if parts else ""
+        return f"The cause: {listed(by[Cause.CAUSE])}.{also}"
     if Cause.AT_LEAST_A_PART in by or (parts and Cause.OPEN in by):
-        return f"At least a part of the cause: {_listed(parts)}."
+        return f"At least a part of the cause: {listed(parts)}."
     if parts:
-        return f"A part of the cause: {_listed(parts)}. None is the whole of it."
+        return f"A part of the cause: {listed(parts)}. None is the whole of it."
     claimed = [*by.get(Cause.HARMS, ()), *by.get(Cause.SAME, ())]
     if claimed or Cause.NOT_SO in by:
-        told = [f"As claimed: {_listed(claimed)}."] if claimed else []
-        told += [f"Not as claimed: {_listed(by[Cause.NOT_SO])}."] if Cause.NOT_SO in by else []
+        told = [f"As claimed: {listed(claimed)}."] if claimed else []
+        told += [f"Not as claimed: {listed(by[Cause.NOT_SO])}."] if Cause.NOT_SO in by else []
         return " ".join(told)
     if Cause.OPEN in by:
         return "The cause is open: too few seeds to tell."
     if Cause.NOT_ALONE in by:
         if len(found) == 1:
             return f"{found[0].name} is not the cause by itself; whether changing it helps is open."
-        maybe = _listed(by[Cause.NOT_ALONE], "or")
+        maybe = listed(by[Cause.NOT_ALONE], "or")
         return f"None of the suspects is the cause by itself; whether changing {maybe} helps is open."
     return "None of the suspects is the cause." if len(found) > 1 else f"{found[0].name} is not the cause."
 
@@ -281,7 +153,7 @@ def _compared(verdicts: Sequence[ArmVerdict]) -> str:
         (Matters.APART, "On other rows, not compared"),
     ):
         if labels := [v.arm.label for v in verdicts if v.judgement and v.judgement.matters.answer is answer]:
-            parts.append(f"{title}: {_listed(labels)}.")
+            parts.append(f"{title}: {listed(labels)}.")
     return " ".join(parts)
 
 
@@ -291,21 +163,18 @@ def causes_that_may_be_one(verdicts: Sequence[ArmVerdict]) -> list[str]:
     found = conclusions_of(verdicts)
     for control in dict.fromkeys(one.control for one in found):
         here = [one for one in found if one.control == control and one.cause is Cause.CAUSE]
-        causes = [v for v in verdicts if v.arm.control == control and v.cause is Cause.CAUSE]
-        keys = [_keys([v for v in causes if v.arm.hypothesis == name]) for name in {v.arm.hypothesis for v in causes}]
-        if len(here) > 1 and len(set().union(*keys)) == sum(map(len, keys)):
+        keys: dict[str | None, set[str]] = {}
+        for v in verdicts:
+            if v.arm.control == control and v.cause is Cause.CAUSE:
+                keys.setdefault(v.arm.hypothesis, set()).update(v.changes)
+        if len(here) > 1 and len(set().union(*keys.values())) == sum(map(len, keys.values())):
             which = "both are" if len(here) == 2 else "all are"
             lines.append(
-                f"Each makes it work by itself: {_listed([one.name for one in here], 'and')}. So it fails only where "
+                f"Each makes it work by itself: {listed([one.name for one in here], 'and')}. So it fails only where "
                 f"{which} as in the control, and they may be one cause. Crossed as factors they show what one adds to "
                 "the other."
             )
     return lines
-
-
-def _keys(verdicts: Sequence[ArmVerdict]) -> set[str]:
-    """Return the keys that these arms change."""
-    return {word.partition("=")[0] for v in verdicts for word in shlex.split(v.change)}
 
 
 def cleared_beside_a_cause(verdicts: Sequence[ArmVerdict]) -> list[str]:
@@ -318,8 +187,8 @@ def cleared_beside_a_cause(verdicts: Sequence[ArmVerdict]) -> list[str]:
         cleared = [one.name for one in here if one.cause in (Cause.NEITHER, Cause.NOT_ALONE)]
         if causes and cleared:
             lines.append(
-                f"Tested with {_listed(causes, 'and')} as in the control, which may hide an effect: "
-                f"{_listed(cleared, 'and')}. Test again on top of a change that helps{_in_words(verdicts, control)}."
+                f"Tested with {listed(causes, 'and')} as in the control, which may hide an effect: "
+                f"{listed(cleared, 'and')}. Test again on top of a change that helps{_in_words(verdicts, control)}."
             )
     return lines
 
@@ -333,16 +202,21 @@ def _in_words(verdicts: Sequence[ArmVerdict], control: str) -> str:
     if len({v.arm.control for v in verdicts}) > 1 or any(v.arm.levels for v in verdicts):
         return ""
     helping = [
-        (v.judgement.verdict is not Verdict.MAKES_IT_WORK, v.judgement.matters.answer is Matters.APART, v.change)
+        v
         for v in verdicts
         if v.judgement and v.arm.control == control and v.cause in CAUSES
         if v.judgement.verdict is Verdict.MAKES_IT_WORK or v.judgement.matters.answer is Matters.BETTER
     ]
-    *_, change = min(helping, key=lambda one: (*one[:2], one[2].count(" ")))
-    cleared = _keys([v for v in verdicts if v.cause in (Cause.NEITHER, Cause.NOT_ALONE)])
-    if cleared & {word.partition("=")[0] for word in shlex.split(change)}:
-        return ""
-    return f": add {change} and another study=<name> to the command"
+    best = min(helping, key=_how_much_it_helps)
+    cleared = {key for v in verdicts if v.cause in (Cause.NEITHER, Cause.NOT_ALONE) for key in v.changes}
+    return "" if cleared & set(best.changes) else f": add {best.words} and another study=<name> to the command"
+
+
+def _how_much_it_helps(v: ArmVerdict) -> tuple[bool, bool, int]:
+    """Return a key that puts first what makes the model work, then what has the control's rows, then few changes."""
+    assert v.judgement is not None
+    apart = v.judgement.matters.answer is Matters.APART
+    return v.judgement.verdict is not Verdict.MAKES_IT_WORK, apart, len(v.changes)
 
 
 def on_causes(verdicts: Sequence[ArmVerdict]) -> list[str]:
@@ -361,8 +235,8 @@ def _working(verdicts: Sequence[ArmVerdict]) -> str:
         compared = any(v.cause is Cause.COMPARED for v in verdicts)
         too = [label for label, answer in controls.items() if compared and answer is Works.YES]
         unsure = [label for label, answer in controls.items() if answer is Works.OPEN]
-        more = f" Whether the {_listed(unsure, 'or')} works is open." if unsure else ""
-        return f"What works: {_listed([*too, *works])}.{more}"
+        more = f" Whether the {listed(unsure, 'or')} works is open." if unsure else ""
+        return f"What works: {listed([*too, *works])}.{more}"
     # An arm that was not judged, because its runs crashed, may work.
     maybe = [
         v.arm.label
@@ -372,17 +246,6 @@ def _working(verdicts: Sequence[ArmVerdict]) -> str:
     if len(set(maybe)) > MOST_NAMED:
         return f"Whether any of {len(set(maybe))} arms works is open."
     if maybe:
-        return f"Whether {_listed(maybe, 'or')} works is open."
+        return f"Whether {listed(maybe, 'or')} works is open."
     control_works = any(v.judgement and v.judgement.control.answer is Works.YES for v in verdicts)
     return "No change works." if control_works else "Nothing works."
-
-
-def _listed(names: Iterable[str], last: str = "", most: int = MOST_NAMED) -> str:
-    unique = list(dict.fromkeys(names))
-    between = "; " if any(", " in name for name in unique) else ", "  # an arm of several changes has commas of its own
-    if len(unique) > most:
-        return between.join(unique[:most]) + f" and {len(unique) - most} more"
-    if last and len(unique) > 1:
-        before = "; " if between == "; " else " "
-        return f"{between.join(unique[:-1])}{before}{last} {unique[-1]}"
-    return between.join(unique)

@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -30,7 +30,7 @@ class ArmVerdict:
         cause: the verdict on its hypothesis; None if none of its arms was judged.
         median, median_control: RMSE in the outcome's unit.
         median_mean, median_mean_control: RMSE of predicting the mean, at the arm's and the control's seeds.
-        change: the words that make the control's command the arm's.
+        changes: what makes the control's config the arm's, by key.
     """
 
     arm: Arm
@@ -45,7 +45,12 @@ class ArmVerdict:
     median_control: float
     median_mean: float
     median_mean_control: float
-    change: str
+    changes: Mapping[str, str]
+
+    @property
+    def words(self) -> str:
+        """Return the words that make the control's command the arm's, quoted for a shell."""
+        return " ".join(shlex.quote(f"{key}={value}") for key, value in self.changes.items())
 
     @property
     def lacks_judgement(self) -> bool:
@@ -61,20 +66,22 @@ class ArmVerdict:
         if self.judgement.changes_nothing:
             told += " Its results are the control's to the last digit."
         told += _within_the_margin(self.judgement.matters)
-        told += self._over_the_mean()
+        told += self._over_the_mean(self.judgement)
         mean, mine = f"{self.median_mean:.2f}", f"{self.median:.2f}"
         if self.judgement.works.answer is not Works.NO and self.median > self.median_mean and mean != mine:
             told += f" Predicting the mean does better: {mean} against {mine}."
         return told
 
-    def _over_the_mean(self) -> str:
+    def _over_the_mean(self, judgement: Judgement) -> str:
         """Say how an arm on other rows than the control's does on its own, against predicting the mean there."""
+        apart = judgement.matters.answer is Matters.APART
+        if not (apart and self.median_mean > 0 and self.median_mean_control > 0):
+            return ""
         mine, control = self.median / self.median_mean, self.median_control / self.median_mean_control
-        apart = self.judgement is not None and self.judgement.matters.answer is Matters.APART
-        if not apart or not math.isfinite(mine) or not math.isfinite(control):
+        if not (math.isfinite(mine) and math.isfinite(control)):
             return ""
         told = f" Median RMSE over that of predicting the mean: {short(mine)}, of the control {short(control)}."
-        works = self.judgement is not None and self.judgement.works.answer is Works.YES
+        works = judgement.works.answer is Works.YES
         return told if works else f"{told} Factors compare it by that: docs/HYPOTHESES.md."
 
     @property
@@ -129,6 +136,12 @@ def unit_of(study: Study) -> str:
     return str(units[0]) if len(units) == 1 else "mixed units" if len(units) else UNKNOWN_UNIT
 
 
+def with_unit(value: float, study: Study) -> str:
+    """Return an RMSE with its unit, if that is known."""
+    unit = unit_of(study)
+    return f"{value:.3g}" + ("" if unit == UNKNOWN_UNIT else f" {unit}")
+
+
 def seen_in(study: Study, rule: Rule) -> dict[str, dict[int, Seen]]:
     """Return the runs that count, by arm and seed."""
     runs = study.counting
@@ -176,7 +189,7 @@ def judge_arms(study: Study) -> list[ArmVerdict]:
                 median_control=float(rmse_of(study, arm.control or "").median()),
                 median_mean=float(means.get(arm.folder, math.nan)),
                 median_mean_control=float(means.get(arm.control or "", math.nan)),
-                change=" ".join(shlex.quote(f"{key}={value}") for key, value in changes(arm, study).items()),
+                changes=changes(arm, study),
             )
         )
     return verdicts

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ssc_sweep.errors import reason_in
 from ssc_sweep.schema import admits
 from ssc_sweep.study.folder import RunFolder
 from ssc_sweep.study.job import Status
@@ -46,7 +47,7 @@ def read_seeds(folders: Sequence[RunFolder], objectives: Sequence[str]) -> Seeds
                 f"metrics.json has no number {o}" for o in objectives[1:] if not admits(float, metrics[-1].get(o))
             ]
         elif folder.has(folder.failed):
-            reasons.append(f"{folder.path.name} failed: {folder.read_failure()}")
+            reasons.append(f"{folder.path.name} failed: {reason_in(folder.read_trace())}")
         else:
             reasons.append(f"{folder.path.name} was not trained")
         rmse.append(value)
